@@ -1,1 +1,18 @@
-//! flymq-types.
+//! The words of the domain, shared by every crate of the server: validated newtypes, limits, and the
+//! traits through which the core sees time and chance. No tokio, no prost, no IO.
+
+mod ack;
+mod id;
+mod limits;
+mod name;
+mod partitioner;
+mod random;
+mod time;
+
+pub use ack::{Acks, Isolation, ParseAcksError};
+pub use id::{InvalidId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, TopicId};
+pub use limits::Limits;
+pub use name::{GroupId, InvalidName, MAX_NAME_BYTES, TopicName};
+pub use partitioner::{fnv1a_32, partition_for_key};
+pub use random::{Rng, SeededRng, SystemRng};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp};
