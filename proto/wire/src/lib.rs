@@ -1,1 +1,13 @@
-//! flymq-wire.
+//! The bytes that FlyMQ processes exchange and store: record batches and 0xAF frames.
+//!
+//! This crate only turns bytes into typed values and back. It does no IO, knows no topic and no broker, and never
+//! sees protobuf: the bodies of version 2 that are protobuf messages pass through it as opaque [`bytes::Bytes`].
+//!
+//! | Module | What it holds | Byte order |
+//! |---|---|---|
+//! | [`batch`] | the record batch: unit of produce, storage, replication and fetch | little-endian |
+//!
+//! Every decoder takes untrusted bytes: it never panics, and never allocates more than a small multiple of the bytes
+//! that it was given.
+
+pub mod batch;
