@@ -38,7 +38,9 @@ pub struct RpcInfo {
 /// The pool of all FlyMQ descriptors; decoded once.
 pub fn descriptor_pool() -> &'static DescriptorPool {
     static POOL: OnceLock<DescriptorPool> = OnceLock::new();
-    POOL.get_or_init(|| DescriptorPool::decode(crate::DESCRIPTOR_SET).expect("the build wrote a valid descriptor set"))
+    POOL.get_or_init(|| {
+        DescriptorPool::decode(crate::DESCRIPTOR_SET).expect("the build wrote a valid descriptor set")
+    })
 }
 
 /// Every rpc of the product in file order. Panics if one lacks an option: the guard test of this crate runs it.
@@ -134,11 +136,19 @@ mod tests {
             assert!(names.insert(rpc.name.clone()), "{}: the name is taken", rpc.name);
             assert!(!rpc.routes.is_empty(), "{}: no route", rpc.name);
             for (verb, path, _) in &rpc.routes {
-                assert!(paths.insert((verb.clone(), path.clone())), "{}: route {verb} {path} is taken", rpc.name);
+                assert!(
+                    paths.insert((verb.clone(), path.clone())),
+                    "{}: route {verb} {path} is taken",
+                    rpc.name
+                );
             }
             let input = rpc.method.input();
             let resource = &rpc.op.resource;
-            assert!(resource.is_empty() || input.get_field_by_name(resource).is_some(), "{}: no field {resource}", rpc.name);
+            assert!(
+                resource.is_empty() || input.get_field_by_name(resource).is_some(),
+                "{}: no field {resource}",
+                rpc.name
+            );
         }
         assert!(names.len() > 60, "only {} rpcs", names.len());
     }
