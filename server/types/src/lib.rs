@@ -2,6 +2,7 @@
 //! traits through which the core sees time and chance. No tokio, no prost, no IO.
 
 mod ack;
+mod batch;
 mod id;
 mod limits;
 mod name;
@@ -10,6 +11,8 @@ mod random;
 mod time;
 
 pub use ack::{Acks, Isolation, ParseAcksError};
+pub use batch::RecordBatch;
+pub use flymq_wire::batch::{BatchError, BatchFlags, BatchHeader, Compression, RecordIter, RecordView};
 pub use id::{InvalidId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, TopicId};
 pub use limits::Limits;
 pub use name::{GroupId, InvalidName, MAX_NAME_BYTES, TopicName};
