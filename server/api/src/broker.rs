@@ -1,0 +1,107 @@
+//! The facade behind all doors.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use flymq_proto::pb;
+use futures::{future::BoxFuture, stream::BoxStream};
+
+use crate::{BrokerError, Request, Response};
+
+/// Which door a call came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Door {
+    Grpc,
+    NativeV1,
+    NativeV2,
+    Rest,
+    /// A call inside the process (tests, embedded brokers).
+    InProcess,
+}
+
+impl Door {
+    /// Label for logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::NativeV1 => "native-v1",
+            Self::NativeV2 => "native-v2",
+            Self::Rest => "rest",
+            Self::InProcess => "in-process",
+        }
+    }
+}
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Principal {
+    #[default]
+    Anonymous,
+    User {
+        name: Arc<str>,
+        roles: Arc<[String]>,
+    },
+}
+
+/// What travels beside a request: who asks, through which door, by when an answer is of use.
+#[derive(Debug, Clone)]
+pub struct CallContext {
+    pub door: Door,
+    pub principal: Principal,
+    /// Credentials as the door got them (a Basic or Bearer header, or user and password of a login frame); checked by the authenticate layer.
+    pub credentials: Option<Arc<str>>,
+    pub peer: Option<SocketAddr>,
+    /// Text id that appears in logs, errors and audit events.
+    pub request_id: Arc<str>,
+    pub deadline: Option<Instant>,
+    /// Bytes the request took on the wire, for the byte budget.
+    pub wire_bytes: usize,
+}
+
+impl CallContext {
+    /// A context for one call through `door`.
+    pub fn new(door: Door, request_id: impl Into<Arc<str>>) -> Self {
+        Self {
+            door,
+            principal: Principal::Anonymous,
+            credentials: None,
+            peer: None,
+            request_id: request_id.into(),
+            deadline: None,
+            wire_bytes: 0,
+        }
+    }
+}
+
+/// Records of a subscription; the stream ends when the subscriber drops it or with its first error.
+pub type BatchStream = BoxStream<'static, Result<pb::SubscribeResponse, BrokerError>>;
+
+/// The one way in. Implemented by the engine's adapter, by each layer around it, and later by a channel to another node.
+///
+/// # Contract
+/// - `call` answers with the response variant of the request's rpc, or an error of the table.
+/// - Dropping the future cancels waiting, never a write that has begun.
+/// - `subscribe` pulls: a record batch is read only when the door polls, so a slow client costs one batch of memory.
+pub trait Broker: Send + Sync + 'static {
+    fn call(&self, ctx: CallContext, request: Request) -> BoxFuture<'_, Result<Response, BrokerError>>;
+
+    /// Streams stay apart: each door has its own flow control (h2 window, 0xAF credit, chunked JSON).
+    fn subscribe(
+        &self,
+        ctx: CallContext,
+        request: pb::SubscribeRequest,
+    ) -> BoxFuture<'_, Result<BatchStream, BrokerError>>;
+}
+
+impl<B: Broker + ?Sized> Broker for Arc<B> {
+    fn call(&self, ctx: CallContext, request: Request) -> BoxFuture<'_, Result<Response, BrokerError>> {
+        (**self).call(ctx, request)
+    }
+
+    fn subscribe(
+        &self,
+        ctx: CallContext,
+        request: pb::SubscribeRequest,
+    ) -> BoxFuture<'_, Result<BatchStream, BrokerError>> {
+        (**self).subscribe(ctx, request)
+    }
+}
