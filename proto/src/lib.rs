@@ -12,4 +12,6 @@ pub use flymq::v1 as pb;
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/flymq_descriptor.bin"));
 
 mod describe;
+mod errors;
 pub use describe::{OpInfo, RpcInfo, descriptor_pool, rpcs};
+pub use errors::{DOC_BASE, ErrorTraits};

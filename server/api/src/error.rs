@@ -1,28 +1,9 @@
-//! One error, one table: the code table lives in `errors.proto`; here every surface gets its form of it.
+//! One error for all doors; what its code means stands in the table of `errors.proto`.
 
-use std::{collections::BTreeMap, fmt, sync::OnceLock};
+use std::{collections::BTreeMap, fmt};
 
-pub use flymq_proto::pb::ErrorCode;
-use flymq_proto::{descriptor_pool, pb};
-use prost_reflect::Value;
-
-/// Folder of the pages that explain the codes, inside the repository and the release archive.
-pub const DOC_BASE: &str = "docs/errors/";
-
-/// What `errors.proto` says of a code.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ErrorTraits {
-    /// `TOPIC_NOT_FOUND`
-    pub name: String,
-    /// The same request may succeed later without a change.
-    pub retryable: bool,
-    /// The request may have taken effect although it failed.
-    pub side_effects: bool,
-    /// Name of the gRPC status (`NOT_FOUND`).
-    pub grpc: String,
-    pub http: u16,
-    pub hint: String,
-}
+use flymq_proto::pb;
+pub use flymq_proto::{ErrorTraits, pb::ErrorCode};
 
 /// A failure, the same at every door.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,21 +29,17 @@ impl BrokerError {
 
     /// The row of the table.
     pub fn traits(&self) -> &'static ErrorTraits {
-        traits(self.code)
+        ErrorTraits::of(self.code)
     }
 
     /// The hint, with `<topic>` filled in from the facts.
     pub fn hint(&self) -> String {
-        let mut hint = self.traits().hint.clone();
-        for (key, value) in &self.metadata {
-            hint = hint.replace(&format!("<{key}>"), value);
-        }
-        hint
+        self.traits().hint_with(&self.metadata)
     }
 
     /// Page that explains the code.
     pub fn doc_url(&self) -> String {
-        format!("{DOC_BASE}{}.md", self.traits().name)
+        self.traits().doc_page()
     }
 
     /// The protobuf form, as native v2, REST and gRPC details carry it.
@@ -87,58 +64,9 @@ impl fmt::Display for BrokerError {
 
 impl std::error::Error for BrokerError {}
 
-/// The row of `code`.
-pub fn traits(code: ErrorCode) -> &'static ErrorTraits {
-    static TABLE: OnceLock<BTreeMap<i32, ErrorTraits>> = OnceLock::new();
-    TABLE.get_or_init(load).get(&code.into()).expect("every code of the enum is in its own descriptor")
-}
-
-fn load() -> BTreeMap<i32, ErrorTraits> {
-    let pool = descriptor_pool();
-    let codes = pool.get_enum_by_name("flymq.v1.ErrorCode").expect("errors.proto declares ErrorCode");
-    let extension =
-        pool.get_extension_by_name("flymq.v1.error").expect("errors.proto declares (flymq.v1.error)");
-    let mut table = BTreeMap::new();
-    for value in codes.values() {
-        let options = value.options();
-        let option = options.get_extension(&extension);
-        let row = option.as_message().expect("the option is a message");
-        let text = |field: &str| {
-            row.get_field_by_name(field).and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-        };
-        let flag = |field: &str| row.get_field_by_name(field).and_then(|v| v.as_bool()).unwrap_or(false);
-        let http = row
-            .get_field_by_name("http")
-            .and_then(|v| if let Value::U32(n) = *v { u16::try_from(n).ok() } else { None });
-        table.insert(
-            value.number(),
-            ErrorTraits {
-                name: value.name().trim_start_matches("ERROR_CODE_").to_owned(),
-                retryable: flag("retryable"),
-                side_effects: flag("side_effects"),
-                grpc: text("grpc"),
-                http: http.unwrap_or(500),
-                hint: text("hint"),
-            },
-        );
-    }
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_code_has_a_full_row() {
-        let codes = descriptor_pool().get_enum_by_name("flymq.v1.ErrorCode").expect("declared");
-        for value in codes.values() {
-            let code = ErrorCode::try_from(value.number()).expect("generated from the same file");
-            let row = traits(code);
-            assert!(!row.hint.is_empty() && !row.grpc.is_empty(), "{}", row.name);
-            assert!((400..600).contains(&row.http), "{}: http {}", row.name, row.http);
-        }
-    }
 
     #[test]
     fn hint_names_the_topic() {
