@@ -1,0 +1,22 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The log on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StorageOptions {
+    /// Everything the broker keeps lies under this directory.
+    pub data_dir: PathBuf,
+    /// A segment is closed at this size, bytes.
+    pub segment_bytes: u64,
+    /// Oldest segments go when a partition is larger than this, bytes; 0 = unlimited.
+    pub retention_bytes: u64,
+    /// Segments older than this go; zero = unlimited.
+    pub retention: Duration,
+}
+
+impl StorageOptions {
+    /// The defaults with this data directory.
+    pub fn at(data_dir: PathBuf) -> Self {
+        Self { data_dir, segment_bytes: 67_108_864, retention_bytes: 0, retention: Duration::ZERO }
+    }
+}
