@@ -6,8 +6,14 @@
 //! | Module | What it holds | Byte order |
 //! |---|---|---|
 //! | [`batch`] | the record batch: unit of produce, storage, replication and fetch | little-endian |
+//! | [`frame`] | the 8-byte frame header, the incremental decoder, frames ready to be written | big-endian |
+//! | [`codec`] | the field types that bodies are made of, and their errors | big-endian |
+//! | [`v2`] | bodies of version 2, the wire of our client core | big-endian |
 //!
 //! Every decoder takes untrusted bytes: it never panics, and never allocates more than a small multiple of the bytes
 //! that it was given.
 
 pub mod batch;
+pub mod codec;
+pub mod frame;
+pub mod v2;

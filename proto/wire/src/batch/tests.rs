@@ -120,10 +120,12 @@ fn forged(count: u32, payload: &[u8]) -> Vec<u8> {
     [&header.encode()[..], payload].concat()
 }
 
+type ForgedCase = (&'static str, u32, &'static [u8], Result<(), BatchError>);
+
 #[test]
 fn forged_payloads_are_refused() {
     let bad = Err(BatchError::BadRecord { index: 0 });
-    let cases: [(&str, u32, &[u8], Result<(), BatchError>); 12] = [
+    let cases: [ForgedCase; 12] = [
         ("well-formed", 1, b"\x01\0\0\0\0", Ok(())),
         ("no record", 1, b"", Err(BatchError::CountMismatch { expected: 1, found: 0 })),
         ("too few", 2, b"\x01\0\0\0\0", Err(BatchError::CountMismatch { expected: 2, found: 1 })),
