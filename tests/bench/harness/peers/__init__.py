@@ -1,0 +1,12 @@
+"""The brokers that are compared, FlyMQ first."""
+
+from __future__ import annotations
+
+from .base import Peer
+from .flymq import FlyMQ
+from .kafka import Kafka
+from .nats import Nats
+
+ALL: dict[str, type[Peer]] = {"flymq": FlyMQ, "nats": Nats, "kafka": Kafka}
+
+__all__ = ["ALL", "Peer"]

@@ -1,0 +1,126 @@
+"""Child processes with bounded time. Only what was started here is ever stopped, by its own process id."""
+
+from __future__ import annotations
+
+import contextlib
+import http
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+STOP_SECONDS = 10.0
+TAIL_BYTES = 2_000
+
+
+class BenchError(Exception):
+    """A step that cannot go on, with a reason for people."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that are free now; all are held until the last one is known, so that no two are equal."""
+    with contextlib.ExitStack() as held:
+        ports = []
+        for _ in range(count):
+            listener = held.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            ports.append(int(listener.getsockname()[1]))
+        return ports
+
+
+def run(command: Sequence[str | Path], seconds: float, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """Runs a command to its end and returns its stdout; stops it and what it started when the time is over."""
+    words = [str(word) for word in command]
+    try:
+        child = subprocess.Popen(
+            words,
+            cwd=cwd,
+            env={**os.environ, **env} if env else None,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise BenchError(f"{words[0]} does not start: {error.strerror}") from error
+    try:
+        out, err = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"{words[0]} took longer than {seconds:.0f} s and was stopped") from error
+    finally:
+        stop(child)
+    if child.returncode != 0:
+        raise BenchError(f"{Path(words[0]).name} exited with {child.returncode}: {(err or out).strip()[-TAIL_BYTES:]}")
+    return out
+
+
+def stop(child: subprocess.Popen[str]) -> None:
+    """Ends the child's own process group (it leads one): asks first, insists after `STOP_SECONDS`. Reaps it."""
+    if child.poll() is not None:
+        return
+    for sent in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, sent)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(STOP_SECONDS)
+            return
+
+
+class Server:
+    """A broker process with its log in a file. Use as a context manager: it is gone when the block is."""
+
+    def __init__(self, name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.name = name
+        self.log = log
+        with log.open("w", encoding="utf-8") as sink:
+            self._child: subprocess.Popen[str] = subprocess.Popen(
+                [str(word) for word in command],
+                env={**os.environ, **env} if env else None,
+                cwd=log.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        stop(self._child)
+
+    def wait(self, ready: Callable[[], bool], seconds: float) -> None:
+        """Polls until `ready` says so; a server that dies or takes too long is an error with the end of its log."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self._child.poll() is not None:
+                raise BenchError(f"{self.name} exited with {self._child.returncode} at start: {self._tail()}")
+            if time.monotonic() > deadline:
+                raise BenchError(f"{self.name} was not ready after {seconds:.0f} s: {self._tail()}")
+            time.sleep(0.02)
+
+    def _tail(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace").strip()[-TAIL_BYTES:]
+
+
+def accepts(port: int) -> bool:
+    """Whether something accepts connections on this loopback port."""
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+def answers(url: str) -> bool:
+    """Whether an HTTP GET of this loopback address answers 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as reply:
+            return bool(reply.status == http.HTTPStatus.OK)
+    except (urllib.error.URLError, OSError):
+        return False
