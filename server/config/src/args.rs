@@ -110,7 +110,7 @@ impl Args {
                 self.override_key(key, text, format!("-set {key}"));
             }
             "human-readable" => {
-                self.override_key("log_json", negated(inline.as_deref()), argument.to_owned())
+                self.override_key("log_json", negated(inline.as_deref()), argument.to_owned());
             }
             "quiet" => self.override_key("quiet", inline.as_deref().unwrap_or("true"), argument.to_owned()),
             "version" | "v" | "V" => self.command = Command::Version,
