@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use flymq_types::Acks;
+
 /// An enum of words: `NAMES` and `all()` in the same order.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal $(| $alias:literal)*),+ $(,)? }) => {
@@ -25,7 +27,7 @@ macro_rules! choice {
             type Err = ();
 
             fn from_str(text: &str) -> Result<Self, ()> {
-                match text.trim().to_ascii_lowercase().as_str() {
+                match text {
                     $($word $(| $alias)* => Ok(Self::$variant),)+
                     _ => Err(()),
                 }
@@ -39,21 +41,9 @@ macro_rules! choice {
 }
 
 /// What the codec of a choice needs to know for its error message.
-pub trait Words: FromStr<Err = ()> + fmt::Display {
+pub trait Words: FromStr + fmt::Display {
     /// The words a user may write.
     fn words() -> &'static [&'static str];
-}
-
-choice! {
-    /// When a produce is answered, for clients that say nothing.
-    Acks {
-        /// On receipt.
-        None = "none" | "0",
-        /// In the leader's log file; on disk within `performance.sync_interval_ms`.
-        Leader = "leader" | "1",
-        /// On the disk of every in-sync replica.
-        All = "all" | "quorum" | "-1",
-    }
 }
 
 choice! {
@@ -82,5 +72,11 @@ choice! {
         Warn = "warn",
         /// Not checked.
         Off = "off",
+    }
+}
+
+impl Words for Acks {
+    fn words() -> &'static [&'static str] {
+        &["none", "leader", "all"]
     }
 }

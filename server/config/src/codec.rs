@@ -153,7 +153,7 @@ impl<T: Words> Codec for Word<T> {
     }
 
     fn parse(node: &Node) -> Option<T> {
-        text(node)?.parse().ok()
+        text(node)?.to_ascii_lowercase().parse().ok()
     }
 
     fn show(value: &T) -> String {

@@ -1,7 +1,9 @@
 //! The key table: every setting with its name in the file, its variable, its type and its meaning.
 //! `load`, `config show` and docs/configuration.md all come from it.
 
-use crate::choice::{Acks, LogLevel, Role, SchemaValidation};
+use flymq_types::Acks;
+
+use crate::choice::{LogLevel, Role, SchemaValidation};
 use crate::codec::{
     Address, Bool, Bytes, Codec, File, HexKey, Hidden, Maybe, Millis, Ratio, Seconds, Text, Texts, Whole,
     Word,

@@ -30,9 +30,10 @@ mod source;
 mod validate;
 
 pub use args::{Args, Command, USAGE, UsageError};
-pub use choice::{Acks, LogLevel, Role, SchemaValidation};
+pub use choice::{LogLevel, Role, SchemaValidation};
 pub use error::{ConfigError, Problem};
 pub use feature::{FEATURES, Feature, FeatureState};
+pub use flymq_types::Acks;
 pub use host::Host;
 pub use keys::{KEYS, Key, TOOL_VARIABLES};
 pub use listen_addr::ListenAddr;

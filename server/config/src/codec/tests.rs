@@ -1,5 +1,6 @@
+use flymq_types::Acks;
+
 use super::*;
-use crate::choice::Acks;
 
 fn words(text: &str) -> Node {
     Node::Text(text.to_owned())

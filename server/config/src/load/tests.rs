@@ -1,7 +1,9 @@
 use std::time::Duration;
 
+use flymq_types::Acks;
+
 use super::*;
-use crate::choice::{Acks, LogLevel, Role};
+use crate::choice::{LogLevel, Role};
 
 fn host() -> Host {
     Host { hostname: "box".to_owned(), home: Some("/home/ada".into()), data_home: None }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::choice::Acks;
+use flymq_types::{Acks, Limits};
 
 /// How fast against how safe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,6 @@ pub struct LimitsOptions {
 
 impl Default for LimitsOptions {
     fn default() -> Self {
-        Self { max_record_bytes: 16 << 20, max_connections: 10_000 }
+        Self { max_record_bytes: Limits::DEFAULT.record_bytes as u64, max_connections: 10_000 }
     }
 }
