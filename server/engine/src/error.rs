@@ -1,0 +1,103 @@
+//! Every way in which the engine can refuse or fail, one variant per failure, with the facts of it.
+
+use std::time::Duration;
+
+use flymq_types::{BatchError, GroupId, Offset, PartitionId, TopicName};
+
+use crate::meta::{MetaError, Rejection};
+
+/// A failed call on the engine. Cheap to clone: one failure may answer many waiters.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    /// No such topic; for a produce: and `topics.auto_create` is off.
+    #[error("topic not found: {topic}")]
+    TopicNotFound { topic: TopicName },
+    #[error("topic already exists: {topic}")]
+    TopicAlreadyExists { topic: TopicName },
+    #[error("partition {partition} not found: topic {topic} has {partitions}")]
+    PartitionNotFound { topic: TopicName, partition: PartitionId, partitions: u32 },
+    /// The group has neither committed offsets nor members.
+    #[error("consumer group not found: {group}")]
+    GroupNotFound { group: GroupId },
+    /// The group still has members, so that its offsets cannot be deleted.
+    #[error("consumer group {group} still has {members} members")]
+    GroupNotEmpty { group: GroupId, members: usize },
+    /// The asked offset is below the log start or above the log end. `start..end` is what the log has.
+    #[error("offset {offset} is out of range: {topic}/{partition} has {start} to {end} (exclusive)")]
+    OffsetOutOfRange { topic: TopicName, partition: PartitionId, offset: Offset, start: Offset, end: Offset },
+    /// A setting or argument has a value that it cannot have.
+    #[error("{field}: {reason}")]
+    InvalidArgument { field: &'static str, reason: String },
+    /// More replicas were asked for than there are nodes.
+    #[error("replication factor {asked} needs {asked} nodes, the cluster has {nodes}")]
+    ReplicationFactor { asked: u32, nodes: u32 },
+    /// Partitions may only grow: records would be lost and keys would move.
+    #[error("topic {topic} has {current} partitions and cannot go to {asked}: partitions only grow")]
+    PartitionsShrink { topic: TopicName, current: u32, asked: u32 },
+    /// The topic belongs to the broker itself and may not be written or changed by users.
+    #[error("topic {topic} is internal")]
+    InternalTopic { topic: TopicName },
+    /// A bound of [`flymq_types::Limits`] is reached.
+    #[error("there are already {limit} {what}, the most allowed")]
+    LimitReached { what: &'static str, limit: usize },
+    /// The bytes are not a valid record batch. Nothing was appended.
+    #[error("invalid record batch: {0}")]
+    InvalidBatch(BatchError),
+    /// The batch or one of its records is above the limit. Nothing was appended.
+    #[error("{what} of {bytes} bytes is larger than the limit of {limit}")]
+    TooLarge { what: &'static str, bytes: usize, limit: usize },
+    /// `acks=all` asks for more in-sync replicas than there are. Nothing was appended.
+    #[error("{topic}/{partition} has {in_sync} in-sync replicas, acks=all needs {required}")]
+    NotEnoughReplicas { topic: TopicName, partition: PartitionId, in_sync: u32, required: u32 },
+    /// The stored bytes of `start..end` are damaged; offsets around them can be read.
+    #[error("offsets {start} to {end} (exclusive) of {topic}/{partition} are damaged on disk")]
+    CorruptData { topic: TopicName, partition: PartitionId, start: Offset, end: Offset },
+    /// No space on the data disk. Nothing was appended.
+    #[error("the data disk is full")]
+    StorageFull,
+    /// The data disk is read-only. Nothing was appended.
+    #[error("the data disk is read-only")]
+    ReadOnly,
+    /// A disk operation failed. For a produce it is unknown whether the records survive a restart.
+    #[error("storage failed: {reason}")]
+    StorageFailed { reason: String },
+    /// A partition whose log could not be opened at start; the others go on.
+    #[error("{topic}/{partition} is offline: {reason}")]
+    PartitionOffline { topic: TopicName, partition: PartitionId, reason: String },
+    /// The state was changed by somebody else meanwhile; reading it again and retrying helps.
+    #[error("{what} was changed by another request meanwhile")]
+    Conflict { what: String },
+    /// The answer did not come in time; the request may have taken effect.
+    #[error("no answer within {} ms", waited.as_millis())]
+    Timeout { waited: Duration },
+    /// The metadata could not be written.
+    #[error("metadata is unavailable: {reason}")]
+    MetaUnavailable { reason: String },
+    /// The broker is stopping.
+    #[error("the broker is shutting down")]
+    ShuttingDown,
+}
+
+impl From<MetaError> for EngineError {
+    fn from(error: MetaError) -> Self {
+        match error {
+            MetaError::Rejected(rejection) => rejection.into(),
+            MetaError::Unavailable { reason } => Self::MetaUnavailable { reason },
+        }
+    }
+}
+
+impl From<Rejection> for EngineError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::TopicExists { name } => Self::TopicAlreadyExists { topic: name },
+            Rejection::TopicUnknown { name } => Self::TopicNotFound { topic: name },
+            Rejection::TopicIdUsed { name } => Self::Conflict { what: format!("the id of topic {name}") },
+            Rejection::PartitionsShrink { name, current, asked } => {
+                Self::PartitionsShrink { topic: name, current, asked }
+            }
+            Rejection::Conflict { name } => Self::Conflict { what: format!("topic {name}") },
+            Rejection::TooManyTopics { limit } => Self::LimitReached { what: "topics", limit },
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! What the engine is told at start.
+
+use flymq_types::{Acks, Limits};
+
+use crate::topic::{CleanupPolicy, TopicSettings};
+
+/// Settings of the engine. The defaults are those of the product.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Whether a produce to an unknown topic creates it (`topics.auto_create`).
+    pub auto_create: bool,
+    /// Partitions of a topic whose creator says nothing (`topics.default_partitions`).
+    pub default_partitions: u32,
+    /// What topics get that have no setting of their own.
+    pub topic_defaults: TopicSettings,
+    /// The acknowledgement of producers that say nothing (`performance.acks`).
+    pub default_acks: Acks,
+    /// Partitions of `__consumer_offsets`, when it is created.
+    pub offsets_partitions: u32,
+    /// Most topics that get a metrics label of their own; the rest counts as `other`.
+    pub metric_topics: usize,
+    pub limits: Limits,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            auto_create: true,
+            default_partitions: 1,
+            topic_defaults: TopicSettings {
+                replication_factor: 1,
+                min_insync_replicas: 1,
+                retention_ms: 0,
+                retention_bytes: 0,
+                segment_bytes: 64 << 20,
+                ttl_ms: 0,
+                cleanup_policy: CleanupPolicy::Delete,
+            },
+            default_acks: Acks::Leader,
+            offsets_partitions: 1,
+            metric_topics: 1_000,
+            limits: Limits::DEFAULT,
+        }
+    }
+}

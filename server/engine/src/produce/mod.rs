@@ -1,0 +1,27 @@
+//! The append path: choose the partition, append, wait for what the producer wants to be sure of.
+
+use bytes::Bytes;
+use flymq_types::{Offset, PartitionId, Timestamp};
+
+/// Where a batch is to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// This partition; one that does not exist is an error.
+    Partition(PartitionId),
+    /// The partition of this key's hash.
+    Key(Bytes),
+    /// The next partition in turn, per topic, from 0.
+    RoundRobin,
+}
+
+/// Where a batch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    pub partition: PartitionId,
+    /// Offset of the first record.
+    pub base_offset: Offset,
+    /// Offset of the last record.
+    pub last_offset: Offset,
+    /// The broker's wall clock at the append.
+    pub append_time: Timestamp,
+}
