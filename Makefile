@@ -1,0 +1,81 @@
+# The one entry for people and CI. `make` lists what there is.
+#
+# Tools are installed under .tools/ when a target needs them; nothing outside this folder is touched.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+STEP := .ci/step
+TOOLS := .tools
+BIN := $(TOOLS)/bin
+PYTHON := $(TOOLS)/venv/bin/python
+# Dev profile and the one target folder: the Python and Java packages reuse what cargo built before.
+export MATURIN_PEP517_ARGS ?= --profile=dev
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Build, start a broker and show a message go through; Ctrl-C stops it
+	@deploy/scripts/run-demo.sh
+
+.PHONY: build
+build: ## Build everything (dev profile)
+	$(CARGO) build --workspace
+
+.PHONY: test
+test: ## All suites: verify, Rust, Python, Java, conformance, README
+	@$(STEP) "tools" .ci/tools.sh
+	@$(STEP) "verify" $(MAKE) --no-print-directory verify
+	@$(STEP) "build" $(MAKE) --no-print-directory build
+	@$(STEP) "Rust tests" $(MAKE) --no-print-directory test-rust
+	@$(STEP) "Python tests" $(MAKE) --no-print-directory test-python
+	@$(STEP) "Java tests" $(MAKE) --no-print-directory test-java
+
+.PHONY: test-rust
+test-rust: ## Rust tests of all crates
+	$(CARGO) test --workspace
+
+.PHONY: test-python
+test-python: ## Python SDK: types, style, tests
+	@.ci/tools.sh python
+	@.ci/python.sh
+
+.PHONY: test-java
+test-java: ## Java SDK and Spring starters: tests
+	@.ci/java.sh
+
+.PHONY: verify
+verify: ## Checks that never write: format, lints, contracts, dependencies
+	@.ci/tools.sh buf cargo-deny
+	@$(STEP) "format" $(CARGO) fmt --all --check
+	@$(STEP) "contracts: lint" $(BIN)/buf lint
+	@$(STEP) "contracts: breaking" .ci/proto-breaking.sh
+	@$(STEP) "dependencies" $(BIN)/cargo-deny check --hide-inclusion-graph bans licenses sources
+	@$(STEP) "lints" $(CARGO) clippy --workspace --all-targets -- -D warnings
+
+.PHONY: fix
+fix: ## Format, apply what clippy can mend, regenerate reference pages
+	$(CARGO) fmt --all
+	$(CARGO) clippy --workspace --all-targets --fix --allow-dirty --allow-staged
+	UPDATE_DOCS=1 $(CARGO) test --workspace --test formats docs_match_the_key_table
+
+.PHONY: bench
+bench: ## Benchmark beside NATS JetStream and Kafka; writes docs/benchmarks.md
+	@tests/bench/run.sh
+
+.PHONY: bench-quick
+bench-quick: ## The benchmark in a few minutes
+	@tests/bench/run.sh --quick
+
+.PHONY: crash
+crash: ## 200 kill -9 cycles under load: acked records lost must be 0
+	$(CARGO) build --workspace
+	FLYMQ_TEST_CRASH_CYCLES=200 $(CARGO) test --workspace --test crash -- --nocapture
+
+.PHONY: stubs
+stubs: ## Generate the Go and TypeScript stubs from proto/
+	@.ci/tools.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-es
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/buf generate
