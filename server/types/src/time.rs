@@ -45,6 +45,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "the real clock")]
     pub fn new() -> Self {
         Self { origin: Instant::now() }
     }
@@ -57,6 +58,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[allow(clippy::disallowed_methods, reason = "the real clock")]
     fn wall(&self) -> Timestamp {
         let millis = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(after) => i64::try_from(after.as_millis()).unwrap_or(i64::MAX),
