@@ -9,6 +9,7 @@
 //! | `Bytes` | bytes32: u32 length, raw bytes |
 //! | `Vec<T>` | list32: u32 count, then the items |
 //! | [`List16<T>`] | list16: u16 count, then the items |
+//! | [`Framed<T>`] | u32 length in bytes, then `T` |
 //! | `Option<T>` | nothing at all, or `T`: for the last field of a body |
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -160,6 +161,11 @@ impl Writer {
         field.encode(self);
     }
 
+    /// Makes room for `payload` bytes more.
+    pub fn reserve(&mut self, payload: usize) {
+        self.buf.reserve(payload);
+    }
+
     /// Writes raw bytes.
     pub fn put_slice(&mut self, bytes: &[u8]) {
         self.buf.put_slice(bytes);
@@ -200,6 +206,13 @@ impl Writer {
     /// Payload bytes so far.
     pub(crate) fn len(&self) -> usize {
         self.buf.len() - HEADER_LEN
+    }
+
+    /// Overwrites four payload bytes at `at` with the number of bytes written after them.
+    pub(crate) fn patch_u32_len(&mut self, at: usize) {
+        let len = self.fit(self.len() - at - 4, u32::MAX as usize) as u32;
+        let at = HEADER_LEN + at;
+        self.buf[at..at + 4].copy_from_slice(&len.to_be_bytes());
     }
 
     fn fit(&mut self, len: usize, max: usize) -> usize {
@@ -378,3 +391,50 @@ impl<T: Layout> Layout for List16<T> {
         self.0.iter().for_each(|item| writer.put(item));
     }
 }
+
+/// A value inside a bytes32 of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Framed<T>(pub T);
+
+impl<T: Layout> Layout for Framed<T> {
+    const MIN_LEN: usize = 4 + T::MIN_LEN;
+
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let len = reader.get::<u32>()?;
+        let mut inner = Reader { rest: reader.take(len as usize)?, items_left: reader.items_left };
+        let value = inner.get()?;
+        reader.items_left = inner.items_left;
+        Ok(Self(value))
+    }
+
+    fn encode(&self, writer: &mut Writer) {
+        let at = writer.len();
+        writer.put(&0u32);
+        writer.put(&self.0);
+        writer.patch_u32_len(at);
+    }
+}
+
+/// Declares a struct whose wire layout is its fields in their order.
+macro_rules! layout {
+    ($($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident: $type:ty,)+ })+) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Default)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $type,)+
+        }
+
+        impl $crate::codec::Layout for $name {
+            const MIN_LEN: usize = 0 $(+ <$type as $crate::codec::Layout>::MIN_LEN)+;
+
+            fn decode(reader: &mut $crate::codec::Reader) -> Result<Self, $crate::codec::DecodeError> {
+                Ok(Self { $($field: reader.get()?,)+ })
+            }
+
+            fn encode(&self, writer: &mut $crate::codec::Writer) {
+                $(writer.put(&self.$field);)+
+            }
+        }
+    )+};
+}
+pub(crate) use layout;

@@ -8,6 +8,7 @@
 //! | [`batch`] | the record batch: unit of produce, storage, replication and fetch | little-endian |
 //! | [`frame`] | the 8-byte frame header, the incremental decoder, frames ready to be written | big-endian |
 //! | [`codec`] | the field types that bodies are made of, and their errors | big-endian |
+//! | [`v1`] | bodies of version 1, the wire of the clients in the field | big-endian |
 //! | [`v2`] | bodies of version 2, the wire of our client core | big-endian |
 //!
 //! Every decoder takes untrusted bytes: it never panics, and never allocates more than a small multiple of the bytes
@@ -16,4 +17,5 @@
 pub mod batch;
 pub mod codec;
 pub mod frame;
+pub mod v1;
 pub mod v2;

@@ -17,7 +17,7 @@ pub const LIMIT_BEFORE_LOGIN: u32 = 64 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Version {
-    /// The wire of the clients in the field, see the version 1 module.
+    /// The wire of the clients in the field, see [`crate::v1`].
     V1 = 1,
     /// The wire of our client core, see [`crate::v2`].
     V2 = 2,

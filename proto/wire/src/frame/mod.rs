@@ -5,7 +5,7 @@
 //! │ 0xAF │ version │ op │ flags │ u32 length   │ length bytes of payload …
 //! ```
 //!
-//! The integers are big-endian. What op, flags and payload mean depends on the version: see the version 1 module and
+//! The integers are big-endian. What op, flags and payload mean depends on the version: see [`crate::v1`] and
 //! [`crate::v2`].
 
 mod decoder;

@@ -1,0 +1,76 @@
+//! Compressed requests.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::bufread::GzDecoder;
+
+use super::reply::flag;
+
+/// Bounds on inflating a request, so that a small frame cannot fill the memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InflateLimits {
+    /// Most bytes after inflating.
+    pub max_len: usize,
+    /// Most bytes after inflating for each compressed byte.
+    pub max_ratio: usize,
+    /// Bytes to which the ratio does not apply yet.
+    pub free_len: usize,
+}
+
+impl Default for InflateLimits {
+    /// 32 MiB as for a plain payload; 256 : 1 from the second mebibyte on.
+    fn default() -> Self {
+        Self { max_len: crate::frame::MAX_PAYLOAD as usize, max_ratio: 256, free_len: 1 << 20 }
+    }
+}
+
+impl InflateLimits {
+    fn of(&self, compressed: usize) -> usize {
+        self.max_len.min(compressed.saturating_mul(self.max_ratio).max(self.free_len))
+    }
+}
+
+/// Why a compressed payload cannot be used. The connection lives on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InflateError {
+    /// Not gzip, or damaged.
+    #[error("gzip: invalid header or data")]
+    Invalid,
+    /// More bytes come out than allowed.
+    #[error("gzip: more than {limit} bytes after inflating")]
+    TooLarge {
+        /// Bytes allowed for this payload.
+        limit: usize,
+    },
+}
+
+/// The payload of a request, inflated if the frame's flags ask for it. Plain payloads are not copied.
+///
+/// Only gzip exists: the LZ4 (0x04) and Snappy (0x08) codes come with plain payloads; Zstandard's (0x06) has the gzip
+/// bit set and is read as gzip, as it always was.
+///
+/// # Errors
+/// Any [`InflateError`].
+pub fn inflate(flags: u8, payload: Bytes, limits: &InflateLimits) -> Result<Bytes, InflateError> {
+    if flags & flag::GZIP == 0 {
+        return Ok(payload);
+    }
+    let limit = limits.of(payload.len());
+    let mut inflated = Vec::new();
+    let read = GzDecoder::new(&payload[..]).take(limit as u64 + 1).read_to_end(&mut inflated);
+    if inflated.len() > limit {
+        return Err(InflateError::TooLarge { limit });
+    }
+    read.map_err(|_| InflateError::Invalid)?;
+    Ok(Bytes::from(inflated))
+}
+
+/// Compresses a request's payload: for a client, to be sent with flags [`flag::BINARY`] and [`flag::GZIP`].
+pub fn deflate(payload: &[u8]) -> Bytes {
+    let mut compressed = Vec::new();
+    flate2::read::GzEncoder::new(payload, flate2::Compression::default())
+        .read_to_end(&mut compressed)
+        .expect("reading from memory does not fail");
+    Bytes::from(compressed)
+}
