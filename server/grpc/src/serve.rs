@@ -1,0 +1,74 @@
+//! Runs the door on a listener.
+
+use std::{io, sync::Arc};
+
+use flymq_api::{Broker, OPS};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic_health::{
+    ServingStatus,
+    server::{HealthReporter, health_reporter},
+};
+
+use crate::{GrpcOptions, call::Calls, connection::incoming, reflection, service::GrpcService};
+
+/// Serves gRPC on `listener` until `shutdown` is cancelled and running calls have ended, or
+/// [`GrpcOptions::drain_timeout`] is over.
+///
+/// # Errors
+/// When the descriptors cannot be served (a fault of the build), or the transport fails as a whole; what goes wrong on one
+/// connection ends that connection.
+pub async fn serve(
+    listener: TcpListener,
+    broker: Arc<dyn Broker>,
+    options: GrpcOptions,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let (reporter, health) = health_reporter();
+    set_health(&reporter, ServingStatus::Serving).await;
+    let calls = Calls { broker, max_message_bytes: options.max_message_bytes, shutdown: shutdown.clone() };
+    let service = GrpcService::new(calls)
+        .with(health)
+        .with(reflection::v1().map_err(io::Error::other)?)
+        .with(reflection::v1alpha().map_err(io::Error::other)?);
+
+    let close = CancellationToken::new();
+    let _close_at_end = close.clone().drop_guard();
+    let connections = incoming(listener, &options, close);
+    let stop = {
+        let shutdown = shutdown.clone();
+        async move {
+            shutdown.cancelled().await;
+            set_health(&reporter, ServingStatus::NotServing).await;
+        }
+    };
+    let drained = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(options.drain_timeout).await;
+    };
+    tokio::select! {
+        ended = transport(&options).serve_with_incoming_shutdown(service, connections, stop) => ended.map_err(io::Error::other),
+        () = drained => Ok(()),
+    }
+}
+
+fn transport(options: &GrpcOptions) -> Server {
+    Server::builder()
+        .max_concurrent_streams(options.max_concurrent_streams)
+        .http2_max_header_list_size(options.max_header_list_bytes)
+        .http2_keepalive_interval(Some(options.keepalive_interval))
+        .http2_keepalive_timeout(Some(options.keepalive_timeout))
+        .initial_stream_window_size(options.stream_window_bytes)
+        .initial_connection_window_size(options.connection_window_bytes)
+}
+
+/// The broker as a whole (the empty name) and each of its services.
+async fn set_health(reporter: &HealthReporter, status: ServingStatus) {
+    reporter.set_service_status("", status).await;
+    let mut services: Vec<&str> = OPS.iter().map(|op| op.service).collect();
+    services.dedup();
+    for service in services {
+        reporter.set_service_status(format!("flymq.v1.{service}"), status).await;
+    }
+}
