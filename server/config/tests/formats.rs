@@ -33,6 +33,25 @@ fn json_toml_and_yaml_are_equal() {
     assert_eq!(json.sources["ws_addr"], Source::Default);
 }
 
+/// The documented sample is understood to the last key; it is refused only for the protection that is not built yet.
+#[test]
+fn the_documented_sample_is_understood() {
+    let mut load = args(Some(fixture("documented.json")));
+    load.env = vec![("FLYMQ_ENCRYPTION_KEY".to_owned(), "0f".repeat(32))];
+    let unbuilt = ["authentication", "TLS", "encryption at rest"];
+    let error = Config::load(&load).expect_err("auth, TLS and encryption are on");
+    assert_eq!(error.problems.len(), unbuilt.len(), "{error}");
+    for (problem, name) in error.problems.iter().zip(unbuilt) {
+        assert!(problem.what.contains(&format!("does not have {name} yet")), "{problem}");
+    }
+    for variable in ["FLYMQ_TLS_ENABLED", "FLYMQ_ENCRYPTION_ENABLED", "FLYMQ_AUTH_ENABLED"] {
+        load.env.push((variable.to_owned(), "false".to_owned()));
+    }
+    load.env.push(("FLYMQ_ALLOW_INSECURE".to_owned(), "true".to_owned()));
+    let loaded = Config::load(&load).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(loaded.config.listen.bind_addr.bind_target(), ("0.0.0.0", 9092));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
