@@ -32,7 +32,9 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}; {}", self.what, self.hint)
+        // A parser's message may show the lines it complains about.
+        let separator = if self.what.contains('\n') { "\n" } else { "; " };
+        write!(formatter, "{}{separator}{}", self.what, self.hint)
     }
 }
 

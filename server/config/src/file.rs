@@ -21,6 +21,14 @@ pub enum Format {
 }
 
 impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSON",
+            Self::Toml => "TOML",
+            Self::Yaml => "YAML",
+        }
+    }
+
     /// By the file name's end; a file that begins like a JSON object may have any name.
     fn detect(path: &Path, text: &str) -> Option<Self> {
         let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
@@ -77,7 +85,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Vec<(String, Node)>, Problem> {
         }
     };
     let syntax = |error: String| {
-        let what = format!("{} is not valid {format:?}: {}", path.display(), error.trim_end());
+        let what = format!("{} is not valid {}: {}", path.display(), format.name(), error.trim_end());
         Problem::general(
             what,
             "correct the file; `flymq config check -config FILE` tests it without starting",

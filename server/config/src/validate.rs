@@ -133,8 +133,11 @@ fn check_exposure(config: &Config, problems: &mut Vec<Problem>) {
                 "refusing to listen beyond loopback without authentication ({named}): \
                  anyone who can reach this address could read, write and delete everything"
             ),
-            "turn authentication on (FLYMQ_AUTH_ENABLED=true, auth.enabled), or accept the risk with \
-             FLYMQ_ALLOW_INSECURE=true (security.allow_insecure), or listen on 127.0.0.1",
+            format!(
+                "turn authentication on (FLYMQ_AUTH_ENABLED=true, auth.enabled{}), or accept the risk with \
+                 FLYMQ_ALLOW_INSECURE=true (security.allow_insecure), or listen on 127.0.0.1",
+                if Feature::Auth.is_built() { "" } else { "; not in this version yet" }
+            ),
         ));
     }
 }
