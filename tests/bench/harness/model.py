@@ -27,6 +27,11 @@ class Work:
     reads: str = ""
 
     @property
+    def waits(self) -> bool:
+        """Whether a message must leave at once: its latency is what counts, or the producer waits for its ack."""
+        return self.kind != "consume" and self.in_flight == 1
+
+    @property
     def by_latency(self) -> bool:
         """Whether the headline figure is a latency, not a rate."""
         return self.kind in ("sync", "e2e")

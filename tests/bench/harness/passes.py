@@ -54,7 +54,7 @@ class Bench:
             "environment": facts,
             "skipped": self._skipped,
             "works": [asdict(work) for work in self._works],
-            "peers": [self._peer_facts(peer) for peer in self._peers],
+            "peers": [facts for peer in self._peers if (facts := self._peer_facts(peer))["version"]],
             "runs": [run.to_json() for run in self._runs],
         }
 
@@ -83,7 +83,7 @@ class Bench:
             for at, work in enumerate(self._works):
                 # Each work begins with another peer, so that nobody always runs after the same neighbour.
                 turn = (number - 1 + at) % max(1, len(up))
-                for peer in up[turn:] + up[:turn]:
+                for peer in (one for one in up[turn:] + up[:turn] if one.does(work)):
                     self._runs.append(self._one_run(number, peer, work))
 
     def _one_run(self, number: int, peer: Peer, work: Work) -> Run:
@@ -108,7 +108,7 @@ class Bench:
             "title": peer.title,
             "version": mine[0].line.get("version", "") if mine else "",
             "settings": peer.settings(),
-            "acks": {work.name: peer.ack(work) for work in self._works},
+            "acks": {work.name: peer.ack(work) for work in self._works if peer.does(work)},
         }
 
 

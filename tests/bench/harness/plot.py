@@ -8,13 +8,13 @@ from html import escape
 from .model import Run, Spread, Work, shortened, spread
 
 # Told apart also without colour vision (Okabe and Ito), FlyMQ first.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7")
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#999999", "#cc79a7")
 COLUMNS = 3
 PANEL_WIDTH = 330
 BAR = 20
 GAP = 8
 LABEL_WIDTH = 100
-BAR_ROOM = 130
+BAR_ROOM = 110
 HEADER = 34
 MARGIN = 16
 
@@ -39,7 +39,7 @@ def svg(works: list[Work], runs: list[Run], peers: dict[str, str]) -> str:
 
 
 def _panel(work: Work, runs: list[Run], peers: dict[str, str]) -> Iterator[str]:
-    figure, unit = ("p50_us", "p50, µs, less is better") if work.by_latency else ("msgs_per_s", "messages a second")
+    figure, unit = ("p50_us", "µs, bar p50, less is better") if work.by_latency else ("msgs_per_s", "messages a second")
     yield f'<text y="12" font-weight="bold">{escape(work.title)}</text>'
     yield f'<text y="26" font-size="10" fill="#666">{unit}</text>'
     found = {peer: spread(runs, peer, work.name, figure) for peer in peers}
@@ -48,6 +48,9 @@ def _panel(work: Work, runs: list[Run], peers: dict[str, str]) -> Iterator[str]:
         yield f'<g transform="translate(0,{HEADER + at * (BAR + GAP)})">'
         yield f'<text y="14" fill="#444">{escape(title)}</text>'
         yield from _bar(found[peer], most, COLOURS[at % len(COLOURS)])
+        tail = spread(runs, peer, work.name, "p99_us") if work.by_latency else None
+        if tail:
+            yield f'<text x="{PANEL_WIDTH - MARGIN}" y="14" text-anchor="end" fill="#666">p99 {shortened(tail.median)}</text>'
         yield "</g>"
 
 

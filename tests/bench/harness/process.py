@@ -49,12 +49,13 @@ def run(command: Sequence[str | Path], seconds: float, cwd: Path | None = None, 
         )
     except OSError as error:
         raise BenchError(f"{words[0]} does not start: {error.strerror}") from error
-    try:
-        out, err = child.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired as error:
-        raise BenchError(f"{words[0]} took longer than {seconds:.0f} s and was stopped") from error
-    finally:
-        stop(child)
+    with child:
+        try:
+            out, err = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"{words[0]} took longer than {seconds:.0f} s and was stopped") from error
+        finally:
+            stop(child)
     if child.returncode != 0:
         raise BenchError(f"{Path(words[0]).name} exited with {child.returncode}: {(err or out).strip()[-TAIL_BYTES:]}")
     return out
@@ -78,17 +79,21 @@ class Server:
     def __init__(self, name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.log = log
-        with log.open("w", encoding="utf-8") as sink:
-            self._child: subprocess.Popen[str] = subprocess.Popen(
-                [str(word) for word in command],
-                env={**os.environ, **env} if env else None,
-                cwd=log.parent,
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                text=True,
-                start_new_session=True,
-            )
+        words = [str(word) for word in command]
+        try:
+            with log.open("w", encoding="utf-8") as sink:
+                self._child: subprocess.Popen[str] = subprocess.Popen(
+                    words,
+                    env={**os.environ, **env} if env else None,
+                    cwd=log.parent,
+                    stdin=subprocess.DEVNULL,
+                    stdout=sink,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise BenchError(f"{words[0]} does not start: {error.strerror}") from error
 
     def __enter__(self) -> Server:
         return self

@@ -32,6 +32,8 @@ def works(quick: bool, scale: float) -> list[Work]:
         plural = "producer" if producers == 1 else "producers"
         title = f"fsync before each ack, {producers} {plural}, 1 KiB"
         listed.append(Work(f"fsync-{producers}", title, "fsync", KIB, count(full, short), count(500, 200), producers=producers))
+    title = "fsync before each ack, one connection, batched, 1 KiB"
+    listed.append(Work("fsync-batched", title, "fsync", KIB, count(100_000, 20_000), count(2_000, 1_000), in_flight=IN_FLIGHT))
     return listed
 
 

@@ -44,8 +44,9 @@ func endToEnd(o options) (result, error) {
 	if err := conns[1].Flush(); err != nil {
 		return result{}, err
 	}
+	values := newPayload(o.size)
 	plan.start = time.Now().Add(50 * time.Millisecond)
-	if err := sendOnTime(o, conns[0], plan); err != nil {
+	if err := sendOnTime(o, conns[0], values, plan); err != nil {
 		return result{}, err
 	}
 	select {
@@ -72,14 +73,13 @@ func (s schedule) due(i int) time.Time {
 }
 
 // sendOnTime sleeps in the kernel: the runtime's own timers round up to a millisecond, five messages at 5,000 a second.
-func sendOnTime(o options, nc *nats.Conn, plan schedule) error {
+func sendOnTime(o options, nc *nats.Conn, values payload, plan schedule) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	js, err := nc.JetStream(nats.PublishAsyncMaxPending(1 << 20))
 	if err != nil {
 		return err
 	}
-	values := newPayload(o.size)
 	for i := range plan.total {
 		if wait := time.Until(plan.due(i)); wait > 0 {
 			spec := syscall.NsecToTimespec(wait.Nanoseconds())

@@ -19,10 +19,11 @@ func produce(o options) (result, error) {
 	if err := ensureStream(conns[0], o.topic); err != nil {
 		return result{}, err
 	}
-	if _, _, _, err := sendAll(o, conns, o.warmup); err != nil {
+	values := newPayload(o.size)
+	if _, _, _, err := sendAll(o, conns, values, o.warmup); err != nil {
 		return result{}, err
 	}
-	samples, failed, seconds, err := sendAll(o, conns, o.messages)
+	samples, failed, seconds, err := sendAll(o, conns, values, o.messages)
 	if err != nil {
 		return result{}, err
 	}
@@ -34,7 +35,7 @@ func produce(o options) (result, error) {
 }
 
 // sendAll shares total out over the producers; it returns the latency samples (one in flight only), the failures and the seconds.
-func sendAll(o options, conns []*nats.Conn, total int) ([]time.Duration, int64, float64, error) {
+func sendAll(o options, conns []*nats.Conn, values payload, total int) ([]time.Duration, int64, float64, error) {
 	var group sync.WaitGroup
 	var failed atomic.Int64
 	parts := make([][]time.Duration, o.producers)
@@ -49,9 +50,9 @@ func sendAll(o options, conns []*nats.Conn, total int) ([]time.Duration, int64, 
 		go func() {
 			defer group.Done()
 			if o.inFlight == 1 {
-				parts[p], errs[p] = sendOneByOne(o, conns[p%len(conns)], count)
+				parts[p], errs[p] = sendOneByOne(o, conns[p%len(conns)], values, count)
 			} else {
-				errs[p] = sendPipelined(o, conns[p%len(conns)], count, &failed)
+				errs[p] = sendPipelined(o, conns[p%len(conns)], values, count, &failed)
 			}
 		}()
 	}
@@ -64,12 +65,12 @@ func sendAll(o options, conns []*nats.Conn, total int) ([]time.Duration, int64, 
 	return samples, failed.Load(), seconds, errors.Join(errs...)
 }
 
-func sendOneByOne(o options, nc *nats.Conn, count int) ([]time.Duration, error) {
+func sendOneByOne(o options, nc *nats.Conn, values payload, count int) ([]time.Duration, error) {
 	js, err := nc.JetStream(nats.MaxWait(30 * time.Second))
 	if err != nil {
 		return nil, err
 	}
-	values, samples := newPayload(o.size), make([]time.Duration, 0, count)
+	samples := make([]time.Duration, 0, count)
 	for i := range count {
 		sent := time.Now()
 		if _, err := js.Publish(o.topic, values.value(i)); err != nil {
@@ -81,13 +82,12 @@ func sendOneByOne(o options, nc *nats.Conn, count int) ([]time.Duration, error) 
 }
 
 // sendPipelined keeps up to in-flight messages unacked; no clock is read per message, so that the client runs at its best.
-func sendPipelined(o options, nc *nats.Conn, count int, failed *atomic.Int64) error {
+func sendPipelined(o options, nc *nats.Conn, values payload, count int, failed *atomic.Int64) error {
 	lost := func(nats.JetStream, *nats.Msg, error) { failed.Add(1) }
 	js, err := nc.JetStream(nats.PublishAsyncMaxPending(o.inFlight), nats.PublishAsyncErrHandler(lost))
 	if err != nil {
 		return err
 	}
-	values := newPayload(o.size)
 	for i := range count {
 		// A full window must wait, not fail, however slow the disk is.
 		if _, err := js.PublishAsync(o.topic, values.value(i), nats.StallWait(time.Minute)); err != nil {

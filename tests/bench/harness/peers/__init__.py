@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from .bare import Bare
 from .base import Peer
 from .flymq import FlyMQ
 from .kafka import Kafka
 from .nats import Nats
 
-ALL: dict[str, type[Peer]] = {"flymq": FlyMQ, "nats": Nats, "kafka": Kafka}
+ALL: dict[str, type[Peer]] = {"flymq": FlyMQ, "nats": Nats, "kafka": Kafka, "bare": Bare}
 
 __all__ = ["ALL", "Peer"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ..model import Work
 from ..process import BenchError, run
 
 FETCH_SECONDS = 900.0
+BUILD_SECONDS = 3_600.0
 DRIVE_SECONDS = 600.0
 
 
@@ -43,6 +45,10 @@ class Peer(ABC):
     def start(self, places: Places, stack: ExitStack) -> None:
         """Starts the servers of one pass over an empty directory and waits until they are ready."""
 
+    def does(self, work: Work) -> bool:
+        """Whether the peer has this work at all; if not, its cells stay empty."""
+        return True
+
     @abstractmethod
     def command(self, work: Work, topic: str) -> list[str | Path]:
         """The driver's command line for this work."""
@@ -66,6 +72,16 @@ class Peer(ABC):
         if not isinstance(line, dict):
             raise BenchError(f"the driver printed no JSON object but {lines[-1][:200]}")
         return line
+
+
+def release(places: Places, *binaries: str) -> Path:
+    """Builds binaries of this tree in release and returns their directory; `FLYMQ_BENCH_BIN` names one where they are built already."""
+    ready = os.environ.get("FLYMQ_BENCH_BIN")
+    if ready:
+        return Path(ready)
+    words = [word for binary in binaries for word in ("--bin", binary)]
+    run(["cargo", "build", "--release", "--locked", *words], BUILD_SECONDS, cwd=places.root)
+    return Path(os.environ.get("CARGO_TARGET_DIR", places.root / "target")) / "release"
 
 
 def options(work: Work, topic: str, acks: str) -> list[str]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
 from ..model import Work
-from ..process import Server, answers, free_ports, run
-from .base import FETCH_SECONDS, Peer, Places, options
+from ..process import Server, answers, free_ports
+from .base import Peer, Places, options, release
 
-BUILD_SECONDS = 4 * FETCH_SECONDS
 LISTENERS = ("BIND", "CLUSTER", "GRPC", "METRICS", "HEALTH", "ADMIN", "WS")
 
 
@@ -26,12 +24,8 @@ class FlyMQ(Peer):
         self._address = ""
 
     def prepare(self, places: Places) -> None:
-        """Builds server and CLI; `FLYMQ_BENCH_BIN` names a directory with both where they are built already."""
-        ready = os.environ.get("FLYMQ_BENCH_BIN")
-        target = Path(ready) if ready else Path(os.environ.get("CARGO_TARGET_DIR", places.root / "target")) / "release"
-        if not ready:
-            run(["cargo", "build", "--release", "--locked", "--bin", "flymq", "--bin", "flymq-cli"], BUILD_SECONDS, cwd=places.root)
-        self._server, self._cli = target / "flymq", target / "flymq-cli"
+        built = release(places, "flymq", "flymq-cli")
+        self._server, self._cli = built / "flymq", built / "flymq-cli"
 
     def start(self, places: Places, stack: ExitStack) -> None:
         home = places.data / "flymq"
@@ -46,7 +40,7 @@ class FlyMQ(Peer):
     def command(self, work: Work, topic: str) -> list[str | Path]:
         acks = "all" if work.kind == "fsync" else "leader"
         words = options(work, topic, acks)
-        if work.kind in ("sync", "fsync"):
+        if work.waits and work.kind != "e2e":
             words.append("--no-batch")
         return [self._cli, "--servers", self._address, "-o", "json", "bench", *words]
 

@@ -76,7 +76,7 @@ class Kafka(Peer):
         words = options(work, topic, "fsync" if work.kind == "fsync" else "all")
         if work.kind == "consume":
             words += ["--warmup", str(work.warmup)]
-        elif work.kind != "produce":
+        elif work.waits:
             words.append("--no-batch")
         return ["java", "-cp", self._classes, QUIET, "-Xmx1g", "io.flymq.bench.Main", "--servers", self._address, *words]
 

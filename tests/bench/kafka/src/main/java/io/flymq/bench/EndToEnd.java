@@ -24,6 +24,7 @@ final class EndToEnd {
     private final int total;
     private final long[] latencies;
     private final AtomicLong failed = new AtomicLong();
+    private final Payload values;
     /** Due time of message 0, in {@link System#nanoTime} units; set before the first send. */
     private volatile long start;
 
@@ -31,6 +32,7 @@ final class EndToEnd {
         this.options = options;
         total = options.warmup() + options.rate() * options.seconds();
         latencies = new long[total];
+        values = new Payload(options.size());
     }
 
     static Result run(Options options) throws Exception {
@@ -67,7 +69,6 @@ final class EndToEnd {
     }
 
     private void sendAll(KafkaProducer<byte[], byte[]> producer) {
-        Payload values = new Payload(options.size());
         for (int i = 0; i < total; i++) {
             for (long wait = due(i) - System.nanoTime(); wait > 0; wait = due(i) - System.nanoTime()) {
                 LockSupport.parkNanos(wait);

@@ -18,9 +18,11 @@ final class Produce {
     private final Options options;
     private final List<KafkaProducer<byte[], byte[]>> connections = new ArrayList<>();
     private final AtomicLong failed = new AtomicLong();
+    private final Payload values;
 
     private Produce(Options options) {
         this.options = options;
+        values = new Payload(options.size());
         for (int i = 0; i < options.connections(); i++) {
             connections.add(Kafka.producer(options));
         }
@@ -77,7 +79,6 @@ final class Produce {
     }
 
     private long[] oneByOne(KafkaProducer<byte[], byte[]> producer, int count) throws Exception {
-        Payload values = new Payload(options.size());
         long[] latencies = new long[count];
         for (int i = 0; i < count; i++) {
             ProducerRecord<byte[], byte[]> record = new ProducerRecord<>(options.topic(), 0, null, values.value(i));
@@ -90,7 +91,6 @@ final class Produce {
 
     /** No clock is read per message, so that the client runs at its best. */
     private long[] pipelined(KafkaProducer<byte[], byte[]> producer, int count) {
-        Payload values = new Payload(options.size());
         for (int i = 0; i < count; i++) {
             producer.send(new ProducerRecord<>(options.topic(), 0, null, values.value(i)), (metadata, error) -> {
                 if (error != null) {
