@@ -1,11 +1,32 @@
 //! The one way into the broker. This crate alone knows both protobuf and the domain: it holds the [`Broker`] facade, the
 //! unions of all requests and responses (derived from the proto descriptors), the error table, and the layers that every
 //! door passes through.
+//!
+//! ```text
+//! door ─► Broker: trace ► deadline ► limits ► authenticate ► authorize ─► AuthorizedBroker: audit ► metrics ► EngineBroker
+//! ```
+//!
+//! [`stack`] puts it together. To add an rpc, declare it in `proto/flymq/v1` with its options, then give it its arm and
+//! its method in `dispatch/`.
 
 mod broker;
+mod convert;
+mod dispatch;
+mod engine_error;
 mod error;
+mod layers;
+mod node;
 mod ops;
+mod stack;
 
 pub use broker::{BatchStream, Broker, CallContext, Door, Principal};
+pub use dispatch::EngineBroker;
 pub use error::{BrokerError, ErrorCode, ErrorTraits};
+pub use flymq_proto::pb;
+pub use layers::{
+    Audit, Authenticate, Authorize, Authorized, AuthorizedBroker, Deadline, LimitOptions, Limited, Measure,
+    Served, Totals, Trace,
+};
+pub use node::{ConfigEntry, Node};
 pub use ops::{Access, AuditEvent, OPS, OpMeta, Request, Response, Rpc};
+pub use stack::{StackOptions, stack};

@@ -1,0 +1,197 @@
+//! A produce request as record batches.
+
+use bytes::Bytes;
+use flymq_proto::pb;
+use flymq_types::{
+    Acks, BatchFlags, BatchHeader, Compression, Limits, PartitionId, RecordIter, Timestamp, TopicName,
+};
+use flymq_wire::batch::{BatchBuilder, HEADER_LEN, NewRecord};
+
+use super::{acks, invalid, optional_partition};
+use crate::{BrokerError, ErrorCode, dispatch::not_built};
+
+/// A validated produce.
+#[derive(Debug)]
+pub(crate) struct Produce {
+    pub topic: TopicName,
+    /// `None`: by key, else round robin.
+    pub partition: Option<PartitionId>,
+    /// `None`: the server's default.
+    pub acks: Option<Acks>,
+    pub plan: ProducePlan,
+}
+
+/// What is to be appended.
+#[derive(Debug)]
+pub(crate) enum ProducePlan {
+    /// A batch as its producer built it; it goes to the log untouched.
+    Ready(ReadyBatch),
+    /// Single records, in the request's order.
+    Records(Vec<pb::Record>),
+}
+
+/// A producer's batch with what the answer needs to know of it.
+#[derive(Debug)]
+pub(crate) struct ReadyBatch {
+    pub bytes: Bytes,
+    pub records: u32,
+}
+
+impl Produce {
+    /// Checks everything that needs no look at the topic.
+    pub fn parse(request: pb::ProduceRequest, limits: &Limits) -> Result<Self, BrokerError> {
+        let topic = TopicName::new(&request.topic).map_err(|why| invalid("topic", why))?;
+        let partition = optional_partition(request.partition)?;
+        let acks = acks(request.acks)?;
+        if !request.schema.is_empty() {
+            return Err(not_built("validation against a schema (field schema)"));
+        }
+        if request.ttl_ms < 0 {
+            return Err(invalid("ttl_ms", "must not be negative"));
+        }
+        if request.ttl_ms > 0 {
+            return Err(not_built("time to live (field ttl_ms)"));
+        }
+        let plan = match (request.records.is_empty(), request.batch.is_empty()) {
+            (true, true) => return Err(invalid("records", "a produce needs records or a batch")),
+            (false, false) => return Err(invalid("batch", "a produce has records or a batch, not both")),
+            (true, false) => ProducePlan::Ready(ready(request.batch, limits)?),
+            (false, true) => {
+                for (index, record) in request.records.iter().enumerate() {
+                    check_record(index, record, limits)?;
+                }
+                ProducePlan::Records(request.records)
+            }
+        };
+        Ok(Self { topic, partition, acks, plan })
+    }
+}
+
+/// Checks what the engine does not: features that are not built, and the limit on single records.
+fn ready(bytes: Bytes, limits: &Limits) -> Result<ReadyBatch, BrokerError> {
+    if bytes.len() > limits.batch_bytes {
+        let message =
+            format!("a batch of {} bytes is larger than the limit of {}", bytes.len(), limits.batch_bytes);
+        return Err(BrokerError::new(ErrorCode::FrameTooLarge, message)
+            .with("bytes", bytes.len())
+            .with("limit", limits.batch_bytes));
+    }
+    let header = BatchHeader::parse(&bytes)?;
+    if header.flags.contains(BatchFlags::HAS_TTL) {
+        return Err(not_built("time to live (batch flag HAS_TTL)"));
+    }
+    if header.flags.contains(BatchFlags::TRANSACTIONAL) {
+        return Err(not_built("transactions (batch flag TRANSACTIONAL)"));
+    }
+    if header.has_producer_id() {
+        return Err(not_built("idempotent producers (a batch with a producer id)"));
+    }
+    if header.payload_len as usize > limits.record_bytes && header.compression == Compression::None {
+        for record in RecordIter::new(&bytes)? {
+            let record = record?;
+            let headers: usize = record.headers().map(|(name, value)| name.len() + value.len()).sum();
+            let size = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers;
+            check_size(record.offset as usize, size, limits)?;
+        }
+    }
+    Ok(ReadyBatch { bytes, records: header.record_count })
+}
+
+fn check_record(index: usize, record: &pb::Record, limits: &Limits) -> Result<(), BrokerError> {
+    let field = |name: &str| format!("records[{index}].{name}");
+    if record.expires_at_ms != 0 {
+        return Err(not_built("time to live (field expires_at_ms)"));
+    }
+    if record.tombstone && value_of(record).is_some_and(|value| !value.is_empty()) {
+        return Err(invalid(&field("tombstone"), "a tombstone has no value"));
+    }
+    if record.headers.len() > limits.record_headers {
+        let why = format!("{} headers, at most {} are allowed", record.headers.len(), limits.record_headers);
+        return Err(invalid(&field("headers"), why));
+    }
+    if record.headers.iter().any(|header| header.name.len() > limits.header_name_bytes) {
+        let why = format!("a header name is longer than {} bytes", limits.header_name_bytes);
+        return Err(invalid(&field("headers"), why));
+    }
+    check_size(index, record_size(record), limits)
+}
+
+fn check_size(index: usize, size: usize, limits: &Limits) -> Result<(), BrokerError> {
+    if size <= limits.record_bytes {
+        return Ok(());
+    }
+    let message = format!("record {index} has {size} bytes, more than the limit of {}", limits.record_bytes);
+    Err(BrokerError::new(ErrorCode::RecordTooLarge, message)
+        .with("record", index)
+        .with("bytes", size)
+        .with("limit", limits.record_bytes))
+}
+
+/// The key, or the text given in its place; an empty key is none.
+pub(crate) fn key_of(record: &pb::Record) -> Option<&[u8]> {
+    let key = match (&record.key, &record.key_text) {
+        (Some(key), _) => &key[..],
+        (None, Some(text)) => text.as_bytes(),
+        (None, None) => &[],
+    };
+    (!key.is_empty()).then_some(key)
+}
+
+/// The value, or the text given in its place; `None` for a tombstone without either.
+pub(crate) fn value_of(record: &pb::Record) -> Option<&[u8]> {
+    let value = match &record.value_text {
+        Some(text) if record.value.is_empty() => text.as_bytes(),
+        Some(_) | None => &record.value[..],
+    };
+    (!(record.tombstone && value.is_empty())).then_some(value)
+}
+
+fn record_size(record: &pb::Record) -> usize {
+    key_of(record).map_or(0, <[u8]>::len) + value_of(record).map_or(0, <[u8]>::len) + header_bytes(record)
+}
+
+fn header_bytes(record: &pb::Record) -> usize {
+    record.headers.iter().map(|header| header.name.len() + header.value.len()).sum()
+}
+
+/// A batch for one partition, and which of the request's records it holds.
+#[derive(Debug)]
+pub(crate) struct BuiltBatch {
+    pub bytes: Bytes,
+    /// Indexes into the request's records, in the order of the batch.
+    pub indexes: Vec<usize>,
+}
+
+/// Builds as few batches as the limit allows out of the records named by `indexes`; a record without time gets `now`.
+pub(crate) fn build(
+    records: &[pb::Record],
+    indexes: &[usize],
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Vec<BuiltBatch>, BrokerError> {
+    let mut built = Vec::new();
+    let mut builder = BatchBuilder::with_capacity(capacity(records, indexes, limits));
+    let mut held = Vec::with_capacity(indexes.len());
+    for &index in indexes {
+        let record = &records[index];
+        let timestamp = if record.timestamp_ms == 0 { now.as_millis() } else { record.timestamp_ms };
+        let new = NewRecord { key: key_of(record), value: value_of(record), timestamp, expires_at: None };
+        let bound = BatchBuilder::size_bound(&new, record.headers.len(), header_bytes(record));
+        let full =
+            builder.size() + bound > limits.batch_bytes || builder.record_count() >= limits.batch_records;
+        if full && !builder.is_empty() {
+            let bytes = std::mem::take(&mut builder).build()?;
+            built.push(BuiltBatch { bytes, indexes: std::mem::take(&mut held) });
+        }
+        let headers = record.headers.iter().map(|header| (header.name.as_str(), &header.value[..]));
+        builder.push_with_headers(&new, headers)?;
+        held.push(index);
+    }
+    built.push(BuiltBatch { bytes: builder.build()?, indexes: held });
+    Ok(built)
+}
+
+fn capacity(records: &[pb::Record], indexes: &[usize], limits: &Limits) -> usize {
+    let payload: usize = indexes.iter().map(|&index| record_size(&records[index]) + 32).sum();
+    payload.min(limits.batch_bytes - HEADER_LEN)
+}

@@ -1,0 +1,183 @@
+//! Fetch requests, and batches as records.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use flymq_engine::{FetchSpec, Fetched};
+use flymq_proto::pb;
+use flymq_types::{BatchError, BatchFlags, Compression, Limits, Offset, RecordBatch, RecordIter, RecordView};
+use prost::Message as _;
+
+use super::{invalid, isolation, partition, topic};
+use crate::{BrokerError, ErrorCode, dispatch::not_built};
+
+const DEFAULT_RECORDS: i32 = 500;
+const DEFAULT_BYTES: u32 = 1 << 20;
+/// What a reply needs beside its records: frame header, topic name, watermarks.
+const REPLY_OVERHEAD: usize = 4 << 10;
+
+/// How a reader wants its records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Whole batches as stored, rather than records.
+    pub batches: bool,
+    /// Also as text where the bytes are UTF-8.
+    pub text: bool,
+    pub max_records: usize,
+    /// Bytes of records; one record may exceed it.
+    pub max_bytes: usize,
+}
+
+/// A validated fetch.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub spec: FetchSpec,
+    pub shape: Shape,
+}
+
+impl Fetch {
+    pub fn parse(request: &pb::FetchRequest, limits: &Limits) -> Result<Self, BrokerError> {
+        no_filter(&request.filter)?;
+        let max_records = match request.max_records {
+            0 if request.batches => i32::MAX,
+            0 => DEFAULT_RECORDS,
+            1.. => request.max_records,
+            _ => return Err(invalid("max_records", "must not be negative")),
+        };
+        let asked = if request.max_bytes == 0 { DEFAULT_BYTES } else { request.max_bytes };
+        let max_bytes = (asked as usize).min(limits.batch_bytes);
+        let wait_ms = request.max_wait_ms.min(limits.fetch_wait_ms);
+        Ok(Self {
+            spec: FetchSpec {
+                topic: topic("topic", &request.topic)?,
+                partition: partition(request.partition)?,
+                offset: Offset(request.offset),
+                max_bytes,
+                min_bytes: (request.min_bytes.max(1) as usize).min(max_bytes),
+                max_wait: Duration::from_millis(wait_ms.into()),
+                isolation: isolation(request.isolation)?,
+            },
+            shape: Shape {
+                batches: request.batches,
+                text: request.text,
+                max_records: usize::try_from(max_records).unwrap_or(usize::MAX),
+                max_bytes,
+            },
+        })
+    }
+}
+
+/// Filters are evaluated in the server from their own issue on; until then asking for one is an error, never ignored.
+pub(crate) fn no_filter(filter: &str) -> Result<(), BrokerError> {
+    if filter.is_empty() { Ok(()) } else { Err(not_built("content filters (field filter)")) }
+}
+
+/// What of a fetch goes into one reply.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub records: Vec<pb::Record>,
+    pub batches: Vec<Bytes>,
+    pub next_offset: u64,
+}
+
+impl Page {
+    /// Cuts `fetched` to the reader's shape. The reply fits a frame, and holds something if `fetched` does.
+    pub fn cut(from: Offset, fetched: &Fetched, shape: Shape, limits: &Limits) -> Result<Self, BrokerError> {
+        if shape.batches {
+            Ok(Self::whole(fetched, shape))
+        } else {
+            Self::decoded(from, fetched, shape, limits)
+        }
+    }
+
+    fn whole(fetched: &Fetched, shape: Shape) -> Self {
+        let mut page = Self { next_offset: fetched.next_offset.get(), ..Self::default() };
+        let mut records = 0;
+        for batch in &fetched.batches {
+            if records >= shape.max_records {
+                break;
+            }
+            records += batch.header().record_count as usize;
+            page.next_offset = batch.header().next_offset();
+            page.batches.push(batch.to_bytes());
+        }
+        page
+    }
+
+    fn decoded(from: Offset, fetched: &Fetched, shape: Shape, limits: &Limits) -> Result<Self, BrokerError> {
+        let mut page = Self { next_offset: from.get(), ..Self::default() };
+        let room = limits.frame_bytes - REPLY_OVERHEAD;
+        let mut bytes = 0;
+        for batch in &fetched.batches {
+            if batch.header().flags.contains(BatchFlags::CONTROL) {
+                page.next_offset = batch.header().next_offset();
+                continue;
+            }
+            for record in records(batch)? {
+                let record = record.map_err(damaged)?;
+                if record.offset < from.get() {
+                    continue;
+                }
+                let record = to_pb(&record, shape.text, room);
+                let size = record.encoded_len();
+                let full = page.records.len() >= shape.max_records || bytes + size > shape.max_bytes;
+                if !page.records.is_empty() && full {
+                    return Ok(page);
+                }
+                bytes += size + 8;
+                page.next_offset = record.offset + 1;
+                page.records.push(record);
+            }
+        }
+        page.next_offset = page.next_offset.max(fetched.next_offset.get());
+        Ok(page)
+    }
+}
+
+fn records(batch: &RecordBatch) -> Result<RecordIter<'_>, BrokerError> {
+    match batch.header().compression {
+        Compression::None => Ok(RecordIter::over_payload(batch.header(), batch.payload())),
+        packed @ (Compression::Gzip | Compression::Lz4 | Compression::Zstd | Compression::Snappy) => {
+            Err(not_built(&format!("single records out of a {packed:?} batch (fetch it with batches: true)")))
+        }
+    }
+}
+
+/// A stored record as protobuf. The bytes are shared with the batch. Text is left out where it would not fit `room`.
+fn to_pb(record: &RecordView<'_>, text: bool, room: usize) -> pb::Record {
+    let as_text = |bytes: Option<&[u8]>| bytes.and_then(|b| std::str::from_utf8(b).ok()).map(str::to_owned);
+    let sizes = record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+    let text = text && sizes.saturating_mul(2) < room;
+    let headers = record
+        .headers()
+        .map(|(name, value)| pb::Header { name: name.to_owned(), value: Bytes::copy_from_slice(value) })
+        .collect();
+    pb::Record {
+        offset: record.offset,
+        timestamp_ms: record.timestamp,
+        key: record.key_bytes(),
+        value: record.value_bytes().unwrap_or_default(),
+        headers,
+        expires_at_ms: record.expires_at.unwrap_or(0),
+        tombstone: record.value.is_none(),
+        key_text: as_text(record.key.filter(|_| text)),
+        value_text: as_text(record.value.filter(|_| text)),
+    }
+}
+
+/// The one record at `offset`, if the batches hold it.
+pub(crate) fn find(
+    fetched: &Fetched,
+    offset: Offset,
+    text: bool,
+    limits: &Limits,
+) -> Result<Option<pb::Record>, BrokerError> {
+    let shape = Shape { batches: false, text, max_records: 1, max_bytes: limits.batch_bytes };
+    let page = Page::decoded(offset, fetched, shape, limits)?;
+    Ok(page.records.into_iter().next())
+}
+
+/// Bytes out of the log that do not decode are damage, not a fault of the reader.
+fn damaged(error: BatchError) -> BrokerError {
+    BrokerError::new(ErrorCode::CorruptData, format!("stored batch: {error}"))
+}

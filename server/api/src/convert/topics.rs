@@ -1,0 +1,170 @@
+//! Topics: settings in, descriptions out.
+
+use flymq_engine::{CleanupPolicy, NewTopic, PartitionInfo, TopicChange, TopicConfig, TopicInfo};
+use flymq_proto::pb;
+use flymq_types::TopicName;
+
+use super::invalid;
+use crate::{BrokerError, Node, dispatch::not_built};
+
+/// A topic to create; absent options are the server's defaults.
+pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, BrokerError> {
+    let name = TopicName::new(&request.name).map_err(|why| invalid("name", why))?;
+    let options = request.options.unwrap_or_default();
+    let settings = Settings::parse(&options)?;
+    Ok(NewTopic {
+        name,
+        partitions: settings.partitions,
+        config: TopicConfig {
+            replication_factor: settings.replication_factor,
+            min_insync_replicas: settings.min_insync_replicas,
+            retention_ms: settings.retention_ms,
+            retention_bytes: settings.retention_bytes,
+            segment_bytes: settings.segment_bytes,
+            ttl_ms: None,
+            cleanup_policy: settings.cleanup_policy.unwrap_or_default(),
+        },
+    })
+}
+
+/// What to change about a topic: the options that are set.
+pub(crate) fn topic_changes(options: &pb::TopicOptions) -> Result<TopicChange, BrokerError> {
+    let settings = Settings::parse(options)?;
+    if settings.replication_factor.is_some() {
+        return Err(not_built("changing the replication factor of a topic"));
+    }
+    Ok(TopicChange {
+        partitions: settings.partitions,
+        min_insync_replicas: settings.min_insync_replicas,
+        retention_ms: settings.retention_ms,
+        retention_bytes: settings.retention_bytes,
+        segment_bytes: settings.segment_bytes,
+        ttl_ms: None,
+        cleanup_policy: settings.cleanup_policy,
+    })
+}
+
+/// Options of which 0 says "not set".
+struct Settings {
+    partitions: Option<u32>,
+    replication_factor: Option<u32>,
+    min_insync_replicas: Option<u32>,
+    retention_ms: Option<u64>,
+    retention_bytes: Option<u64>,
+    segment_bytes: Option<u64>,
+    cleanup_policy: Option<CleanupPolicy>,
+}
+
+impl Settings {
+    fn parse(options: &pb::TopicOptions) -> Result<Self, BrokerError> {
+        if set64("options.ttl_ms", options.ttl_ms)?.is_some() {
+            return Err(not_built("time to live (option ttl_ms)"));
+        }
+        Ok(Self {
+            partitions: set32("options.partitions", options.partitions)?,
+            replication_factor: set32("options.replication_factor", options.replication_factor)?,
+            min_insync_replicas: set32("options.min_insync_replicas", options.min_insync_replicas)?,
+            retention_ms: set64("options.retention_ms", options.retention_ms)?,
+            retention_bytes: set64("options.retention_bytes", options.retention_bytes)?,
+            segment_bytes: set64("options.segment_bytes", options.segment_bytes)?,
+            cleanup_policy: cleanup_policy(options.cleanup_policy)?,
+        })
+    }
+}
+
+fn set32(field: &str, value: i32) -> Result<Option<u32>, BrokerError> {
+    let value =
+        u32::try_from(value).map_err(|_| invalid(field, "must not be negative").with("value", value))?;
+    Ok((value > 0).then_some(value))
+}
+
+fn set64(field: &str, value: i64) -> Result<Option<u64>, BrokerError> {
+    let value =
+        u64::try_from(value).map_err(|_| invalid(field, "must not be negative").with("value", value))?;
+    Ok((value > 0).then_some(value))
+}
+
+fn cleanup_policy(number: i32) -> Result<Option<CleanupPolicy>, BrokerError> {
+    let field = "options.cleanup_policy";
+    match pb::CleanupPolicy::try_from(number).map_err(|_| invalid(field, "no value of this enum"))? {
+        pb::CleanupPolicy::Unspecified => Ok(None),
+        pb::CleanupPolicy::Delete => Ok(Some(CleanupPolicy::Delete)),
+        pb::CleanupPolicy::Compact | pb::CleanupPolicy::CompactDelete => {
+            Err(not_built("log compaction (option cleanup_policy)"))
+        }
+    }
+}
+
+/// A topic with its settings in force and each partition's watermarks.
+pub(crate) fn topic_message(topic: &TopicInfo, node: &Node) -> pb::Topic {
+    let settings = &topic.settings;
+    let options = pb::TopicOptions {
+        partitions: count(topic.partitions.len()),
+        replication_factor: count(settings.replication_factor as usize),
+        retention_ms: signed(settings.retention_ms),
+        retention_bytes: signed(settings.retention_bytes),
+        segment_bytes: signed(settings.segment_bytes),
+        ttl_ms: signed(settings.ttl_ms),
+        min_insync_replicas: count(settings.min_insync_replicas as usize),
+        cleanup_policy: match settings.cleanup_policy {
+            CleanupPolicy::Delete => pb::CleanupPolicy::Delete,
+            CleanupPolicy::Compact => pb::CleanupPolicy::Compact,
+            CleanupPolicy::CompactDelete => pb::CleanupPolicy::CompactDelete,
+        }
+        .into(),
+    };
+    pb::Topic {
+        name: topic.name.to_string(),
+        id: topic.id.to_string(),
+        options: Some(options),
+        created_ms: topic.created.as_millis(),
+        partitions: topic.partitions.iter().map(|p| partition_message(p, node)).collect(),
+    }
+}
+
+fn partition_message(info: &PartitionInfo, node: &Node) -> pb::Partition {
+    let quarantined = info
+        .quarantined
+        .iter()
+        .map(|(first, end)| pb::OffsetRange { first: first.get(), last: end.get().saturating_sub(1) });
+    pb::Partition {
+        partition: count(info.partition.get() as usize),
+        low_watermark: info.low.get(),
+        high_watermark: info.high.get(),
+        log_end_offset: info.log_end.get(),
+        segments: info.segments,
+        bytes: info.bytes,
+        leader: node.node_id.clone(),
+        leader_addr: node.client_addr.clone(),
+        leader_epoch: info.leader_epoch.get(),
+        replicas: vec![node.node_id.clone()],
+        isr: vec![node.node_id.clone()],
+        state: partition_state(info).into(),
+        last_sync_ms: info.last_sync.map_or(0, |at| at.as_millis()),
+        quarantined: quarantined.collect(),
+    }
+}
+
+/// Whether the partition can be used.
+pub(crate) fn partition_state(info: &PartitionInfo) -> pb::PartitionState {
+    if info.offline.is_some() { pb::PartitionState::Offline } else { pb::PartitionState::Online }
+}
+
+pub(crate) fn topic_summary(topic: &TopicInfo) -> pb::TopicSummary {
+    pb::TopicSummary {
+        name: topic.name.to_string(),
+        partitions: count(topic.partitions.len()),
+        replication_factor: count(topic.settings.replication_factor as usize),
+        records: topic.records(),
+        bytes: topic.bytes(),
+    }
+}
+
+/// A count as protobuf has it.
+pub(crate) fn count(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,59 @@
+//! The server itself.
+
+use std::sync::atomic::Ordering;
+
+use flymq_proto::pb;
+
+use super::EngineBroker;
+use crate::convert;
+
+impl EngineBroker {
+    pub(super) fn get_health(&self, _request: pb::GetHealthRequest) -> pb::GetHealthResponse {
+        let ready = self.node.is_ready();
+        let offline = self
+            .engine
+            .list_topics(true)
+            .iter()
+            .flat_map(|topic| &topic.partitions)
+            .filter(|p| p.offline.is_some())
+            .count();
+        let status = match (ready, offline) {
+            (false, _) => "starting",
+            (true, 0) => "ok",
+            (true, _) => "degraded",
+        };
+        let storage =
+            if offline == 0 { "ok".to_owned() } else { format!("{offline} partitions are offline") };
+        pb::GetHealthResponse {
+            status: status.to_owned(),
+            live: true,
+            ready,
+            version: self.node.version.to_owned(),
+            node_id: self.node.node_id.clone(),
+            uptime_ms: self.node.uptime_ms(),
+            checks: [("storage".to_owned(), storage)].into(),
+        }
+    }
+
+    pub(super) fn get_config(&self, _request: pb::GetConfigRequest) -> pb::GetConfigResponse {
+        let values = self.node.config.iter().map(|entry| pb::ConfigValue {
+            key: entry.key.clone(),
+            value: entry.value.clone(),
+            source: entry.source.clone(),
+        });
+        pb::GetConfigResponse { values: values.collect() }
+    }
+
+    pub(super) fn get_stats(&self, _request: pb::GetStatsRequest) -> pb::GetStatsResponse {
+        let stats = self.engine.stats();
+        pb::GetStatsResponse {
+            topics: convert::count(stats.topics),
+            partitions: convert::count(stats.partitions),
+            groups: convert::count(stats.groups),
+            records_produced: self.totals.produced.load(Ordering::Relaxed),
+            records_consumed: self.totals.consumed.load(Ordering::Relaxed),
+            bytes: stats.bytes,
+            connections: self.node.connections.load(Ordering::Relaxed),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Produce, consume, fetch.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use flymq_engine::{Appended, FetchSpec, Fetched, Target};
+use flymq_proto::pb;
+use flymq_types::{Acks, Offset, PartitionId, TopicName};
+use futures::future::join_all;
+
+use super::EngineBroker;
+use crate::{
+    BrokerError, ErrorCode,
+    convert::{self, BuiltBatch, Fetch, Page, Produce, ProducePlan, ReadyBatch},
+    layers::Served,
+};
+
+/// How long a read of an appended but not yet synced record waits for its sync where the caller asked for no wait.
+const SYNC_WAIT: Duration = Duration::from_secs(5);
+
+impl EngineBroker {
+    pub(super) async fn produce(
+        &self,
+        request: pb::ProduceRequest,
+    ) -> Result<pb::ProduceResponse, BrokerError> {
+        let produce = Produce::parse(request, &self.limits)?;
+        let acks = produce.acks.unwrap_or(self.default_acks);
+        match produce.plan {
+            ProducePlan::Ready(batch) => {
+                self.append_ready(produce.topic, produce.partition, acks, batch).await
+            }
+            ProducePlan::Records(records) => {
+                self.append_records(produce.topic, produce.partition, acks, &records).await
+            }
+        }
+    }
+
+    async fn append_ready(
+        &self,
+        topic: TopicName,
+        partition: Option<PartitionId>,
+        acks: Acks,
+        batch: ReadyBatch,
+    ) -> Result<pb::ProduceResponse, BrokerError> {
+        let target = partition.map_or(Target::RoundRobin, Target::Partition);
+        let appended = self.engine.append(&topic, target, batch.bytes, acks).await?;
+        Ok(pb::ProduceResponse {
+            topic: topic.to_string(),
+            partition: convert::count(appended.partition.get() as usize),
+            base_offset: appended.base_offset.get(),
+            record_count: batch.records,
+            timestamp_ms: appended.append_time.as_millis(),
+            records: Vec::new(),
+        })
+    }
+
+    /// One batch per partition, all at once, so that they share a round of the group commit.
+    async fn append_records(
+        &self,
+        topic: TopicName,
+        partition: Option<PartitionId>,
+        acks: Acks,
+        records: &[pb::Record],
+    ) -> Result<pb::ProduceResponse, BrokerError> {
+        let now = self.clock.wall();
+        let mut batches = Vec::new();
+        for (partition, indexes) in self.route(&topic, partition, records).await? {
+            for batch in convert::build(records, &indexes, now, &self.limits)? {
+                batches.push((partition, batch));
+            }
+        }
+        let appends = batches.iter().map(|(partition, batch)| {
+            self.engine.append(&topic, Target::Partition(*partition), batch.bytes.clone(), acks)
+        });
+        let results = join_all(appends).await;
+        let mut stored = Vec::with_capacity(results.len());
+        let mut failed = None;
+        for (result, (_, batch)) in results.into_iter().zip(&batches) {
+            match result {
+                Ok(appended) => stored.push((appended, batch)),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        if let Some(error) = failed {
+            let records: usize = stored.iter().map(|(_, batch)| batch.indexes.len()).sum();
+            let error = BrokerError::from(error);
+            return Err(if records > 0 { error.with("records_stored", records) } else { error });
+        }
+        Ok(produced(&topic, records, now.as_millis(), &stored))
+    }
+
+    /// Which records go to which partition, by index and in order. Records without key stay together: round robin
+    /// is per batch.
+    async fn route(
+        &self,
+        topic: &TopicName,
+        partition: Option<PartitionId>,
+        records: &[pb::Record],
+    ) -> Result<BTreeMap<PartitionId, Vec<usize>>, BrokerError> {
+        let mut routes: BTreeMap<PartitionId, Vec<usize>> = BTreeMap::new();
+        if let Some(partition) = partition {
+            routes.insert(partition, (0..records.len()).collect());
+            return Ok(routes);
+        }
+        let mut keyless = None;
+        for (index, record) in records.iter().enumerate() {
+            let partition = match (convert::key_of(record), keyless) {
+                (None, Some(partition)) => partition,
+                (key, _) => self.engine.partition_for(topic, key).await?,
+            };
+            if convert::key_of(record).is_none() {
+                keyless = Some(partition);
+            }
+            routes.entry(partition).or_default().push(index);
+        }
+        Ok(routes)
+    }
+
+    pub(super) async fn consume(
+        &self,
+        request: pb::ConsumeRequest,
+    ) -> Result<pb::ConsumeResponse, BrokerError> {
+        let offset = Offset(request.offset);
+        let spec = FetchSpec {
+            topic: convert::topic("topic", &request.topic)?,
+            partition: convert::partition(request.partition)?,
+            offset,
+            max_bytes: 1,
+            min_bytes: 1,
+            max_wait: Duration::ZERO,
+            isolation: convert::isolation(request.isolation)?,
+        };
+        let fetched = self.fetch_synced(spec).await?;
+        let Some(record) =
+            convert::find(&fetched, offset, request.text, &self.limits)?.filter(|r| r.offset == offset.get())
+        else {
+            return Err(end_of_partition(&request, &fetched));
+        };
+        Ok(pb::ConsumeResponse { topic: request.topic, partition: request.partition, record: Some(record) })
+    }
+
+    pub(super) async fn fetch(&self, request: pb::FetchRequest) -> Result<Served, BrokerError> {
+        let Fetch { spec, shape } = Fetch::parse(&request, &self.limits)?;
+        let (asked_at, from) = (self.clock.wall().as_millis(), spec.offset);
+        let fetched = self.fetch_synced(spec).await?;
+        // A long poll waited until its first batch was appended; the rest of the time is the broker's.
+        let appended_at = fetched.batches.first().map_or(asked_at, |batch| batch.header().server.append_time);
+        let waited = u64::try_from(appended_at.saturating_sub(asked_at)).unwrap_or(0);
+        let page = Page::cut(from, &fetched, shape, &self.limits)?;
+        let response = pb::FetchResponse {
+            topic: request.topic,
+            partition: request.partition,
+            next_offset: page.next_offset,
+            records: page.records,
+            batches: page.batches,
+            high_watermark: fetched.high_watermark.get(),
+            low_watermark: fetched.low_watermark.get(),
+            log_end_offset: fetched.log_end_offset.get(),
+        };
+        Ok(Served { response: response.into(), waited: Duration::from_millis(waited) })
+    }
+
+    /// Fetches; a read between high watermark and log end waits for the sync even where no wait was asked for.
+    async fn fetch_synced(&self, spec: FetchSpec) -> Result<Fetched, BrokerError> {
+        let fetched = self.engine.fetch(spec.clone()).await?;
+        let unsynced = fetched.batches.is_empty() && spec.offset < fetched.log_end_offset;
+        if unsynced && spec.max_wait.is_zero() {
+            return Ok(self.engine.fetch(FetchSpec { max_wait: SYNC_WAIT, ..spec }).await?);
+        }
+        Ok(fetched)
+    }
+}
+
+fn produced(
+    topic: &TopicName,
+    records: &[pb::Record],
+    now_ms: i64,
+    stored: &[(Appended, &BuiltBatch)],
+) -> pb::ProduceResponse {
+    let mut metadata = vec![pb::RecordMetadata::default(); records.len()];
+    for (appended, batch) in stored {
+        for (at, &index) in batch.indexes.iter().enumerate() {
+            let record = &records[index];
+            metadata[index] = pb::RecordMetadata {
+                topic: topic.to_string(),
+                partition: convert::count(appended.partition.get() as usize),
+                offset: appended.base_offset.get() + at as u64,
+                timestamp_ms: if record.timestamp_ms == 0 { now_ms } else { record.timestamp_ms },
+                key_size: convert::key_of(record).map_or(-1, |key| convert::count(key.len())),
+                value_size: convert::value_of(record).map_or(0, |value| convert::count(value.len())),
+            };
+        }
+    }
+    let first = stored.first().map(|(appended, _)| *appended);
+    let one_partition =
+        stored.iter().all(|(appended, _)| Some(appended.partition) == first.map(|f| f.partition));
+    let first = first.filter(|_| one_partition);
+    pb::ProduceResponse {
+        topic: topic.to_string(),
+        partition: first.map_or(-1, |f| convert::count(f.partition.get() as usize)),
+        base_offset: first.map_or(0, |f| f.base_offset.get()),
+        record_count: u32::try_from(records.len()).unwrap_or(u32::MAX),
+        timestamp_ms: stored.first().map_or(now_ms, |(appended, _)| appended.append_time.as_millis()),
+        records: metadata,
+    }
+}
+
+fn end_of_partition(request: &pb::ConsumeRequest, fetched: &Fetched) -> BrokerError {
+    let (topic, partition, offset) = (&request.topic, request.partition, request.offset);
+    let message = format!("no record at offset {offset} of {topic}/{partition} yet");
+    BrokerError::new(ErrorCode::EndOfPartition, message)
+        .with("topic", topic)
+        .with("partition", partition)
+        .with("offset", offset)
+        .with("high_watermark", fetched.high_watermark)
+}

@@ -1,0 +1,153 @@
+//! The engine as a broker: one match that only delegates, one file per service.
+
+mod admin;
+mod broker;
+mod cluster;
+mod groups;
+mod security;
+mod subscribe;
+mod topics;
+mod unbuilt;
+
+use std::{fmt::Debug, sync::Arc};
+
+use flymq_engine::Engine;
+use flymq_proto::pb;
+use flymq_types::{Acks, Clock, Limits};
+use futures::{FutureExt as _, future::BoxFuture};
+
+pub(crate) use unbuilt::not_built;
+
+use crate::{
+    BatchStream, BrokerError, CallContext, Node, Request, Response,
+    layers::{Authorized, AuthorizedBroker, Served, Totals},
+};
+
+/// Carries out authorized requests on the engine of this node.
+#[derive(Debug)]
+pub struct EngineBroker {
+    engine: Arc<Engine>,
+    node: Arc<Node>,
+    totals: Arc<Totals>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    default_acks: Acks,
+}
+
+impl EngineBroker {
+    pub fn new(
+        engine: Arc<Engine>,
+        node: Arc<Node>,
+        totals: Arc<Totals>,
+        clock: Arc<dyn Clock>,
+        limits: Limits,
+        default_acks: Acks,
+    ) -> Self {
+        Self { engine, node, totals, clock, limits, default_acks }
+    }
+
+    async fn serve(&self, ctx: CallContext, request: Request) -> Result<Served, BrokerError> {
+        use Request as R;
+        let response: Response = match request {
+            R::Produce(m) => self.produce(m).await?.into(),
+            R::Consume(m) => self.consume(m).await?.into(),
+            R::Fetch(m) => return self.fetch(m).await,
+
+            R::CreateTopic(m) => self.create_topic(&m).await?.into(),
+            R::GetTopic(m) => self.get_topic(&m)?.into(),
+            R::ListTopics(m) => self.list_topics(&m)?.into(),
+            R::DeleteTopic(m) => self.delete_topic(&m).await?.into(),
+            R::AlterTopic(m) => self.alter_topic(&m).await?.into(),
+            R::FindOffset(m) => self.find_offset(&m).await?.into(),
+
+            R::GetStartOffset(m) => self.get_start_offset(&m).await?.into(),
+            R::CommitOffsets(m) => self.commit_offsets(m).await?.into(),
+            R::GetOffsets(m) => self.get_offsets(&m)?.into(),
+            R::ResetOffsets(m) => self.reset_offsets(&m).await?.into(),
+            R::ListGroups(m) => self.list_groups(&m)?.into(),
+            R::DescribeGroup(m) => self.describe_group(&m)?.into(),
+            R::GetLag(m) => self.get_lag(&m)?.into(),
+            R::DeleteGroup(m) => self.delete_group(&m).await?.into(),
+
+            R::GetCluster(m) => self.get_cluster(m).into(),
+            R::GetMetadata(m) => self.get_metadata(&m)?.into(),
+            R::ListMembers(m) => self.list_members(m).into(),
+
+            R::WhoAmI(m) => Self::who_am_i(&ctx, m).into(),
+
+            R::GetHealth(m) => self.get_health(m).into(),
+            R::GetConfig(m) => self.get_config(m).into(),
+            R::GetStats(m) => self.get_stats(m).into(),
+
+            R::DeleteRecords(_)
+            | R::JoinGroup(_)
+            | R::Heartbeat(_)
+            | R::LeaveGroup(_)
+            | R::Acknowledge(_)
+            | R::Nack(_)
+            | R::JoinCluster(_)
+            | R::LeaveCluster(_)
+            | R::CreateJoinToken(_)
+            | R::ReassignPartitions(_)
+            | R::BalanceLeaders(_)
+            | R::DrainNode(_)
+            | R::InitProducer(_)
+            | R::BeginTransaction(_)
+            | R::CommitTransaction(_)
+            | R::AbortTransaction(_)
+            | R::ProduceInTransaction(_)
+            | R::CommitOffsetsInTransaction(_)
+            | R::ListTransactions(_)
+            | R::ListDeadLetters(_)
+            | R::ReplayDeadLetters(_)
+            | R::PurgeDeadLetters(_)
+            | R::GetDeadLetterStats(_)
+            | R::ScheduleMessage(_)
+            | R::CancelSchedule(_)
+            | R::ListSchedules(_)
+            | R::DeliverScheduleNow(_)
+            | R::RegisterSchema(_)
+            | R::GetSchema(_)
+            | R::ListSchemas(_)
+            | R::ValidateSchema(_)
+            | R::DeleteSchema(_)
+            | R::SetCompatibility(_)
+            | R::BindSchema(_)
+            | R::Login(_)
+            | R::Logout(_)
+            | R::CreateUser(_)
+            | R::DeleteUser(_)
+            | R::UpdateUser(_)
+            | R::ListUsers(_)
+            | R::GetUser(_)
+            | R::SetAcl(_)
+            | R::GetAcl(_)
+            | R::DeleteAcl(_)
+            | R::ListAcls(_)
+            | R::ChangePassword(_)
+            | R::ListRoles(_)
+            | R::GetRole(_)
+            | R::QueryAudit(_)
+            | R::ExportAudit(_) => return Err(unbuilt::rpc(request.rpc())),
+        };
+        Ok(response.into())
+    }
+}
+
+impl AuthorizedBroker for EngineBroker {
+    fn call(
+        &self,
+        ctx: CallContext,
+        request: Authorized<Request>,
+    ) -> BoxFuture<'_, Result<Served, BrokerError>> {
+        self.serve(ctx, request.into_inner()).boxed()
+    }
+
+    fn subscribe(
+        &self,
+        ctx: CallContext,
+        request: Authorized<pb::SubscribeRequest>,
+    ) -> BoxFuture<'_, Result<BatchStream, BrokerError>> {
+        self.open_subscription(ctx, request.into_inner()).boxed()
+    }
+}

@@ -1,0 +1,127 @@
+//! Subscriptions: one pull stream over the partitions of a topic.
+
+use std::collections::BTreeSet;
+
+use flymq_engine::{MemberGuard, MemberInfo, StartFrom, SubscribeSpec, Subscription};
+use flymq_proto::pb;
+use flymq_types::{GroupId, Limits, Offset, PartitionId, TopicName};
+use futures::{StreamExt as _, stream};
+
+use super::EngineBroker;
+use crate::{
+    BatchStream, BrokerError, CallContext,
+    convert::{self, Page, Shape},
+};
+
+/// Most bytes of one push, and so of what a slow reader holds in memory.
+const PUSH_BYTES: usize = 1 << 20;
+
+impl EngineBroker {
+    /// Opens the stream. It reads a run of records only when it is polled, and keeps what a run has beyond one push.
+    pub(super) async fn open_subscription(
+        &self,
+        ctx: CallContext,
+        request: pb::SubscribeRequest,
+    ) -> Result<BatchStream, BrokerError> {
+        convert::no_filter(&request.filter)?;
+        let topic = convert::topic("topic", &request.topic)?;
+        let group = (!request.group.is_empty()).then(|| convert::group(&request.group)).transpose()?;
+        let isolation = convert::isolation(request.isolation)?;
+        let positions = self.positions(&topic, group.as_ref(), &request).await?;
+        let member = match &group {
+            Some(group) => Some(self.engine.join_member(group, member(&ctx, &topic))?),
+            None => None,
+        };
+        let subscription =
+            self.engine.subscribe(SubscribeSpec { topic, positions: positions.clone(), isolation }).await?;
+        let shape = Shape {
+            batches: request.batches,
+            text: request.text,
+            max_records: i32::MAX as usize,
+            max_bytes: PUSH_BYTES,
+        };
+        let state = Reader {
+            topic: request.topic,
+            subscription,
+            positions,
+            shape,
+            limits: self.limits,
+            _member: member,
+        };
+        Ok(stream::unfold(Some(state), |state| async move {
+            let mut reader = state?;
+            match reader.next().await {
+                Ok(push) => Some((Ok(push), Some(reader))),
+                Err(error) => Some((Err(error), None)),
+            }
+        })
+        .boxed())
+    }
+
+    async fn positions(
+        &self,
+        topic: &TopicName,
+        group: Option<&GroupId>,
+        request: &pb::SubscribeRequest,
+    ) -> Result<Vec<(PartitionId, Offset)>, BrokerError> {
+        let otherwise = if group.is_some() { StartFrom::Committed } else { StartFrom::Latest };
+        let from =
+            convert::start_from("from", request.from, request.offset, request.timestamp_ms, otherwise)?;
+        let partitions: BTreeSet<PartitionId> = if request.partitions.is_empty() {
+            self.engine.topic(topic)?.partitions.iter().map(|p| p.partition).collect()
+        } else {
+            request.partitions.iter().map(|&number| convert::partition(number)).collect::<Result<_, _>>()?
+        };
+        let mut positions = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            positions.push((partition, self.engine.start_offset(group, topic, partition, from).await?));
+        }
+        Ok(positions)
+    }
+}
+
+fn member(ctx: &CallContext, topic: &TopicName) -> MemberInfo {
+    let host = ctx.peer.map_or_else(|| ctx.door.name().to_owned(), |peer| peer.to_string());
+    MemberInfo {
+        member_id: format!("{host}/{}", ctx.request_id),
+        client_id: ctx.door.name().to_owned(),
+        host,
+        topic: topic.clone(),
+    }
+}
+
+struct Reader {
+    topic: String,
+    subscription: Subscription,
+    positions: Vec<(PartitionId, Offset)>,
+    shape: Shape,
+    limits: Limits,
+    /// Leaves the group when the stream is dropped.
+    _member: Option<MemberGuard>,
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<pb::SubscribeResponse, BrokerError> {
+        loop {
+            let pulled = self.subscription.next(PUSH_BYTES).await?;
+            let position = self
+                .positions
+                .iter_mut()
+                .find(|(partition, _)| *partition == pulled.partition)
+                .expect("a subscription only pulls the partitions it was opened with");
+            let shape = Shape { max_bytes: self.limits.frame_bytes, ..self.shape };
+            let page = Page::cut(position.1, &pulled.fetched, shape, &self.limits)?;
+            position.1 = Offset(page.next_offset);
+            if !page.records.is_empty() || !page.batches.is_empty() {
+                return Ok(pb::SubscribeResponse {
+                    topic: self.topic.clone(),
+                    partition: convert::count(pulled.partition.get() as usize),
+                    next_offset: page.next_offset,
+                    high_watermark: pulled.fetched.high_watermark.get(),
+                    records: page.records,
+                    batches: page.batches,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Topics.
+
+use flymq_engine::StartFrom;
+use flymq_proto::pb;
+
+use super::EngineBroker;
+use crate::{BrokerError, convert};
+
+impl EngineBroker {
+    pub(super) async fn create_topic(
+        &self,
+        request: &pb::CreateTopicRequest,
+    ) -> Result<pb::CreateTopicResponse, BrokerError> {
+        let topic = self.engine.create_topic(convert::new_topic(request)?).await?;
+        Ok(pb::CreateTopicResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
+    }
+
+    pub(super) fn get_topic(
+        &self,
+        request: &pb::GetTopicRequest,
+    ) -> Result<pb::GetTopicResponse, BrokerError> {
+        let topic = self.engine.topic(&convert::topic("name", &request.name)?)?;
+        Ok(pb::GetTopicResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
+    }
+
+    /// In pages by name: the token is the last name of the page before.
+    pub(super) fn list_topics(
+        &self,
+        request: &pb::ListTopicsRequest,
+    ) -> Result<pb::ListTopicsResponse, BrokerError> {
+        let page_size = match usize::try_from(request.page_size) {
+            Ok(0) => usize::MAX,
+            Ok(size) => size,
+            Err(_) => return Err(convert::invalid("page_size", "must not be negative")),
+        };
+        let mut topics = self.engine.list_topics(request.internal);
+        topics.retain(|topic| {
+            let name = topic.name.as_str();
+            name.starts_with(&request.prefix)
+                && (request.page_token.is_empty() || *name > *request.page_token)
+        });
+        let more = topics.len() > page_size;
+        topics.truncate(page_size);
+        let next = topics.last().filter(|_| more).map(|topic| topic.name.to_string());
+        Ok(pb::ListTopicsResponse {
+            topics: topics.iter().map(convert::topic_summary).collect(),
+            next_page_token: next.unwrap_or_default(),
+        })
+    }
+
+    pub(super) async fn delete_topic(
+        &self,
+        request: &pb::DeleteTopicRequest,
+    ) -> Result<pb::DeleteTopicResponse, BrokerError> {
+        self.engine.delete_topic(&convert::topic("name", &request.name)?).await?;
+        Ok(pb::DeleteTopicResponse {})
+    }
+
+    pub(super) async fn alter_topic(
+        &self,
+        request: &pb::AlterTopicRequest,
+    ) -> Result<pb::AlterTopicResponse, BrokerError> {
+        let name = convert::topic("name", &request.name)?;
+        let change = convert::topic_changes(&request.options.unwrap_or_default())?;
+        let topic = self.engine.alter_topic(&name, change).await?;
+        Ok(pb::AlterTopicResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
+    }
+
+    pub(super) async fn find_offset(
+        &self,
+        request: &pb::FindOffsetRequest,
+    ) -> Result<pb::FindOffsetResponse, BrokerError> {
+        let topic = convert::topic("topic", &request.topic)?;
+        let partition = convert::partition(request.partition)?;
+        let at = convert::start_from("at", request.at, 0, request.timestamp_ms, StartFrom::Latest)?;
+        if matches!(at, StartFrom::Committed | StartFrom::Offset(_)) {
+            return Err(convert::invalid("at", "is one of earliest, latest and timestamp"));
+        }
+        let offset = self.engine.find_offset(&topic, partition, at).await?;
+        Ok(pb::FindOffsetResponse { offset: offset.get() })
+    }
+}

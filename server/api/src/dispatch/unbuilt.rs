@@ -1,0 +1,33 @@
+//! What has its name and place already, but is not built yet. `tests/fixtures/unimplemented.txt` lists the rpcs.
+
+use crate::{BrokerError, ErrorCode, Rpc};
+
+/// `UNIMPLEMENTED`, naming the feature.
+pub(crate) fn not_built(feature: &str) -> BrokerError {
+    BrokerError::new(ErrorCode::Unimplemented, format!("{feature}: not built yet in this version"))
+        .with("feature", feature)
+}
+
+/// `UNIMPLEMENTED` for a whole rpc, naming the feature it belongs to.
+pub(super) fn rpc(rpc: Rpc) -> BrokerError {
+    let meta = rpc.meta();
+    let feature = match (meta.service, rpc) {
+        (_, Rpc::DeleteRecords) => "truncating partitions",
+        (_, Rpc::Acknowledge | Rpc::Nack) => "acknowledging and redelivering single records",
+        ("GroupService", _) => "group membership with assignments",
+        ("ClusterService", _) => "clusters of several nodes",
+        ("TransactionService", _) => "idempotent producers and transactions",
+        ("DeadLetterService", _) => "dead-letter topics",
+        ("ScheduleService", _) => "delayed messages",
+        ("SchemaService", _) => "schemas",
+        ("SecurityService", _) => "login, users, roles and access lists",
+        ("AuditService", _) => "queries on the audit trail",
+        (service, _) => service,
+    };
+    BrokerError::new(
+        ErrorCode::Unimplemented,
+        format!("{}: {feature} are not built yet in this version", meta.rpc),
+    )
+    .with("rpc", meta.rpc)
+    .with("feature", feature)
+}

@@ -1,0 +1,102 @@
+//! What the engine's failures are called at the doors.
+
+use flymq_engine::EngineError;
+use flymq_types::BatchError;
+
+use crate::{BrokerError, ErrorCode};
+
+impl From<EngineError> for BrokerError {
+    fn from(error: EngineError) -> Self {
+        use EngineError as E;
+        let failed = |code| Self::new(code, error.to_string());
+        match &error {
+            E::TopicNotFound { topic } => failed(ErrorCode::TopicNotFound).with("topic", topic),
+            E::TopicAlreadyExists { topic } => failed(ErrorCode::TopicAlreadyExists).with("topic", topic),
+            E::PartitionNotFound { topic, partition, partitions } => failed(ErrorCode::PartitionNotFound)
+                .with("topic", topic)
+                .with("partition", partition)
+                .with("partitions", partitions),
+            E::GroupNotFound { group } => failed(ErrorCode::GroupNotFound).with("group", group),
+            E::GroupNotEmpty { group, members } => {
+                failed(ErrorCode::Conflict).with("group", group).with("members", members)
+            }
+            E::OffsetOutOfRange { topic, partition, offset, start, end } => {
+                failed(ErrorCode::OffsetOutOfRange)
+                    .with("topic", topic)
+                    .with("partition", partition)
+                    .with("offset", offset)
+                    .with("start", start)
+                    .with("end", end)
+            }
+            E::InvalidArgument { field, .. } => failed(ErrorCode::InvalidArgument).with("field", field),
+            E::ReplicationFactor { asked, nodes } => failed(ErrorCode::InvalidArgument)
+                .with("field", "replication_factor")
+                .with("asked", asked)
+                .with("nodes", nodes),
+            E::PartitionsShrink { topic, current, asked } => failed(ErrorCode::InvalidArgument)
+                .with("field", "partitions")
+                .with("topic", topic)
+                .with("partitions", current)
+                .with("asked", asked),
+            E::InternalTopic { topic } => failed(ErrorCode::PermissionDenied).with("topic", topic),
+            E::LimitReached { what, limit } => {
+                failed(ErrorCode::Overloaded).with("what", what).with("limit", limit)
+            }
+            E::InvalidBatch(batch) => failed(batch_code(batch)),
+            E::TooLarge { what, bytes, limit } => {
+                failed(if *what == "record" { ErrorCode::RecordTooLarge } else { ErrorCode::FrameTooLarge })
+                    .with("bytes", bytes)
+                    .with("limit", limit)
+            }
+            E::NotEnoughReplicas { topic, partition, in_sync, required } => {
+                failed(ErrorCode::NotEnoughReplicas)
+                    .with("topic", topic)
+                    .with("partition", partition)
+                    .with("in_sync", in_sync)
+                    .with("required", required)
+            }
+            E::CorruptData { topic, partition, start, end } => failed(ErrorCode::CorruptData)
+                .with("topic", topic)
+                .with("partition", partition)
+                .with("start", start)
+                .with("end", end),
+            E::StorageFull => failed(ErrorCode::StorageFull),
+            E::ReadOnly => failed(ErrorCode::ReadOnly),
+            E::StorageFailed { .. } => failed(ErrorCode::StorageFailed),
+            E::PartitionOffline { topic, partition, .. } => {
+                failed(ErrorCode::Unavailable).with("topic", topic).with("partition", partition)
+            }
+            E::Conflict { .. } => failed(ErrorCode::Conflict),
+            E::Timeout { waited } => failed(ErrorCode::Timeout).with("timeout_ms", waited.as_millis()),
+            E::MetaUnavailable { .. } | E::ShuttingDown => failed(ErrorCode::Unavailable),
+        }
+    }
+}
+
+/// Damaged bytes are worth sending again; malformed ones are not.
+fn batch_code(error: &BatchError) -> ErrorCode {
+    use BatchError as E;
+    match error {
+        E::HeaderCrc { .. } | E::PayloadCrc { .. } => ErrorCode::CorruptBatch,
+        E::TooLarge => ErrorCode::RecordTooLarge,
+        E::Truncated { .. }
+        | E::TrailingBytes { .. }
+        | E::BadMagic { .. }
+        | E::BadVersion { .. }
+        | E::BadCompression { .. }
+        | E::BadFlags { .. }
+        | E::BadReserved
+        | E::Empty
+        | E::BadRecord { .. }
+        | E::BadHeaderName { .. }
+        | E::CountMismatch { .. }
+        | E::TimestampMismatch
+        | E::Compressed(_) => ErrorCode::Protocol,
+    }
+}
+
+impl From<BatchError> for BrokerError {
+    fn from(error: BatchError) -> Self {
+        Self::new(batch_code(&error), error.to_string())
+    }
+}

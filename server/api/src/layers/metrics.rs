@@ -1,0 +1,130 @@
+//! What the broker moved, and how fast.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use flymq_proto::pb;
+use flymq_types::BatchHeader;
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use metrics::{Counter, Histogram};
+
+use super::{Authorized, AuthorizedBroker, Served};
+use crate::{BatchStream, BrokerError, CallContext, Request, Response};
+
+/// Records moved since the start of the process.
+#[derive(Debug, Default)]
+pub struct Totals {
+    pub produced: AtomicU64,
+    pub consumed: AtomicU64,
+}
+
+/// Counts records and times calls.
+///
+/// | Metric | What it says |
+/// |---|---|
+/// | `flymq_messages_produced_total` | records appended |
+/// | `flymq_messages_consumed_total` | records handed to readers, subscriptions included |
+/// | `flymq_produce_latency_seconds` | from request to acknowledgement |
+/// | `flymq_consume_latency_seconds` | from request to answer, **less the time a long poll had nothing to read**; answers without records are not counted |
+///
+/// The engine counts appends per topic (`flymq_topic_messages_total`). The recorder must be installed before this is made.
+#[derive(Debug)]
+pub struct Measure<B> {
+    inner: B,
+    totals: Arc<Totals>,
+    meters: Meters,
+}
+
+impl<B> Measure<B> {
+    pub fn new(inner: B, totals: Arc<Totals>) -> Self {
+        Self { inner, totals, meters: Meters::new() }
+    }
+
+    fn note(&self, began: Instant, served: &Served) {
+        let time = began.elapsed().saturating_sub(served.waited);
+        if let Response::Produce(done) = &served.response {
+            self.meters.produce_latency.record(time);
+            self.meters.produced.increment(done.record_count.into());
+            self.totals.produced.fetch_add(done.record_count.into(), Ordering::Relaxed);
+        }
+        let read = if let Response::Fetch(done) = &served.response {
+            count(&done.records, &done.batches)
+        } else {
+            u64::from(matches!(served.response, Response::Consume(_)))
+        };
+        if read > 0 {
+            self.meters.consume_latency.record(time);
+            consumed(&self.totals, &self.meters.consumed, read);
+        }
+    }
+}
+
+fn consumed(totals: &Totals, counter: &Counter, records: u64) {
+    counter.increment(records);
+    totals.consumed.fetch_add(records, Ordering::Relaxed);
+}
+
+fn count(records: &[pb::Record], batches: &[bytes::Bytes]) -> u64 {
+    let in_batch =
+        |batch: &bytes::Bytes| BatchHeader::parse(batch).map_or(0, |header| header.record_count.into());
+    records.len() as u64 + batches.iter().map(in_batch).sum::<u64>()
+}
+
+impl<B: AuthorizedBroker> AuthorizedBroker for Measure<B> {
+    fn call(
+        &self,
+        ctx: CallContext,
+        request: Authorized<Request>,
+    ) -> BoxFuture<'_, Result<Served, BrokerError>> {
+        let began = Instant::now();
+        let inner = self.inner.call(ctx, request);
+        async move {
+            let served = inner.await?;
+            self.note(began, &served);
+            Ok(served)
+        }
+        .boxed()
+    }
+
+    fn subscribe(
+        &self,
+        ctx: CallContext,
+        request: Authorized<pb::SubscribeRequest>,
+    ) -> BoxFuture<'_, Result<BatchStream, BrokerError>> {
+        let inner = self.inner.subscribe(ctx, request);
+        async move {
+            let (totals, counter) = (self.totals.clone(), self.meters.consumed.clone());
+            let counted = inner.await?.inspect(move |item| {
+                if let Ok(run) = item {
+                    consumed(&totals, &counter, count(&run.records, &run.batches));
+                }
+            });
+            Ok(counted.boxed())
+        }
+        .boxed()
+    }
+}
+
+#[derive(Debug)]
+struct Meters {
+    produced: Counter,
+    consumed: Counter,
+    produce_latency: Histogram,
+    consume_latency: Histogram,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self {
+            produced: metrics::counter!("flymq_messages_produced_total"),
+            consumed: metrics::counter!("flymq_messages_consumed_total"),
+            produce_latency: metrics::histogram!("flymq_produce_latency_seconds"),
+            consume_latency: metrics::histogram!("flymq_consume_latency_seconds"),
+        }
+    }
+}
