@@ -1,1 +1,37 @@
-//! flymq-client.
+//! The FlyMQ client core: the Rust SDK, and what the Python and Java SDKs and the CLI stand on.
+//!
+//! ```no_run
+//! # async fn demo() -> Result<(), flymq_client::ClientError> {
+//! use flymq_client::{Client, NewMessage};
+//! let client = Client::connect("localhost:9092").await?;
+//! let stored = client.produce("orders", NewMessage::value("hello")).await?;
+//! let message = client.consume("orders", stored.partition, stored.offset).await?;
+//! assert_eq!(&message.value[..], b"hello");
+//! # Ok(()) }
+//! ```
+//!
+//! Everything that an SDK could get wrong in its own way lives here once: connections and failover, retries, batching,
+//! deadlines, offsets, errors with code, hint and page. Two transports carry it: the native port (0xAF version 2) and gRPC.
+
+mod client;
+mod config;
+mod consumer;
+mod error;
+mod json;
+mod message;
+mod metadata;
+mod producer;
+mod retry;
+mod runtime;
+pub mod serde;
+mod transport;
+
+pub use client::Client;
+pub use config::{ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig, TransportKind};
+pub use consumer::Consumer;
+pub use error::{ClientError, ErrorInfo};
+pub use flymq_proto::pb::{self, ErrorCode};
+pub use message::{FetchSpec, Fetched, Message, NewMessage, RecordMetadata};
+pub use pb::{Acks, Isolation, StartFrom};
+pub use producer::{Delivery, Producer};
+pub use runtime::runtime;

@@ -1,0 +1,228 @@
+//! Typed calls: produce, consume, fetch, subscribe, topics, offsets.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt as _, stream};
+
+use super::Client;
+use crate::{
+    Acks, ClientError, FetchSpec, Fetched, Message, NewMessage, RecordMetadata, StartFrom,
+    message::open_batches,
+    pb::{self, ErrorCode},
+    transport::Push,
+};
+
+impl Client {
+    /// Stores one message with `acks=all`; an unknown topic is created where the server allows it.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, `RecordTooLarge`, `NotEnoughReplicas`, `StorageFull`, transport errors.
+    pub async fn produce(&self, topic: &str, message: NewMessage) -> Result<RecordMetadata, ClientError> {
+        let mut stored = self.produce_batch(topic, vec![message], Acks::All).await?;
+        stored
+            .pop()
+            .ok_or_else(|| ClientError::protocol("the server stored the message but does not say where"))
+    }
+
+    /// Stores messages in their order (per partition); the metadata comes in the same order.
+    ///
+    /// # Errors
+    /// Those of [`Client::produce`].
+    pub async fn produce_batch(
+        &self,
+        topic: &str,
+        messages: Vec<NewMessage>,
+        acks: Acks,
+    ) -> Result<Vec<RecordMetadata>, ClientError> {
+        let Some(first) = messages.first() else { return Ok(Vec::new()) };
+        let partition = first.partition;
+        if messages.iter().any(|m| m.partition != partition) {
+            return Err(ClientError::invalid(
+                "the messages of one batch name different partitions: send one batch for each",
+            ));
+        }
+        let request = pb::ProduceRequest {
+            topic: topic.to_owned(),
+            partition,
+            acks: acks.into(),
+            records: messages.into_iter().map(NewMessage::into_record).collect(),
+            ..pb::ProduceRequest::default()
+        };
+        let reply: pb::ProduceResponse = self.call("Produce", &request).await?;
+        let topic: Arc<str> = topic.into();
+        let stored = reply.records.into_iter().map(|r| RecordMetadata {
+            topic: Arc::clone(&topic),
+            partition: r.partition,
+            offset: r.offset,
+            timestamp_ms: r.timestamp_ms,
+        });
+        Ok(stored.collect())
+    }
+
+    /// Reads the one message at an offset.
+    ///
+    /// # Errors
+    /// `EndOfPartition` when there is none yet, `OffsetOutOfRange` when it is gone, `TopicNotFound`, `PartitionNotFound`.
+    pub async fn consume(&self, topic: &str, partition: i32, offset: u64) -> Result<Message, ClientError> {
+        let request = pb::ConsumeRequest {
+            topic: topic.to_owned(),
+            partition,
+            offset,
+            ..pb::ConsumeRequest::default()
+        };
+        let reply: pb::ConsumeResponse = self.call("Consume", &request).await?;
+        let record = reply.record.ok_or_else(|| ClientError::protocol("the server sent no record"))?;
+        Ok(Message::from_record(&topic.into(), reply.partition, record))
+    }
+
+    /// Reads messages from an offset on.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, `OffsetOutOfRange`, `CorruptData`, transport errors.
+    pub async fn fetch(&self, spec: &FetchSpec) -> Result<Fetched, ClientError> {
+        let reply = self.with_retry("Fetch", true, |link| link.fetch(spec)).await?;
+        let messages =
+            open_batches(&spec.topic, spec.partition, reply.batches, spec.offset, spec.max_messages)?;
+        let next_offset = if messages.len() == spec.max_messages {
+            messages.last().map_or(spec.offset, |m| m.offset + 1)
+        } else {
+            reply.next_offset
+        };
+        let (high_watermark, low_watermark) = (reply.high_watermark, reply.low_watermark);
+        Ok(Fetched { messages, next_offset, high_watermark, low_watermark })
+    }
+
+    /// Streams messages of a topic as they become readable. The server sends no faster than the stream is read.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, `InvalidArgument`; the stream itself ends with its first error.
+    pub async fn subscribe(
+        &self,
+        request: pb::SubscribeRequest,
+    ) -> Result<impl Stream<Item = Result<Message, ClientError>> + Send + use<>, ClientError> {
+        let pushes = self.with_retry("Subscribe", true, |link| link.subscribe(request.clone())).await?;
+        let from = if request.from() == StartFrom::Offset { request.offset } else { 0 };
+        Ok(pushes.flat_map(move |push| stream::iter(opened(push, from))))
+    }
+
+    /// Creates a topic.
+    ///
+    /// # Errors
+    /// `TopicAlreadyExists`, `InvalidArgument`.
+    pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<pb::Topic, ClientError> {
+        let options = Some(pb::TopicOptions { partitions, ..pb::TopicOptions::default() });
+        let request = pb::CreateTopicRequest { name: name.to_owned(), options };
+        let reply: pb::CreateTopicResponse = self.call("CreateTopic", &request).await?;
+        reply.topic.ok_or_else(|| ClientError::protocol("the server sent no topic"))
+    }
+
+    /// Deletes a topic and its data.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub async fn delete_topic(&self, name: &str) -> Result<(), ClientError> {
+        self.topics().forget(name);
+        let request = pb::DeleteTopicRequest { name: name.to_owned() };
+        self.call::<_, pb::DeleteTopicResponse>("DeleteTopic", &request).await.map(drop)
+    }
+
+    /// All topics but internal ones, by name.
+    ///
+    /// # Errors
+    /// Transport errors.
+    pub async fn list_topics(&self) -> Result<Vec<pb::TopicSummary>, ClientError> {
+        let reply: pb::ListTopicsResponse =
+            self.call("ListTopics", &pb::ListTopicsRequest::default()).await?;
+        Ok(reply.topics)
+    }
+
+    /// A topic's settings, watermarks and segments.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub async fn topic(&self, name: &str) -> Result<pb::Topic, ClientError> {
+        let request = pb::GetTopicRequest { name: name.to_owned() };
+        let reply: pb::GetTopicResponse = self.call("GetTopic", &request).await?;
+        reply.topic.ok_or_else(|| ClientError::protocol("the server sent no topic"))
+    }
+
+    /// Commits the next offsets to read of a group; durable when it returns.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `IllegalGeneration`, transport errors.
+    pub async fn commit(&self, group: &str, offsets: Vec<pb::PartitionOffset>) -> Result<(), ClientError> {
+        let request = pb::CommitOffsetsRequest {
+            group: group.to_owned(),
+            offsets,
+            ..pb::CommitOffsetsRequest::default()
+        };
+        self.call::<_, pb::CommitOffsetsResponse>("CommitOffsets", &request).await.map(drop)
+    }
+
+    /// A group's committed offsets on a topic; empty for a group that never committed.
+    ///
+    /// # Errors
+    /// Transport errors.
+    pub async fn committed(&self, group: &str, topic: &str) -> Result<Vec<pb::PartitionOffset>, ClientError> {
+        let request = pb::GetOffsetsRequest {
+            group: group.to_owned(),
+            topic: topic.to_owned(),
+            ..pb::GetOffsetsRequest::default()
+        };
+        match self.call::<_, pb::GetOffsetsResponse>("GetOffsets", &request).await {
+            Ok(reply) => Ok(reply.offsets),
+            Err(error) if error.code == ErrorCode::GroupNotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first or the next offset of a partition.
+    pub(crate) async fn edge(&self, topic: &str, partition: i32, at: StartFrom) -> Result<u64, ClientError> {
+        let request = pb::FindOffsetRequest {
+            topic: topic.to_owned(),
+            partition,
+            at: at.into(),
+            ..pb::FindOffsetRequest::default()
+        };
+        let reply: pb::FindOffsetResponse = self.call("FindOffset", &request).await?;
+        Ok(reply.offset)
+    }
+
+    /// How many partitions a topic has; remembered for a while.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, transport errors.
+    pub async fn partition_count(&self, topic: &str) -> Result<u32, ClientError> {
+        if let Some(count) = self.topics().get(topic) {
+            return Ok(count);
+        }
+        let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()] };
+        let reply: pb::GetMetadataResponse = self.call("GetMetadata", &request).await?;
+        let count = reply.topics.iter().find(|t| t.name == topic).map_or(0, |t| t.partitions.len());
+        if count == 0 {
+            let message = format!("topic not found: {topic}");
+            return Err(ClientError::new(ErrorCode::TopicNotFound, message).with("topic", topic));
+        }
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        self.topics().put(topic, count);
+        Ok(count)
+    }
+
+    /// Whether the server serves; how long it took to say so.
+    ///
+    /// # Errors
+    /// Transport errors.
+    pub async fn health(&self) -> Result<(pb::GetHealthResponse, Duration), ClientError> {
+        let start = std::time::Instant::now();
+        let reply = self.call("GetHealth", &pb::GetHealthRequest {}).await?;
+        Ok((reply, start.elapsed()))
+    }
+}
+
+fn opened(push: Result<Push, ClientError>, from: u64) -> Vec<Result<Message, ClientError>> {
+    let messages = push.and_then(|p| open_batches(&p.topic, p.partition, p.batches, from, usize::MAX));
+    match messages {
+        Ok(messages) => messages.into_iter().map(Ok).collect(),
+        Err(error) => vec![Err(error)],
+    }
+}

@@ -1,0 +1,110 @@
+//! The task that sends batches.
+
+use std::{sync::Arc, time::Instant};
+
+use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use tokio::time::sleep_until;
+
+use super::{
+    Shared,
+    queue::{Key, Sealed},
+};
+use crate::{
+    ClientError,
+    retry::RetryPolicy,
+    transport::{ProduceCall, ProduceReply},
+};
+
+type Answer = (Key, Sealed, Result<ProduceReply, ClientError>);
+
+/// Runs until the producer is closed and everything is answered.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut flying: FuturesUnordered<BoxFuture<'static, Answer>> = FuturesUnordered::new();
+    loop {
+        let next_due = shared.queues.lock().expire(Instant::now());
+        loop {
+            let taken = shared.queues.lock().take(shared.config.max_in_flight);
+            let Some((key, sealed)) = taken else { break };
+            let answer = launch(&shared, key, sealed).await;
+            flying.push(answer);
+        }
+        if flying.is_empty() {
+            let queues = shared.queues.lock();
+            if queues.closed && queues.is_empty() {
+                return;
+            }
+        }
+        let linger = async {
+            match next_due {
+                Some(due) => sleep_until(due.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(answer) = flying.next(), if !flying.is_empty() => finish(&shared, answer),
+            () = shared.due.notified() => {}
+            () = linger => {}
+        }
+    }
+}
+
+/// Puts the batch on the wire before it returns, so that batches leave in order; the future waits for the answer.
+async fn launch(shared: &Arc<Shared>, key: Key, sealed: Sealed) -> BoxFuture<'static, Answer> {
+    let call = ProduceCall {
+        topic: Arc::clone(&key.0),
+        partition: key.1,
+        acks: shared.config.acks,
+        batch: sealed.bytes.clone(),
+    };
+    let first = match shared.client.link(0).await {
+        Ok(link) => Ok(link.produce(call.clone())),
+        Err(error) => Err(error),
+    };
+    let shared = Arc::clone(shared);
+    Box::pin(async move {
+        let due = sealed.since + shared.config.delivery_timeout;
+        let attempts = async {
+            let result = match first {
+                Ok(reply) => reply.await,
+                Err(error) => Err(error),
+            };
+            repeat(&shared, &call, result).await
+        };
+        let result = tokio::time::timeout_at(due.into(), attempts)
+            .await
+            .unwrap_or_else(|_| Err(ClientError::timeout("delivery", shared.config.delivery_timeout)));
+        (key, sealed, result)
+    })
+}
+
+/// Repeats a batch while its failure allows it. At least once: a connection that broke before the answer may have stored it.
+async fn repeat(
+    shared: &Shared,
+    call: &ProduceCall,
+    mut result: Result<ProduceReply, ClientError>,
+) -> Result<ProduceReply, ClientError> {
+    let policy = RetryPolicy { max_retries: shared.config.retries, backoff: shared.config.retry_backoff };
+    let mut attempt = 0;
+    loop {
+        let Err(error) = result else { return result };
+        attempt += 1;
+        let Some(wait) = policy.next(attempt, &error, true) else { return Err(error) };
+        tracing::debug!(topic = %call.topic, partition = call.partition, attempt, %error, "repeating a batch");
+        tokio::time::sleep(wait).await;
+        result = match shared.client.link(0).await {
+            Ok(link) => link.produce(call.clone()).await,
+            Err(error) => Err(error),
+        };
+    }
+}
+
+fn finish(shared: &Shared, (key, sealed, result): Answer) {
+    if let Err(error) = &result
+        && matches!(error.code, crate::ErrorCode::PartitionNotFound | crate::ErrorCode::TopicNotFound)
+    {
+        shared.client.topics().forget(&key.0);
+    }
+    shared.queues.lock().answered(&key, &sealed.result, !shared.config.linger.is_zero());
+    shared.room.add_permits(sealed.weight);
+    sealed.result.complete(result);
+}
