@@ -27,6 +27,6 @@ pub use layers::{
     Audit, Authenticate, Authorize, Authorized, AuthorizedBroker, Deadline, LimitOptions, Limited, Measure,
     Served, Totals, Trace,
 };
-pub use node::{ConfigEntry, Node};
+pub use node::{ConfigEntry, Node, Phase};
 pub use ops::{Access, AuditEvent, OPS, OpMeta, Request, Response, Rpc};
 pub use stack::{StackOptions, stack};

@@ -5,22 +5,18 @@ use std::sync::atomic::Ordering;
 use flymq_proto::pb;
 
 use super::EngineBroker;
-use crate::convert;
+use crate::{Phase, convert};
 
 impl EngineBroker {
     pub(super) fn get_health(&self, _request: pb::GetHealthRequest) -> pb::GetHealthResponse {
-        let ready = self.node.is_ready();
-        let offline = self
-            .engine
-            .list_topics(true)
-            .iter()
-            .flat_map(|topic| &topic.partitions)
-            .filter(|p| p.offline.is_some())
-            .count();
-        let status = match (ready, offline) {
-            (false, _) => "starting",
-            (true, 0) => "ok",
-            (true, _) => "degraded",
+        let topics = self.engine.list_topics(true);
+        let offline =
+            topics.iter().flat_map(|topic| &topic.partitions).filter(|p| p.offline.is_some()).count();
+        let (ready, status) = match self.node.phase() {
+            Phase::Starting => (false, "starting"),
+            Phase::Ready if offline > 0 => (true, "degraded"),
+            Phase::Ready => (true, "ok"),
+            Phase::Stopping => (false, "stopping"),
         };
         let storage =
             if offline == 0 { "ok".to_owned() } else { format!("{offline} partitions are offline") };

@@ -161,12 +161,23 @@ impl EngineBroker {
 
     /// Fetches; a read between high watermark and log end waits for the sync even where no wait was asked for.
     async fn fetch_synced(&self, spec: FetchSpec) -> Result<Fetched, BrokerError> {
-        let fetched = self.engine.fetch(spec.clone()).await?;
+        let fetched = self.fetch_until_stop(spec.clone()).await?;
         let unsynced = fetched.batches.is_empty() && spec.offset < fetched.log_end_offset;
         if unsynced && spec.max_wait.is_zero() {
-            return Ok(self.engine.fetch(FetchSpec { max_wait: SYNC_WAIT, ..spec }).await?);
+            return self.fetch_until_stop(FetchSpec { max_wait: SYNC_WAIT, ..spec }).await;
         }
         Ok(fetched)
+    }
+
+    /// A long poll that a shutdown ends early: it answers with what there is.
+    async fn fetch_until_stop(&self, spec: FetchSpec) -> Result<Fetched, BrokerError> {
+        if spec.max_wait.is_zero() {
+            return Ok(self.engine.fetch(spec).await?);
+        }
+        tokio::select! {
+            fetched = self.engine.fetch(spec.clone()) => Ok(fetched?),
+            () = self.node.stopping() => Ok(self.engine.fetch(FetchSpec { max_wait: Duration::ZERO, ..spec }).await?),
+        }
     }
 }
 

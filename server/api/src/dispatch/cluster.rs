@@ -4,7 +4,7 @@ use flymq_engine::TopicInfo;
 use flymq_proto::pb;
 
 use super::EngineBroker;
-use crate::{BrokerError, convert};
+use crate::{BrokerError, Phase, convert};
 
 impl EngineBroker {
     pub(super) fn get_cluster(&self, _request: pb::GetClusterRequest) -> pb::GetClusterResponse {
@@ -52,7 +52,12 @@ impl EngineBroker {
             client_addr: self.node.client_addr.clone(),
             cluster_addr: self.node.cluster_addr.clone(),
             role: self.node.role.clone(),
-            state: if self.node.is_ready() { "online" } else { "starting" }.to_owned(),
+            state: match self.node.phase() {
+                Phase::Starting => "starting",
+                Phase::Ready => "online",
+                Phase::Stopping => "stopping",
+            }
+            .to_owned(),
             version: self.node.version.to_owned(),
             rack: String::new(),
             uptime_ms: self.node.uptime_ms(),

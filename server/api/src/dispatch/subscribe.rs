@@ -1,15 +1,15 @@
 //! Subscriptions: one pull stream over the partitions of a topic.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
-use flymq_engine::{MemberGuard, MemberInfo, StartFrom, SubscribeSpec, Subscription};
+use flymq_engine::{EngineError, MemberGuard, MemberInfo, StartFrom, SubscribeSpec, Subscription};
 use flymq_proto::pb;
 use flymq_types::{GroupId, Limits, Offset, PartitionId, TopicName};
 use futures::{StreamExt as _, stream};
 
 use super::EngineBroker;
 use crate::{
-    BatchStream, BrokerError, CallContext,
+    BatchStream, BrokerError, CallContext, Node,
     convert::{self, Page, Shape},
 };
 
@@ -41,6 +41,7 @@ impl EngineBroker {
             max_bytes: PUSH_BYTES,
         };
         let state = Reader {
+            node: self.node.clone(),
             topic: request.topic,
             subscription,
             positions,
@@ -91,6 +92,7 @@ fn member(ctx: &CallContext, topic: &TopicName) -> MemberInfo {
 }
 
 struct Reader {
+    node: Arc<Node>,
     topic: String,
     subscription: Subscription,
     positions: Vec<(PartitionId, Offset)>,
@@ -103,7 +105,10 @@ struct Reader {
 impl Reader {
     async fn next(&mut self) -> Result<pb::SubscribeResponse, BrokerError> {
         loop {
-            let pulled = self.subscription.next(PUSH_BYTES).await?;
+            let pulled = tokio::select! {
+                pulled = self.subscription.next(PUSH_BYTES) => pulled?,
+                () = self.node.stopping() => return Err(EngineError::ShuttingDown.into()),
+            };
             let position = self
                 .positions
                 .iter_mut()
