@@ -119,14 +119,14 @@ impl Reader {
         Ok(text)
     }
 
-    /// Reads `count` items. The count is not believed: room is made for no more items than bytes can hold.
+    /// Reads `count` items. The count is not believed: it must be one that the bytes left can hold.
     pub(crate) fn items<T: Layout>(&mut self, count: usize) -> Result<Vec<T>, DecodeError> {
-        if count.saturating_mul(T::MIN_LEN) > self.remaining() {
+        if count.saturating_mul(T::MIN_LEN.max(1)) > self.remaining() {
             return Err(DecodeError::Truncated);
         }
         self.items_left =
             self.items_left.checked_sub(count).ok_or(DecodeError::BadValue("list: too many items"))?;
-        let mut items = Vec::new();
+        let mut items = Vec::with_capacity(count);
         for _ in 0..count {
             items.push(T::decode(self)?);
         }

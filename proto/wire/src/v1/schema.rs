@@ -100,8 +100,9 @@ pub enum FieldOrder {
 
 /// PRODUCE_WITH_SCHEMA request.
 ///
-/// Clients disagree on the order of the fields. The decoder takes the order that uses up the body exactly, Go's if
-/// both do; if neither does, the first that fits at all, and ignores the rest.
+/// Clients disagree on the order of the fields. The decoder takes the order that gives the schema a name and uses up
+/// the body exactly; Go's if both do. (An empty value in the other order would else pass for Go's: the schema's name
+/// for the value, and no schema.)
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ProduceWithSchema {
     /// Topic name.
@@ -126,6 +127,14 @@ impl ProduceWithSchema {
         };
         Ok((Self { topic, schema, value, order }, reader.remaining()))
     }
+
+    /// How likely it is that a body was meant so: a schema has a name, and clients send nothing after the last field.
+    fn rank(read: &Result<(Self, usize), DecodeError>) -> u8 {
+        match read {
+            Err(_) => 0,
+            Ok((request, rest)) => 1 + u8::from(*rest == 0) + 2 * u8::from(!request.schema.is_empty()),
+        }
+    }
 }
 
 impl Layout for ProduceWithSchema {
@@ -135,11 +144,9 @@ impl Layout for ProduceWithSchema {
         let body = Reader::new(reader.take_rest());
         let schema_first = Self::decode_as(body.clone(), FieldOrder::SchemaFirst);
         let value_first = Self::decode_as(body, FieldOrder::ValueFirst);
-        match (schema_first, value_first) {
-            (Ok((request, 0)), _) | (_, Ok((request, 0))) => Ok(request),
-            (Ok((request, _)), _) | (Err(_), Ok((request, _))) => Ok(request),
-            (Err(error), Err(_)) => Err(error),
-        }
+        let (first, rank) = (Self::rank(&schema_first), Self::rank(&value_first));
+        let (request, _) = if rank > first { value_first } else { schema_first }?;
+        Ok(request)
     }
 
     fn encode(&self, writer: &mut Writer) {

@@ -59,13 +59,11 @@ fn optional_last_fields_may_be_missing() {
 #[test]
 fn produce_with_schema_is_understood_in_both_orders() {
     for order in [FieldOrder::SchemaFirst, FieldOrder::ValueFirst] {
-        let request = ProduceWithSchema {
-            topic: "t1".into(),
-            schema: "s1".into(),
-            value: Bytes::from_static(b"{\"id\":5}"),
-            order,
-        };
-        assert_eq!(decode(&encode(&request)), Ok(request));
+        for value in [&b"{\"id\":5}"[..], b""] {
+            let value = Bytes::from_static(value);
+            let request = ProduceWithSchema { topic: "t1".into(), schema: "s1".into(), value, order };
+            assert_eq!(decode(&encode(&request)), Ok(request));
+        }
     }
     let with_rest = decode::<ProduceWithSchema>(b"\0\x01t\0\x01s\0\0\0\x01v!").unwrap();
     assert_eq!((with_rest.schema.as_str(), &with_rest.value[..]), ("s", &b"v"[..]));
