@@ -33,6 +33,7 @@ test: ## All suites: verify, Rust, Python, Java, conformance, README
 	@$(STEP) "Rust tests" $(MAKE) --no-print-directory test-rust
 	@$(STEP) "Python tests" $(MAKE) --no-print-directory test-python
 	@$(STEP) "Java tests" $(MAKE) --no-print-directory test-java
+	@$(STEP) "benchmark harness tests" $(MAKE) --no-print-directory test-bench
 
 .PHONY: test-rust
 test-rust: ## Rust tests of all crates
@@ -46,6 +47,11 @@ test-python: ## Python SDK: types, style, tests
 .PHONY: test-java
 test-java: ## Java SDK and Spring starters: tests
 	@.ci/java.sh
+
+.PHONY: test-bench
+test-bench: ## The benchmark's harness: style, types, tests; measures nothing
+	@.ci/tools.sh python
+	@.ci/bench.sh
 
 .PHONY: verify
 verify: ## Checks that never write: format, lints, contracts, dependencies

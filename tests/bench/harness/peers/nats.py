@@ -29,7 +29,7 @@ class Nats(Peer):
         if not self._server.exists():
             package = f"github.com/nats-io/nats-server/v2@{VERSION}"
             run(["go", "install", package], FETCH_SECONDS, cwd=places.tools, env={"GOBIN": str(home)})
-        run(["go", "build", "-o", self._driver, "."], FETCH_SECONDS, cwd=places.here / "nats")
+        run(["go", "build", "-buildvcs=false", "-o", self._driver, "."], FETCH_SECONDS, cwd=places.here / "nats")
 
     def start(self, places: Places, stack: ExitStack) -> None:
         for synced in (False, True):
