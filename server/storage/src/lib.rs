@@ -10,20 +10,44 @@
 //!
 //! ```text
 //! DataDir::open(DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes }) -> Result<DataDir, StorageError>
-//!   .directory_id() -> DirectoryId                   .logs() -> Result<Vec<(TopicId, PartitionId)>, _>
+//!   .id() -> DirectoryId                             .logs() -> Result<Vec<(TopicId, PartitionId)>, _>
 //!   .open_log(TopicId, PartitionId, LogConfig) -> Result<(Log, RecoveryReport), _>     creates it where missing
 //!   .delete_log(TopicId, PartitionId)                .delete_topic(TopicId)            .free_space()
 //! Log (Clone)
 //!   .append(&RecordBatch, LeaderEpoch, now: Timestamp) -> Result<Appended { base_offset, last_offset, append_time }, _>
-//!   .append_many(&[RecordBatch], LeaderEpoch, now) -> Vec<Result<Appended, _>>
+//!   .append_many(&[RecordBatch], LeaderEpoch, now) -> Vec<Result<Appended, _>>     one write for many
 //!   .read(from: Offset, max_bytes: usize, upto: Offset) -> Result<Vec<RecordBatch>, _>
 //!        whole batches below `upto` (exclusive), at least one if there is any; the first may begin before `from`;
 //!        empty at the end; OffsetOutOfRange { start, end }; Corrupt { start, end } for a damaged range alone
 //!   .start_offset() .durable_offset() .end_offset() -> Offset       (start <= durable <= end)
 //!   .request_sync()                                  a sync round starts at once; those asking meanwhile get the next
 //!   .wait_durable(Offset, Duration) -> Result<(), _> blocking, for tests and start-up
-//!   .subscribe(Arc<dyn DurableListener>)             durable(end) after each round, failed(error) once when poisoned
+//!   .subscribe(&Arc<dyn DurableListener>)            held weakly; durable(end) after each round, failed(error) once
 //!   .offset_for_timestamp(Timestamp) -> Result<Option<Offset>, _>
 //!   .epoch_end(LeaderEpoch) -> Option<Offset>        .stats() -> LogStats { segments, bytes, last_sync, .. }
 //!   .retain(now, Retention { ms, bytes }, upto) -> Result<usize, _>      removes whole old segments below `upto`
 //! ```
+
+mod checkpoint;
+mod data_dir;
+mod disk;
+mod epochs;
+mod error;
+mod index;
+mod layout;
+mod log;
+mod lost_found;
+mod scan;
+mod segment;
+mod sync;
+mod tail;
+#[cfg(test)]
+mod testing;
+
+pub use data_dir::{DataDir, DataDirOptions, DirectoryId};
+pub use disk::{
+    DirEntry, Disk, DiskFile, DiskLock, FaultOp, FileMap, LockOutcome, OpenMode, RealDisk, SimDisk,
+};
+pub use error::StorageError;
+pub use log::{Appended, Log, LogConfig, LogStats, RecoveryReport, Retention};
+pub use sync::{DurableListener, SyncMode};

@@ -1,0 +1,206 @@
+//! The data directory of a node: lock, identity, and the logs in it.
+//!
+//! ```text
+//! <data>/flymq.lock                                   held while the process lives; names its process id
+//! <data>/meta.json                                    format version, id of this directory, when it was made
+//! <data>/topics/<topic id>/<partition>/<base>.log     segment          <base>.index   its sparse index
+//!                                     /checkpoint     durable mark     epochs         first offset of each epoch
+//! <data>/lost+found/                                  files nobody knows
+//! ```
+
+mod delete;
+mod identity;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+
+use flymq_types::{Clock, PartitionId, Rng, SystemClock, SystemRng, TopicId};
+use parking_lot::Mutex;
+
+use crate::disk::{Disk, DiskLock, LockOutcome, RealDisk};
+use crate::error::{IoContext, Result, StorageError};
+use crate::log::{Context, Log, LogConfig, LogInner, LogPlace, RecoveryReport};
+use crate::lost_found;
+use crate::sync::{SyncMode, Syncer};
+use crate::tail::TailBudget;
+
+pub use identity::DirectoryId;
+
+const LOCK_FILE: &str = "flymq.lock";
+const TOPICS: &str = "topics";
+const DEFAULT_TAIL_BUDGET_BYTES: usize = 256 << 20;
+const DEFAULT_SYNC_INTERVAL_MS: u64 = 5;
+
+/// How to open a data directory.
+#[derive(Debug, Clone)]
+pub struct DataDirOptions {
+    pub disk: Arc<dyn Disk>,
+    /// Created, with its parents, where it is missing.
+    pub path: PathBuf,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub sync: SyncMode,
+    /// Bytes that the tail caches of all logs together may hold.
+    pub tail_cache_bytes: usize,
+}
+
+impl DataDirOptions {
+    /// The operating system's disk, clock and chance; a sync thread with an interval of 5 ms; 256 MiB of tail caches.
+    pub fn real(path: impl Into<PathBuf>) -> Self {
+        let interval = std::time::Duration::from_millis(DEFAULT_SYNC_INTERVAL_MS);
+        Self {
+            disk: Arc::new(RealDisk),
+            path: path.into(),
+            clock: Arc::new(SystemClock::new()),
+            rng: Arc::new(SystemRng),
+            sync: SyncMode::Thread { interval },
+            tail_cache_bytes: DEFAULT_TAIL_BUDGET_BYTES,
+        }
+    }
+}
+
+/// An open data directory; the process holds its lock. Dropping it syncs what is dirty and lets go of the lock; its
+/// logs answer `Closed` from then on.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    id: DirectoryId,
+    context: Arc<Context>,
+    open: Mutex<HashMap<(TopicId, PartitionId), Weak<LogInner>>>,
+    thread: Option<JoinHandle<()>>,
+    _lock: Box<dyn DiskLock>,
+}
+
+impl DataDir {
+    /// Opens or creates a data directory, and finishes deletions that a crash cut off.
+    ///
+    /// # Errors
+    /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
+    pub fn open(options: DataDirOptions) -> Result<Self> {
+        let DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes } = options;
+        create_with_parents(&*disk, &path)?;
+        let lock = take_lock(&*disk, &path)?;
+        let id = identity::load_or_create(&*disk, &path, &*rng, clock.wall())?;
+        let (topics, lost_found) = (path.join(TOPICS), path.join(lost_found::DIRECTORY));
+        disk.create_dir(&topics).on("create directory", &topics)?;
+        disk.create_dir(&lost_found).on("create directory", &lost_found)?;
+        disk.sync_dir(&path).on("sync directory", &path)?;
+        let context = Arc::new(Context {
+            disk,
+            clock: clock.clone(),
+            rng,
+            syncer: Syncer::new(clock),
+            tail_budget: Arc::new(TailBudget::new(tail_cache_bytes)),
+            topics,
+            lost_found,
+        });
+        let thread = start_syncer(&context, sync, &path)?;
+        let dir = Self { path, id, context, open: Mutex::default(), thread, _lock: lock };
+        dir.finish_deletions()?;
+        Ok(dir)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The random id that this directory got when it was made. A node with another directory is another replica.
+    pub fn id(&self) -> DirectoryId {
+        self.id
+    }
+
+    /// Bytes that may still be allocated on the directory's file system.
+    pub fn free_space(&self) -> Result<u64> {
+        self.context.disk.free_space(&self.path).on("free space of", &self.path)
+    }
+
+    /// Every log that has files, in order. Logs that were never appended to have none.
+    pub fn logs(&self) -> Result<Vec<(TopicId, PartitionId)>> {
+        let (disk, topics) = (&*self.context.disk, &self.context.topics);
+        let mut logs = Vec::new();
+        for topic in disk.list(topics).on("list", topics)? {
+            let Ok(id) = topic.name.parse::<TopicId>() else { continue };
+            let dir = topics.join(&topic.name);
+            let entries = disk.list(&dir).on("list", &dir)?;
+            logs.extend(entries.iter().filter_map(|entry| Some((id, PartitionId(entry.name.parse().ok()?)))));
+        }
+        logs.sort_unstable();
+        Ok(logs)
+    }
+
+    /// Opens a log through recovery; one that does not exist is empty.
+    ///
+    /// # Errors
+    /// `AlreadyOpen` while another handle lives; `UnknownFormat`; `Io`. Damage is no error: see the report.
+    pub fn open_log(
+        &self,
+        topic: TopicId,
+        partition: PartitionId,
+        config: LogConfig,
+    ) -> Result<(Log, RecoveryReport)> {
+        let mut open = self.open.lock();
+        if open.get(&(topic, partition)).is_some_and(|log| log.strong_count() > 0) {
+            return Err(StorageError::AlreadyOpen { topic, partition });
+        }
+        let topic_dir = self.context.topics.join(topic.to_string());
+        let dir = topic_dir.join(partition.to_string());
+        let place = LogPlace { topic, partition, topic_dir, dir };
+        let (log, report) = Log::open(self.context.clone(), place, config)?;
+        open.insert((topic, partition), Arc::downgrade(&log.0));
+        Ok((log, report))
+    }
+
+    /// One sync round over all dirty logs, for owners of a directory in [`SyncMode::Manual`].
+    pub fn sync_round(&self) {
+        self.context.syncer.round();
+    }
+
+    /// Writes the durable marks that are behind, as the sync thread does when it is idle.
+    pub fn write_marks(&self) {
+        self.context.syncer.write_marks(usize::MAX);
+    }
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        self.context.syncer.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic in a listener has been reported by the thread's own hook.
+            let _ = thread.join();
+        }
+        self.context.syncer.round();
+        self.context.syncer.write_marks(usize::MAX);
+        self.open.lock().values().filter_map(Weak::upgrade).for_each(|log| log.close());
+    }
+}
+
+fn create_with_parents(disk: &dyn Disk, path: &Path) -> Result<()> {
+    let missing: Vec<_> = path.ancestors().take_while(|dir| !disk.exists(dir).unwrap_or(false)).collect();
+    for dir in missing.iter().rev().filter(|dir| !dir.as_os_str().is_empty()) {
+        disk.create_dir(dir).on("create directory", dir)?;
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        disk.sync_dir(parent).on("sync directory", parent)?;
+    }
+    Ok(())
+}
+
+fn take_lock(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskLock>> {
+    let file = path.join(LOCK_FILE);
+    match disk.lock_exclusive(&file).on("lock", &file)? {
+        LockOutcome::Locked(lock) => Ok(lock),
+        LockOutcome::HeldBy(pid) => Err(StorageError::DirectoryLocked { path: path.to_owned(), pid }),
+    }
+}
+
+fn start_syncer(context: &Arc<Context>, sync: SyncMode, path: &Path) -> Result<Option<JoinHandle<()>>> {
+    let SyncMode::Thread { interval } = sync else { return Ok(None) };
+    let context = context.clone();
+    let thread = std::thread::Builder::new().name("flymq-sync".to_owned());
+    thread.spawn(move || context.syncer.run(interval)).map(Some).on("start the sync thread for", path)
+}
+
+#[cfg(test)]
+mod tests;

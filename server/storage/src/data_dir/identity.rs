@@ -1,0 +1,105 @@
+//! `meta.json`: which data directory this is. Written once, never rewritten.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::path::Path;
+
+use flymq_types::{Rng, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{Disk, OpenMode};
+use crate::error::{IoContext, Result, StorageError};
+
+const FILE_NAME: &str = "meta.json";
+const TEMPORARY_NAME: &str = "meta.json.tmp";
+/// The layout of the directory as a whole; each file has its own version besides.
+const FORMAT_VERSION: u32 = 1;
+/// Far more than the file ever has.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// The random id of a data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DirectoryId(uuid::Uuid);
+
+impl DirectoryId {
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Display for DirectoryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Meta {
+    format_version: u32,
+    directory_id: String,
+    created_ms: i64,
+}
+
+/// Of a file of any version, only this is read first.
+#[derive(Debug, Deserialize)]
+struct AnyVersion {
+    format_version: u32,
+}
+
+pub(super) fn load_or_create(
+    disk: &dyn Disk,
+    dir: &Path,
+    rng: &dyn Rng,
+    now: Timestamp,
+) -> Result<DirectoryId> {
+    let path = dir.join(FILE_NAME);
+    match disk.open(&path, OpenMode::Read) {
+        Ok(file) => {
+            let size = file.size().on("size of", &path)?.min(MAX_BYTES);
+            let mut bytes = vec![0; size as usize];
+            file.read_exact_at(&mut bytes, 0).on("read", &path)?;
+            parse(&path, &bytes)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(disk, dir, rng, now),
+        Err(error) => Err(StorageError::io("open", &path, error)),
+    }
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<DirectoryId> {
+    let damaged = |reason: String| StorageError::DamagedIdentity { path: path.to_owned(), reason };
+    let version: AnyVersion = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
+    if version.format_version != FORMAT_VERSION {
+        return Err(StorageError::UnknownFormat {
+            path: path.to_owned(),
+            found: version.format_version,
+            known: FORMAT_VERSION,
+        });
+    }
+    let meta: Meta = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
+    let id = meta.directory_id.parse().map_err(|_| damaged("directory_id is no uuid".to_owned()))?;
+    Ok(DirectoryId(id))
+}
+
+fn create(disk: &dyn Disk, dir: &Path, rng: &dyn Rng, now: Timestamp) -> Result<DirectoryId> {
+    let topics = dir.join(super::TOPICS);
+    if disk.exists(&topics).on("look for", &topics)? {
+        let reason = "the file is missing beside existing topics".to_owned();
+        return Err(StorageError::DamagedIdentity { path: dir.join(FILE_NAME), reason });
+    }
+    let mut random = [0; 16];
+    rng.fill(&mut random);
+    let id = uuid::Builder::from_random_bytes(random).into_uuid();
+    let meta = Meta { format_version: FORMAT_VERSION, directory_id: id.to_string(), created_ms: now.0 };
+    let (path, temporary) = (dir.join(FILE_NAME), dir.join(TEMPORARY_NAME));
+    let text = serde_json::to_vec_pretty(&meta)
+        .map_err(|error| StorageError::io("encode", &path, io::Error::other(error)))?;
+    if disk.exists(&temporary).on("look for", &temporary)? {
+        disk.remove_file(&temporary).on("remove", &temporary)?;
+    }
+    let file = disk.open(&temporary, OpenMode::CreateNew).on("create", &temporary)?;
+    file.write_all_at(&mut [IoSlice::new(&text)], 0).on("write", &temporary)?;
+    file.fdatasync().on("fdatasync", &temporary)?;
+    disk.rename(&temporary, &path).on("rename", &path)?;
+    disk.sync_dir(dir).on("sync directory", dir)?;
+    Ok(DirectoryId(id))
+}

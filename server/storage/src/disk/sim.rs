@@ -1,0 +1,230 @@
+//! A file system in memory that loses what was not synced when it crashes, tears writes at 512-byte sectors,
+//! and fails where a test asks for it.
+
+mod state;
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::{DirEntry, Disk, DiskFile, DiskLock, LockOutcome, OpenMode};
+use flymq_types::Rng;
+use state::{InodeId, State};
+
+/// Operations that [`SimDisk::fail`] can make fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaultOp {
+    Write,
+    Fdatasync,
+    SyncDir,
+    Allocate,
+}
+
+/// An in-memory disk. Clones share one disk. Use [`SimDisk::crash`] for a power cut: handles opened before it
+/// are dead, and the next open sees only what survived.
+#[derive(Debug, Clone, Default)]
+pub struct SimDisk(Arc<Mutex<State>>);
+
+impl SimDisk {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cuts the power: un-synced writes and names each survive or not, whole or in 512-byte parts, as `rng` says.
+    pub fn crash(&self, rng: &dyn Rng) {
+        self.0.lock().crash(Some(rng));
+    }
+
+    /// Cuts the power in the worst way: nothing survives that was not synced.
+    pub fn crash_losing_all(&self) {
+        self.0.lock().crash(None);
+    }
+
+    /// From now on every operation that changes the disk fails after `operations` more have gone through, until a
+    /// crash. With [`SimDisk::crash`] this stops a procedure between any two of its steps.
+    pub fn stop_after(&self, operations: u64) {
+        self.0.lock().stop_after = Some(operations);
+    }
+
+    /// Whether a stop set by [`SimDisk::stop_after`] has been reached.
+    pub fn stopped(&self) -> bool {
+        self.0.lock().stop_after == Some(0)
+    }
+
+    /// Makes the `nth` next operation of the kind fail once with the error number (1 = the very next). A failed
+    /// fdatasync drops the pages, as Linux does: the bytes are still read back but no later sync saves them.
+    pub fn fail(&self, op: FaultOp, nth: u64, errno: i32) {
+        self.0.lock().faults.push((op, nth, errno));
+    }
+
+    /// Limits the bytes of all files together; allocation beyond it fails with `StorageFull`.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.0.lock().capacity = bytes;
+    }
+
+    /// Each write takes at most this many bytes, so that every write is short.
+    pub fn set_max_write(&self, bytes: usize) {
+        self.0.lock().max_write = bytes;
+    }
+
+    /// Makes the disk read-only, as a kernel does after a file system error; or writable again.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.0.lock().read_only = read_only;
+    }
+
+    /// Changes a stored file behind the broker's back, durably: bit rot.
+    pub fn tamper(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        self.0.lock().tamper(path, change)
+    }
+
+    /// The bytes of a file as a reader sees them now.
+    pub fn contents(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.lock().contents(path)
+    }
+
+    /// Puts a file there, durably, with its directories.
+    pub fn plant(&self, path: &Path, bytes: &[u8]) {
+        self.0.lock().plant(path, bytes);
+    }
+
+    /// Every file path, sorted.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.0.lock().files()
+    }
+
+    /// How many fdatasync calls have succeeded.
+    pub fn fdatasyncs(&self) -> u64 {
+        self.0.lock().fdatasyncs
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: Arc<Mutex<State>>,
+    inode: InodeId,
+    boot: u64,
+    writable: bool,
+}
+
+#[derive(Debug)]
+struct SimLock {
+    disk: Arc<Mutex<State>>,
+    path: PathBuf,
+    boot: u64,
+}
+
+impl DiskLock for SimLock {}
+
+impl Drop for SimLock {
+    fn drop(&mut self) {
+        let mut state = self.disk.lock();
+        if state.boot == self.boot {
+            state.locks.remove(&self.path);
+        }
+    }
+}
+
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.0.lock();
+        let inode = match mode {
+            OpenMode::Read | OpenMode::Write => state.find_file(path)?,
+            OpenMode::CreateNew => state.create_file(path)?,
+        };
+        let writable = mode != OpenMode::Read;
+        Ok(Arc::new(SimFile { disk: self.0.clone(), inode, boot: state.boot, writable }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.lock().rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.0.lock().remove(path, false)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.lock().remove(path, true)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.0.lock().create_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.0.lock().list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.0.lock().sync_dir(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        Ok(self.0.lock().exists(path))
+    }
+
+    fn free_space(&self, _path: &Path) -> io::Result<u64> {
+        let state = self.0.lock();
+        Ok(state.capacity.saturating_sub(state.used()))
+    }
+
+    fn lock_exclusive(&self, path: &Path) -> io::Result<LockOutcome> {
+        let mut state = self.0.lock();
+        if !state.locks.insert(path.to_owned()) {
+            return Ok(LockOutcome::HeldBy(Some(1)));
+        }
+        let lock = SimLock { disk: self.0.clone(), path: path.to_owned(), boot: state.boot };
+        Ok(LockOutcome::Locked(Box::new(lock)))
+    }
+}
+
+impl DiskFile for SimFile {
+    fn pread(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.live()?.pread(self.inode, buf, at)
+    }
+
+    fn pwritev(&self, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
+        self.writable()?.pwritev(self.inode, bufs, at)
+    }
+
+    fn fdatasync(&self) -> io::Result<()> {
+        self.live()?.fdatasync(self.inode)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.writable()?.allocate(self.inode, len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.writable()?.set_len(self.inode, len)
+    }
+
+    fn size(&self) -> io::Result<u64> {
+        self.live()?.size(self.inode)
+    }
+
+    fn drop_cache(&self) -> io::Result<()> {
+        self.live()?.drop_cache(self.inode);
+        Ok(())
+    }
+}
+
+impl SimFile {
+    fn live(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+        let state = self.disk.lock();
+        if state.boot == self.boot {
+            Ok(state)
+        } else {
+            Err(io::Error::other("handle from before the crash"))
+        }
+    }
+
+    fn writable(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+        if self.writable { self.live() } else { Err(io::ErrorKind::PermissionDenied.into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

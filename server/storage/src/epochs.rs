@@ -1,0 +1,143 @@
+//! Which offset each leader epoch begins at: what a follower asks to find where its log leaves the leader's.
+//!
+//! A small file, replaced whole (temporary name, fdatasync, rename, directory sync) before the first batch of an
+//! epoch is appended. It can be rebuilt from the batches, which all name their epoch.
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+
+use flymq_types::{LeaderEpoch, Offset};
+
+use crate::disk::{Disk, OpenMode};
+use crate::error::{IoContext, Result, StorageError};
+use crate::layout::{self, FIELDS_AT, Verdict, get_u32, get_u64, put};
+
+pub(crate) const FILE_NAME: &str = "epochs";
+const TEMPORARY_NAME: &str = "epochs.tmp";
+
+const MAGIC: &[u8; 8] = b"FQEPOCHS";
+const ENTRIES_AT: usize = 16;
+const ENTRY_BYTES: usize = 12;
+const CRC_BYTES: usize = 4;
+
+/// Epochs with their first offsets, both rising.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Epochs(Vec<(LeaderEpoch, Offset)>);
+
+impl Epochs {
+    /// `Ok(None)` when the file is missing or damaged.
+    pub fn load(disk: &dyn Disk, dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(FILE_NAME);
+        let file = match disk.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.on("open", &path)?,
+        };
+        let mut bytes = vec![0; usize::try_from(file.size().on("size of", &path)?).unwrap_or(0)];
+        file.read_exact_at(&mut bytes, 0).on("read", &path)?;
+        if bytes.len() < ENTRIES_AT + CRC_BYTES {
+            return Ok(None);
+        }
+        match layout::judge(&bytes, MAGIC) {
+            Verdict::Good => Ok(Some(Self::decode(&bytes))),
+            Verdict::Damaged => Ok(None),
+            Verdict::UnknownVersion(found) => {
+                Err(StorageError::UnknownFormat { path, found, known: layout::VERSION })
+            }
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Self {
+        let entries = bytes[ENTRIES_AT..bytes.len() - CRC_BYTES].chunks_exact(ENTRY_BYTES);
+        Self(entries.map(|e| (LeaderEpoch(get_u32(e, 0)), Offset(get_u64(e, 4)))).collect())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = vec![0; ENTRIES_AT + self.0.len() * ENTRY_BYTES + CRC_BYTES];
+        put(&mut bytes, FIELDS_AT, (self.0.len() as u32).to_le_bytes());
+        for (i, (epoch, first)) in self.0.iter().enumerate() {
+            put(&mut bytes, ENTRIES_AT + i * ENTRY_BYTES, epoch.0.to_le_bytes());
+            put(&mut bytes, ENTRIES_AT + i * ENTRY_BYTES + 4, first.0.to_le_bytes());
+        }
+        layout::seal(&mut bytes, MAGIC);
+        bytes
+    }
+
+    /// Makes the whole list durable.
+    pub fn store(&self, disk: &dyn Disk, dir: &Path) -> Result<()> {
+        let (path, temporary) = (dir.join(FILE_NAME), dir.join(TEMPORARY_NAME));
+        if disk.exists(&temporary).on("look for", &temporary)? {
+            disk.remove_file(&temporary).on("remove", &temporary)?;
+        }
+        let file = disk.open(&temporary, OpenMode::CreateNew).on("create", &temporary)?;
+        file.write_all_at(&mut [IoSlice::new(&self.encode())], 0).on("write", &temporary)?;
+        file.fdatasync().on("fdatasync", &temporary)?;
+        disk.rename(&temporary, &path).on("rename", &path)?;
+        disk.sync_dir(dir).on("sync directory", dir)
+    }
+
+    pub fn latest(&self) -> Option<LeaderEpoch> {
+        self.0.last().map(|(epoch, _)| *epoch)
+    }
+
+    /// The list with `epoch` beginning at `first`; an epoch that got no batch makes room for it.
+    pub fn with(&self, epoch: LeaderEpoch, first: Offset) -> Self {
+        let mut entries: Vec<_> = self.0.iter().copied().filter(|(_, start)| *start < first).collect();
+        entries.push((epoch, first));
+        Self(entries)
+    }
+
+    /// Notes the epoch of a batch met in order, while rebuilding.
+    pub fn observe(&mut self, epoch: LeaderEpoch, offset: Offset) {
+        if self.latest().is_none_or(|latest| latest < epoch) {
+            self.0.push((epoch, offset));
+        }
+    }
+
+    /// Forgets what a cut tail had announced.
+    pub fn cut(&mut self, end: Offset) {
+        self.0.retain(|(_, first)| *first <= end);
+    }
+
+    /// The offset after the last batch of `epoch` or of the latest one before it; `None` if the log begins later.
+    pub fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<Offset> {
+        let after = self.0.partition_point(|(known, _)| *known <= epoch);
+        (after > 0).then(|| self.0.get(after).map_or(log_end, |(_, first)| *first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::SimDisk;
+
+    fn epochs(list: &[(u32, u64)]) -> Epochs {
+        Epochs(list.iter().map(|(e, o)| (LeaderEpoch(*e), Offset(*o))).collect())
+    }
+
+    #[test]
+    fn survives_a_crash_and_refuses_damage() {
+        let (disk, dir) = (SimDisk::new(), Path::new("/"));
+        assert_eq!(Epochs::load(&disk, dir).unwrap(), None);
+        epochs(&[(1, 0)]).store(&disk, dir).unwrap();
+        epochs(&[(1, 0), (4, 90)]).store(&disk, dir).unwrap();
+        disk.crash_losing_all();
+        assert_eq!(Epochs::load(&disk, dir).unwrap(), Some(epochs(&[(1, 0), (4, 90)])));
+        for at in 0..ENTRIES_AT + 2 * ENTRY_BYTES + CRC_BYTES {
+            disk.tamper(Path::new("/epochs"), |bytes| bytes[at] ^= 1).unwrap();
+            assert_eq!(Epochs::load(&disk, dir).unwrap(), None, "byte {at}");
+            disk.tamper(Path::new("/epochs"), |bytes| bytes[at] ^= 1).unwrap();
+        }
+        disk.tamper(Path::new("/epochs"), Vec::clear).unwrap();
+        assert_eq!(Epochs::load(&disk, dir).unwrap(), None);
+    }
+
+    #[test]
+    fn an_epoch_ends_where_the_next_begins() {
+        let list = epochs(&[(1, 0), (4, 90)]);
+        assert_eq!(list.end_of(LeaderEpoch(0), Offset(100)), None);
+        assert_eq!(list.end_of(LeaderEpoch(1), Offset(100)), Some(Offset(90)));
+        assert_eq!(list.end_of(LeaderEpoch(3), Offset(100)), Some(Offset(90)));
+        assert_eq!(list.end_of(LeaderEpoch(4), Offset(100)), Some(Offset(100)));
+        assert_eq!(list.with(LeaderEpoch(5), Offset(90)), epochs(&[(1, 0), (5, 90)]));
+    }
+}

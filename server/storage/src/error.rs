@@ -1,0 +1,101 @@
+//! What can go wrong in storage, as the layers above need to tell it apart.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flymq_types::{BatchError, LeaderEpoch, Offset, PartitionId, TopicId};
+
+/// A failed call on a log or a data directory. Cheap to clone: one failure may answer many waiters.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// Another process works on the data directory.
+    #[error(
+        "the data directory {} is in use by {}: one directory serves one broker",
+        path.display(),
+        pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    DirectoryLocked { path: PathBuf, pid: Option<u32> },
+    /// A newer (or no) FlyMQ wrote this file. It is left as it is.
+    #[error("{} has format version {found}, this build knows up to {known}: use a newer FlyMQ; nothing was changed", path.display())]
+    UnknownFormat { path: PathBuf, found: u32, known: u32 },
+    /// The identity file of the data directory cannot be read; it is never rewritten.
+    #[error("{} is damaged ({reason}): restore it from a backup; nothing was changed", path.display())]
+    DamagedIdentity { path: PathBuf, reason: String },
+    /// The log was deleted, or its data directory closed.
+    #[error("the log is closed")]
+    Closed,
+    /// The same log was opened twice in one process.
+    #[error("the log of topic {topic} partition {partition} is already open")]
+    AlreadyOpen { topic: TopicId, partition: PartitionId },
+    /// The read asks for an offset that the log does not have (any more, or yet).
+    #[error("offset is out of range: the log has {start} to {end} (exclusive)")]
+    OffsetOutOfRange { start: Offset, end: Offset },
+    /// The stored bytes of these offsets are damaged or missing. Offsets around the range can be read.
+    #[error("offsets {start} to {end} (exclusive) are damaged on disk")]
+    Corrupt { start: Offset, end: Offset },
+    /// The batch does not fit the format.
+    #[error("batch refused: {0}")]
+    InvalidBatch(#[from] BatchError),
+    /// The batch is larger than a segment may ever be.
+    #[error("batch of {bytes} bytes is larger than {limit}")]
+    BatchTooLarge { bytes: usize, limit: usize },
+    /// The append comes from a leader that has been replaced.
+    #[error("leader epoch {given} is older than {current}")]
+    StaleEpoch { given: LeaderEpoch, current: LeaderEpoch },
+    /// No space left. Nothing was appended; the log goes on when there is space again.
+    #[error("no space left on the disk of {}", path.display())]
+    DiskFull { path: PathBuf },
+    /// The file system is read-only. Nothing was appended; reads go on.
+    #[error("the file system of {} is read-only", path.display())]
+    ReadOnly { path: PathBuf },
+    /// An earlier write or fdatasync of this log failed. It takes no more appends until a restart has re-read the
+    /// disk; what was durable before can still be read.
+    #[error("the log takes no more appends since an earlier failure: {cause}")]
+    Poisoned { cause: Arc<StorageError> },
+    /// Any other failure of the file system.
+    #[error("{operation} {}: {source}", path.display())]
+    Io { operation: &'static str, path: PathBuf, source: Arc<io::Error> },
+    /// The offset did not become durable within the time given.
+    #[error("not durable within the time given")]
+    Timeout,
+}
+
+impl StorageError {
+    /// Names the operation and file of an IO error; a full and a read-only disk become their own kinds.
+    pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            _ => Self::Io { operation, path, source: Arc::new(source) },
+        }
+    }
+
+    /// The error that later callers get once this one has closed the log for appends.
+    pub(crate) fn poison(&self) -> Self {
+        match self {
+            Self::Poisoned { .. } => self.clone(),
+            other => Self::Poisoned { cause: Arc::new(other.clone()) },
+        }
+    }
+
+    /// Whether the same call can succeed later without a restart.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::DiskFull { .. } | Self::ReadOnly { .. } | Self::Timeout)
+    }
+}
+
+pub(crate) type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// Adds operation and path to an IO result.
+pub(crate) trait IoContext<T> {
+    fn on(self, operation: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn on(self, operation: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|source| StorageError::io(operation, path, source))
+    }
+}

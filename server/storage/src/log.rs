@@ -1,0 +1,192 @@
+//! One partition's log: the handle that the engine holds, and the state behind it.
+
+mod append;
+mod durable;
+mod lookup;
+mod options;
+mod read;
+mod recover;
+mod report;
+mod retain;
+mod view;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+use flymq_types::{Clock, LeaderEpoch, Offset, PartitionId, Rng, Timestamp, TopicId};
+use parking_lot::{Condvar, Mutex};
+
+use crate::checkpoint::{CheckpointFile, Mark};
+use crate::disk::Disk;
+use crate::epochs::Epochs;
+use crate::error::{Result, StorageError};
+use crate::segment::Segment;
+use crate::segment::tip::Tip;
+use crate::sync::{DurableListener, Syncer};
+use crate::tail::TailBudget;
+use view::View;
+
+pub use options::{Appended, LogConfig, LogStats, Retention};
+pub use report::RecoveryReport;
+
+/// What all logs of a data directory share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub disk: Arc<dyn Disk>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub syncer: Syncer,
+    pub tail_budget: Arc<TailBudget>,
+    /// The directory of all topics' directories.
+    pub topics: PathBuf,
+    pub lost_found: PathBuf,
+}
+
+/// Where a log lives.
+#[derive(Debug, Clone)]
+pub(crate) struct LogPlace {
+    pub topic: TopicId,
+    pub partition: PartitionId,
+    /// `<data>/topics/<topic id>`.
+    pub topic_dir: PathBuf,
+    /// `<data>/topics/<topic id>/<partition>`.
+    pub dir: PathBuf,
+}
+
+/// What only the appending thread needs; the lock over it puts appends in order.
+#[derive(Debug)]
+struct Writer {
+    /// End of the log.
+    tip: Tip,
+    /// The segment that is written; none before the first append and after a seal.
+    active: Option<Arc<Segment>>,
+    /// Bytes of the active file that have blocks.
+    allocated: u64,
+    epochs: Epochs,
+}
+
+#[derive(Debug)]
+struct CheckpointState {
+    /// None until the first segment is created.
+    file: Option<CheckpointFile>,
+    /// The newest mark that is true; the file may be behind it.
+    durable: Option<Mark>,
+}
+
+/// The state behind [`Log`]. Lock order: writer, checkpoint, view, a segment's index.
+pub(crate) struct LogInner {
+    pub(crate) place: LogPlace,
+    context: Arc<Context>,
+    config: Mutex<LogConfig>,
+    writer: Mutex<Writer>,
+    checkpoint: Mutex<CheckpointState>,
+    view: Mutex<View>,
+    start: AtomicU64,
+    durable: AtomicU64,
+    end: AtomicU64,
+    /// Whether the log stands in the syncer's queue.
+    dirty: AtomicBool,
+    closed: AtomicBool,
+    failure: OnceLock<StorageError>,
+    listeners: Mutex<Vec<Weak<dyn DurableListener>>>,
+    durable_lock: Mutex<()>,
+    durable_changed: Condvar,
+    /// Wall time of the last successful sync, Unix ms; `i64::MIN` before the first.
+    last_sync: Mutex<Option<Timestamp>>,
+}
+
+impl std::fmt::Debug for LogInner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log")
+            .field("topic", &self.place.topic)
+            .field("partition", &self.place.partition)
+            .field("start", &self.start)
+            .field("durable", &self.durable)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handle on one partition's log. Clones share the log; all calls may come from several threads.
+#[derive(Debug, Clone)]
+pub struct Log(pub(crate) Arc<LogInner>);
+
+impl Log {
+    /// Offset of the oldest record that is kept.
+    pub fn start_offset(&self) -> Offset {
+        Offset(self.0.start.load(Ordering::Acquire))
+    }
+
+    /// Offset after the last record that is on this disk. Survives a power cut.
+    pub fn durable_offset(&self) -> Offset {
+        Offset(self.0.durable.load(Ordering::Acquire))
+    }
+
+    /// Offset after the last appended record.
+    pub fn end_offset(&self) -> Offset {
+        Offset(self.0.end.load(Ordering::Acquire))
+    }
+
+    /// The epoch of the last leader that appended (or was about to).
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.0.writer.lock().epochs.latest()
+    }
+
+    /// The offset after the last batch of `epoch`, or of the latest epoch before it; `None` if the log knows no epoch
+    /// as old. A follower that asks its leader this finds where to cut its own log.
+    pub fn epoch_end(&self, epoch: LeaderEpoch) -> Option<Offset> {
+        let writer = self.0.writer.lock();
+        writer.epochs.end_of(epoch, Offset(writer.tip.next_offset))
+    }
+
+    /// Replaces the configuration; it takes effect with the next append.
+    pub fn configure(&self, config: LogConfig) {
+        *self.0.config.lock() = config.clamped();
+    }
+
+    /// Size and health, for people and metrics.
+    pub fn stats(&self) -> LogStats {
+        let last_sync = *self.0.last_sync.lock();
+        let view = self.0.view.lock();
+        LogStats {
+            start: self.start_offset(),
+            durable: self.durable_offset(),
+            end: self.end_offset(),
+            segments: view.segments.len(),
+            bytes: view.bytes(),
+            last_sync,
+            last_append: view.last_append(),
+            quarantined: view.quarantined.iter().map(|r| (Offset(r.start), Offset(r.end))).collect(),
+            failed: self.0.failure.get().cloned(),
+        }
+    }
+
+    /// The error that closed the log for appends, if one did.
+    pub fn failure(&self) -> Option<StorageError> {
+        self.0.failure.get().cloned()
+    }
+}
+
+impl LogInner {
+    /// Refuses calls on a deleted log.
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(StorageError::Closed) } else { Ok(()) }
+    }
+
+    /// Refuses appends on a deleted or failed log.
+    fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        self.failure.get().map_or(Ok(()), |error| Err(error.poison()))
+    }
+
+    /// No more calls; waits for an append that is under way.
+    pub(crate) fn close(&self) {
+        let _writer = self.writer.lock();
+        self.closed.store(true, Ordering::Release);
+        self.wake_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! The way of a batch to the segment file.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use flymq_types::{LeaderEpoch, Offset, RecordBatch, Timestamp};
+use flymq_wire::batch::{ServerFields, chain};
+
+use super::view::SegmentView;
+use super::{Appended, Log, LogConfig, LogInner, Writer};
+use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
+use crate::error::{IoContext, Result, StorageError};
+use crate::scan::MAX_BATCH_BYTES;
+use crate::segment::header::{HEADER_BYTES, SegmentHeader};
+use crate::segment::tip::Tip;
+use crate::segment::{PreparedSegment, Segment, allocation};
+
+/// So many batches at most go into one vectored write (two buffers each, 1,024 at once).
+const MAX_RUN: usize = 512;
+
+impl Log {
+    /// Appends one batch: gives it the next offsets, stamps the leader's fields into its header and writes it. When it
+    /// returns, the batch survives `kill -9` of the process; for a power cut see [`Log::request_sync`].
+    ///
+    /// # Errors
+    /// `StaleEpoch`, `BatchTooLarge`, `DiskFull`, `ReadOnly`: nothing was appended, the log goes on. `Poisoned` after
+    /// an earlier failure, `Io` for the failure itself, `Closed`.
+    pub fn append(&self, batch: &RecordBatch, epoch: LeaderEpoch, now: Timestamp) -> Result<Appended> {
+        let mut results = self.append_many(std::slice::from_ref(batch), epoch, now);
+        results.pop().unwrap_or(Err(StorageError::Closed))
+    }
+
+    /// Appends batches in order with as few writes as can be; one result for each. A batch that is refused for itself
+    /// does not hold up the others; after an error of the disk all later ones fail with it.
+    pub fn append_many(
+        &self,
+        batches: &[RecordBatch],
+        epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Vec<Result<Appended>> {
+        let mut results = Vec::with_capacity(batches.len());
+        let outcome = self.0.append_all(batches, epoch, now, &mut results);
+        if let Err(error) = outcome {
+            results.resize(batches.len(), Err(error));
+        }
+        if self.0.failure.get().is_some() {
+            self.0.announce_failure();
+        }
+        results
+    }
+}
+
+impl LogInner {
+    fn append_all(
+        self: &Arc<Self>,
+        batches: &[RecordBatch],
+        epoch: LeaderEpoch,
+        now: Timestamp,
+        results: &mut Vec<Result<Appended>>,
+    ) -> Result<()> {
+        let config = *self.config.lock();
+        let mut writer = self.writer.lock();
+        while let Some(batch) = batches.get(results.len()) {
+            self.check_writable()?;
+            if batch.size() > MAX_BATCH_BYTES {
+                let error = StorageError::BatchTooLarge { bytes: batch.size(), limit: MAX_BATCH_BYTES };
+                results.push(Err(error));
+                continue;
+            }
+            let segment = self.active_segment(&mut writer, batch, config)?;
+            self.enter_epoch(&mut writer, epoch)?;
+            let rest = &batches[results.len()..];
+            let run = run_length(&writer, &segment, rest, config);
+            let stamped = stamp_run(&writer.tip, &rest[..run], segment.incarnation, epoch, now);
+            self.write_run(&mut writer, &segment, &stamped, config)?;
+            results.extend(stamped.iter().map(|batch| Ok(appended(batch))));
+            self.publish(&mut writer, &segment, stamped);
+        }
+        Ok(())
+    }
+
+    /// The segment to write `batch` into: the active one while it has room, else a new one.
+    fn active_segment(
+        &self,
+        writer: &mut Writer,
+        batch: &RecordBatch,
+        config: LogConfig,
+    ) -> Result<Arc<Segment>> {
+        match &writer.active {
+            Some(active) if has_room(&writer.tip, active, batch, config) => Ok(active.clone()),
+            Some(_) | None => self.roll(writer, batch.size() as u64, config),
+        }
+    }
+
+    /// Seals the active segment, if there is one, and opens the next.
+    fn roll(&self, writer: &mut Writer, first_batch: u64, config: LogConfig) -> Result<Arc<Segment>> {
+        let disk = &*self.context.disk;
+        self.create_directories()?;
+        let mut uuid = [0; 16];
+        self.context.rng.fill(&mut uuid);
+        let header = SegmentHeader {
+            uuid,
+            topic_id: self.place.topic,
+            partition: self.place.partition,
+            base_offset: Offset(writer.tip.next_offset),
+            created: self.context.clock.wall(),
+            chain: writer.tip.chain,
+        };
+        let allocated = allocation(0, HEADER_BYTES as u64 + first_batch, config.segment_bytes);
+        let prepared = PreparedSegment::create(disk, &self.place.dir, header, allocated)?;
+        if let Err(error) = self.seal_active(writer) {
+            prepared.discard(disk);
+            return Err(error);
+        }
+        let segment = prepared.publish(disk, &self.place.dir).map_err(|error| self.judge(error))?;
+        let segment = Arc::new(segment);
+        writer.tip = Tip::start(writer.tip.next_offset, writer.tip.chain, writer.tip.append_time);
+        writer.allocated = allocated;
+        writer.active = Some(segment.clone());
+        let view = SegmentView { segment: segment.clone(), tip: writer.tip };
+        self.view.lock().segments.push(view);
+        Ok(segment)
+    }
+
+    /// Closes the active segment: all its batches are durable and it never changes again.
+    pub(super) fn seal_active(&self, writer: &mut Writer) -> Result<()> {
+        if let Some(active) = &writer.active {
+            active.seal(&writer.tip).map_err(|error| self.judge(error))?;
+            writer.active = None;
+        }
+        Ok(())
+    }
+
+    fn create_directories(&self) -> Result<()> {
+        let mut checkpoint = self.checkpoint.lock();
+        if checkpoint.file.is_some() {
+            return Ok(());
+        }
+        let (disk, place) = (&*self.context.disk, &self.place);
+        let (topics, topic) = (&self.context.topics, &place.topic_dir);
+        disk.create_dir(topic).on("create directory", topic)?;
+        disk.sync_dir(topics).on("sync directory", topics)?;
+        disk.create_dir(&place.dir).on("create directory", &place.dir)?;
+        disk.sync_dir(topic).on("sync directory", topic)?;
+        let (start, end) = (self.start.load(Ordering::Acquire), self.end.load(Ordering::Acquire));
+        let mark = Mark { segment_base: end, incarnation: 0, tip: Tip::start(end, 0, i64::MIN) };
+        let first = Checkpoint { log_start: start, mark };
+        checkpoint.file = Some(CheckpointFile::create(disk, &place.dir, first)?);
+        Ok(())
+    }
+
+    /// Makes the first offset of a new epoch durable before any of its batches is.
+    fn enter_epoch(&self, writer: &mut Writer, epoch: LeaderEpoch) -> Result<()> {
+        match writer.epochs.latest() {
+            Some(current) if epoch < current => Err(StorageError::StaleEpoch { given: epoch, current }),
+            Some(current) if epoch == current => Ok(()),
+            Some(_) | None => {
+                let epochs = writer.epochs.with(epoch, Offset(writer.tip.next_offset));
+                epochs.store(&*self.context.disk, &self.place.dir)?;
+                writer.epochs = epochs;
+                Ok(())
+            }
+        }
+    }
+
+    fn write_run(
+        &self,
+        writer: &mut Writer,
+        segment: &Segment,
+        run: &[RecordBatch],
+        config: LogConfig,
+    ) -> Result<()> {
+        let bytes: u64 = run.iter().map(|batch| batch.size() as u64).sum();
+        reserve(writer, segment, writer.tip.position + bytes, config)?;
+        let chunks: Vec<_> = run.iter().flat_map(RecordBatch::chunks).collect();
+        let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let written = segment.file.write_all_at(&mut slices, writer.tip.position);
+        written.on("write", &segment.path).map_err(|error| self.judge(error))
+    }
+
+    /// Lets readers see what was written, and the syncer make it durable.
+    fn publish(self: &Arc<Self>, writer: &mut Writer, segment: &Segment, run: Vec<RecordBatch>) {
+        {
+            let mut index = segment.index.lock();
+            for batch in &run {
+                let tip = &mut writer.tip;
+                index.offer(tip.next_offset - segment.base_offset, tip.position, tip.max_timestamp);
+                tip.advance(batch.header(), batch.head());
+            }
+        }
+        {
+            let mut view = self.view.lock();
+            if let Some(last) = view.segments.last_mut() {
+                last.tip = writer.tip;
+            }
+            run.into_iter().for_each(|batch| view.tail.push(batch));
+            self.end.store(writer.tip.next_offset, Ordering::Release);
+        }
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            self.context.syncer.enqueue(self.clone());
+        }
+    }
+}
+
+fn appended(batch: &RecordBatch) -> Appended {
+    Appended {
+        base_offset: batch.base_offset(),
+        last_offset: batch.last_offset(),
+        append_time: batch.append_time(),
+    }
+}
+
+fn has_room(tip: &Tip, segment: &Segment, batch: &RecordBatch, config: LogConfig) -> bool {
+    let empty = tip.next_offset == segment.base_offset;
+    let fits = tip.position + batch.size() as u64 <= HEADER_BYTES as u64 + config.segment_bytes;
+    let relative = tip.next_offset - segment.base_offset + u64::from(batch.record_count());
+    empty || (fits && relative <= u64::from(u32::MAX))
+}
+
+/// How many of `batches` go into the segment with one write; the first one always does.
+fn run_length(writer: &Writer, segment: &Segment, batches: &[RecordBatch], config: LogConfig) -> usize {
+    let mut tip = writer.tip;
+    let mut run = 0;
+    for batch in batches.iter().take(MAX_RUN) {
+        let in_bounds = batch.size() <= MAX_BATCH_BYTES && has_room(&tip, segment, batch, config);
+        if run > 0 && !in_bounds {
+            break;
+        }
+        tip.position += batch.size() as u64;
+        tip.next_offset += u64::from(batch.record_count());
+        run += 1;
+    }
+    run
+}
+
+fn stamp_run(
+    tip: &Tip,
+    run: &[RecordBatch],
+    incarnation: u64,
+    epoch: LeaderEpoch,
+    now: Timestamp,
+) -> Vec<RecordBatch> {
+    let append_time = now.0.max(tip.append_time);
+    let (mut base_offset, mut previous) = (tip.next_offset, tip.chain);
+    let mut stamp = |batch: &RecordBatch| {
+        let chain = chain(previous, batch.header().payload_crc);
+        let fields = ServerFields { base_offset, leader_epoch: epoch.0, chain, incarnation, append_time };
+        base_offset += u64::from(batch.record_count());
+        previous = chain;
+        batch.stamp(fields)
+    };
+    run.iter().map(&mut stamp).collect()
+}
+
+/// Takes blocks for the file up to `need`, and some ahead where the disk has them.
+fn reserve(writer: &mut Writer, segment: &Segment, need: u64, config: LogConfig) -> Result<()> {
+    if need <= writer.allocated {
+        return Ok(());
+    }
+    let wanted = allocation(writer.allocated, need, config.segment_bytes);
+    let least = need.next_multiple_of(4096);
+    let got = segment.file.allocate(wanted).map(|()| wanted);
+    let got = got.or_else(|_| segment.file.allocate(least).map(|()| least));
+    writer.allocated = got.on("allocate", &segment.path)?;
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! From appended to durable, and what happens when the disk says no.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use flymq_types::Offset;
+
+use super::{Log, LogInner};
+use crate::checkpoint::{Checkpoint, Mark};
+use crate::error::{IoContext, Result, StorageError};
+use crate::sync::DurableListener;
+
+/// A mark is written without waiting for an idle moment once this many bytes lie behind it.
+const MARK_BYTES: u64 = 8 << 20;
+
+impl Log {
+    /// Asks for a sync round that covers everything appended so far: by an ack for `all`, or a reader that waits at the
+    /// durable end. Returns at once; see [`Log::subscribe`].
+    pub fn request_sync(&self) {
+        if self.durable_offset() < self.end_offset() {
+            self.0.context.syncer.ask();
+        }
+    }
+
+    /// Blocks until every record below `offset` is durable; asks for a round first.
+    ///
+    /// # Errors
+    /// `Timeout`; `Poisoned` when it cannot become durable any more; `Closed`.
+    pub fn wait_durable(&self, offset: Offset, timeout: Duration) -> Result<()> {
+        self.request_sync();
+        let mut guard = self.0.durable_lock.lock();
+        while self.durable_offset() < offset {
+            self.0.check_writable()?;
+            if self.0.durable_changed.wait_for(&mut guard, timeout).timed_out() {
+                return if self.durable_offset() < offset { Err(StorageError::Timeout) } else { Ok(()) };
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls `listener` after each round from now on, as long as the caller keeps it alive. If the log has failed
+    /// already, it is told at once.
+    pub fn subscribe(&self, listener: &Arc<dyn DurableListener>) {
+        {
+            let mut listeners = self.0.listeners.lock();
+            listeners.retain(|known| known.strong_count() > 0);
+            listeners.push(Arc::downgrade(listener));
+        }
+        if self.0.failure.get().is_some() {
+            self.0.announce_failure();
+        }
+    }
+}
+
+impl LogInner {
+    /// One log's part of a round. Says whether the mark on disk is now behind.
+    pub(crate) fn sync(&self) -> bool {
+        // Before the snapshot: an append after it queues the log again.
+        self.dirty.swap(false, Ordering::AcqRel);
+        if self.check_writable().is_err() {
+            return false;
+        }
+        let Some(last) = self.view.lock().segments.last().cloned() else { return false };
+        // Older segments were made durable when they were sealed.
+        let synced = last.segment.file.fdatasync().on("fdatasync", &last.segment.path);
+        if let Err(error) = synced {
+            self.fail(error);
+            self.announce_failure();
+            return false;
+        }
+        *self.last_sync.lock() = Some(self.context.clock.wall());
+        let mark = Mark {
+            segment_base: last.segment.base_offset,
+            incarnation: last.segment.incarnation,
+            tip: last.tip,
+        };
+        let behind = self.note_mark(mark);
+        self.advance_durable(last.tip.next_offset);
+        if behind >= MARK_BYTES {
+            self.write_mark();
+            return false;
+        }
+        true
+    }
+
+    /// Remembers a true mark; returns how many bytes the one on disk is behind it.
+    pub(super) fn note_mark(&self, mark: Mark) -> u64 {
+        let mut checkpoint = self.checkpoint.lock();
+        checkpoint.durable = Some(mark);
+        let written = checkpoint.file.as_ref().map(|file| file.current().mark);
+        match written {
+            Some(written) if written.incarnation == mark.incarnation => {
+                mark.tip.position.saturating_sub(written.tip.position)
+            }
+            Some(_) | None => mark.tip.position,
+        }
+    }
+
+    /// Brings the mark on disk up to what is durable. A failure costs scan time at the next start, nothing else.
+    pub(crate) fn write_mark(&self) {
+        if self.check_open().is_err() {
+            return;
+        }
+        let mut checkpoint = self.checkpoint.lock();
+        let Some(mark) = checkpoint.durable else { return };
+        let Some(file) = &mut checkpoint.file else { return };
+        if file.current().mark == mark {
+            return;
+        }
+        let next = Checkpoint { mark, ..file.current() };
+        if let Err(error) = file.write(next) {
+            tracing::warn!(log = %self.place.dir.display(), %error, "could not write the durable mark");
+        }
+    }
+
+    fn advance_durable(&self, end: u64) {
+        let before = self.durable.fetch_max(end, Ordering::AcqRel);
+        if before >= end {
+            return;
+        }
+        self.wake_waiters();
+        for listener in self.live_listeners() {
+            listener.durable(Offset(end));
+        }
+    }
+
+    pub(super) fn wake_waiters(&self) {
+        // The lock makes sure that a waiter is either before its check or asleep.
+        drop(self.durable_lock.lock());
+        self.durable_changed.notify_all();
+    }
+
+    fn live_listeners(&self) -> Vec<Arc<dyn DurableListener>> {
+        self.listeners.lock().iter().filter_map(std::sync::Weak::upgrade).collect()
+    }
+
+    /// Closes the log for appends, for good.
+    pub(super) fn fail(&self, error: StorageError) {
+        tracing::error!(log = %self.place.dir.display(), %error, "the log takes no more appends");
+        // Only the first failure counts.
+        let _ = self.failure.set(error);
+    }
+
+    /// An error that says nothing about bytes already written leaves the log as it is; any other poisons it.
+    pub(super) fn judge(&self, error: StorageError) -> StorageError {
+        if !error.is_transient() {
+            self.fail(error.clone());
+        }
+        error
+    }
+
+    /// Tells waiters and listeners of the failure, once. No lock may be held.
+    pub(super) fn announce_failure(&self) {
+        self.wake_waiters();
+        let Some(error) = self.failure.get() else { return };
+        let listeners = std::mem::take(&mut *self.listeners.lock());
+        let poisoned = error.poison();
+        listeners.iter().filter_map(std::sync::Weak::upgrade).for_each(|listener| listener.failed(&poisoned));
+    }
+}

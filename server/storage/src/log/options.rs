@@ -1,0 +1,67 @@
+//! What goes into a log and what it tells about itself.
+
+use flymq_types::{Offset, Timestamp};
+
+use crate::error::StorageError;
+use crate::scan::MAX_BATCH_BYTES;
+
+/// How a log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogConfig {
+    /// A segment is closed before it would hold more batch bytes than this. 4 KiB to 1 GiB; default 67108864.
+    pub segment_bytes: u64,
+    /// Bytes of the newest batches kept in memory, within the data directory's budget.
+    pub tail_cache_bytes: usize,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { segment_bytes: 67_108_864, tail_cache_bytes: 4 << 20 }
+    }
+}
+
+impl LogConfig {
+    /// Positions in a segment are 32 bit in the index, and a batch may begin just below `segment_bytes`.
+    pub(crate) fn clamped(self) -> Self {
+        const { assert!((1 << 30) + MAX_BATCH_BYTES < u32::MAX as usize) };
+        Self { segment_bytes: self.segment_bytes.clamp(4 << 10, 1 << 30), ..self }
+    }
+}
+
+/// Where a batch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub last_offset: Offset,
+    /// The time stamped into the batch: the given one, or the one before where the clock went back.
+    pub append_time: Timestamp,
+}
+
+/// When old segments may go; zero means no limit. Time counts from a segment's last append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retention {
+    /// `retention_ms`
+    pub ms: u64,
+    /// `retention_bytes`
+    pub bytes: u64,
+}
+
+/// Size and health of a log at one moment.
+#[derive(Debug, Clone)]
+pub struct LogStats {
+    pub start: Offset,
+    pub durable: Offset,
+    pub end: Offset,
+    /// Segment files.
+    pub segments: usize,
+    /// Bytes of batches with their segment headers and footers; blocks allocated ahead are not counted.
+    pub bytes: u64,
+    /// When the log was last made durable.
+    pub last_sync: Option<Timestamp>,
+    /// Append time of the last batch.
+    pub last_append: Option<Timestamp>,
+    /// Damaged ranges found at start, end exclusive. Damage met by reads only is not in it.
+    pub quarantined: Vec<(Offset, Offset)>,
+    /// Why the log takes no more appends.
+    pub failed: Option<StorageError>,
+}

@@ -1,0 +1,71 @@
+//! The first 4 KiB of a segment file.
+
+use flymq_types::{Offset, PartitionId, Timestamp, TopicId};
+
+use crate::layout::{self, FIELDS_AT, Verdict, get, get_i64, get_u32, get_u64, put};
+
+/// Bytes before the first batch.
+pub(crate) const HEADER_BYTES: usize = 4096;
+
+const MAGIC: &[u8; 8] = b"FQSEGMNT";
+
+/// Where the fields lie; all integers are little-endian.
+mod at {
+    use super::FIELDS_AT;
+    pub const HEADER_BYTES: usize = FIELDS_AT;
+    pub const UUID: usize = 16;
+    pub const TOPIC_ID: usize = 32;
+    pub const PARTITION: usize = 48;
+    pub const CHAIN: usize = 52;
+    pub const BASE_OFFSET: usize = 56;
+    pub const CREATED: usize = 64;
+}
+
+/// Which segment a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SegmentHeader {
+    /// Random; its first 8 bytes are the incarnation that every batch in the file repeats.
+    pub uuid: [u8; 16],
+    pub topic_id: TopicId,
+    pub partition: PartitionId,
+    pub base_offset: Offset,
+    pub created: Timestamp,
+    /// Chain value of the batch before the first one of this segment.
+    pub chain: u32,
+}
+
+impl SegmentHeader {
+    /// The number that ties a batch to this file.
+    pub fn incarnation(&self) -> u64 {
+        get_u64(&self.uuid, 0)
+    }
+
+    pub fn encode(&self) -> [u8; HEADER_BYTES] {
+        let mut block = [0; HEADER_BYTES];
+        put(&mut block, at::HEADER_BYTES, (HEADER_BYTES as u32).to_le_bytes());
+        put(&mut block, at::UUID, self.uuid);
+        put(&mut block, at::TOPIC_ID, *self.topic_id.as_bytes());
+        put(&mut block, at::PARTITION, self.partition.0.to_le_bytes());
+        put(&mut block, at::CHAIN, self.chain.to_le_bytes());
+        put(&mut block, at::BASE_OFFSET, self.base_offset.0.to_le_bytes());
+        put(&mut block, at::CREATED, self.created.0.to_le_bytes());
+        layout::seal(&mut block, MAGIC);
+        block
+    }
+
+    /// `Ok(None)` for a damaged header, the version for one of a later format.
+    pub fn decode(block: &[u8; HEADER_BYTES]) -> Result<Option<Self>, u32> {
+        match layout::judge(block, MAGIC) {
+            Verdict::UnknownVersion(version) => Err(version),
+            Verdict::Damaged => Ok(None),
+            Verdict::Good => Ok(Some(Self {
+                uuid: get(block, at::UUID),
+                topic_id: TopicId::from_bytes(get(block, at::TOPIC_ID)),
+                partition: PartitionId(get_u32(block, at::PARTITION)),
+                base_offset: Offset(get_u64(block, at::BASE_OFFSET)),
+                created: Timestamp(get_i64(block, at::CREATED)),
+                chain: get_u32(block, at::CHAIN),
+            })),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Group commit: one thread per data directory that makes appended batches durable, many logs and many appends per
+//! fdatasync.
+//!
+//! A round takes all dirty logs. It starts at once if anybody asked, else within the interval of the first append
+//! after the last round. Whoever asks during a round is served by the next one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flymq_types::{Clock, Offset};
+use parking_lot::{Condvar, Mutex};
+
+use crate::error::StorageError;
+use crate::log::LogInner;
+
+/// Told when batches of a log become durable. Calls come from the sync thread, in order, without a lock held: they
+/// must return soon.
+pub trait DurableListener: Send + Sync {
+    /// Every record below `end` is on the disk.
+    fn durable(&self, end: Offset);
+
+    /// The log has failed: what is not durable now never will be under this handle. Called once.
+    fn failed(&self, error: &StorageError);
+}
+
+/// Who runs the rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// A thread: at the latest this long after an append (`sync_interval_ms`).
+    Thread { interval: Duration },
+    /// Nobody: the owner calls `DataDir::sync_round`. For tests and simulation.
+    Manual,
+}
+
+/// Logs are given their durable mark on disk when the thread has had nothing to do for this long, or at this rate.
+const MARK_INTERVAL: Duration = Duration::from_secs(1);
+/// So many marks at most between two rounds under load, so that they do not hold up commits.
+const MARKS_PER_ROUND: usize = 4;
+
+#[derive(Debug, Default)]
+struct Queue {
+    dirty: Vec<Arc<LogInner>>,
+    asked: bool,
+    stopping: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Syncer {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    /// Logs whose mark on disk is behind what is durable.
+    unmarked: Mutex<Vec<Arc<LogInner>>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Syncer {
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { queue: Mutex::default(), wake: Condvar::new(), unmarked: Mutex::default(), clock }
+    }
+
+    /// Adds a log that has become dirty. Each log is in the queue at most once (its own flag sees to it).
+    pub fn enqueue(&self, log: Arc<LogInner>) {
+        let mut queue = self.queue.lock();
+        queue.dirty.push(log);
+        if queue.dirty.len() == 1 {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Lets the next round start at once.
+    pub fn ask(&self) {
+        let mut queue = self.queue.lock();
+        if !queue.asked {
+            queue.asked = true;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends the thread after one last round.
+    pub fn stop(&self) {
+        self.queue.lock().stopping = true;
+        self.wake.notify_one();
+    }
+
+    /// Syncs everything that is dirty now.
+    pub fn round(&self) {
+        let dirty = {
+            let mut queue = self.queue.lock();
+            queue.asked = false;
+            std::mem::take(&mut queue.dirty)
+        };
+        self.sync_all(dirty);
+    }
+
+    fn sync_all(&self, dirty: Vec<Arc<LogInner>>) {
+        for log in dirty {
+            if log.sync() {
+                self.unmarked.lock().push(log);
+            }
+        }
+    }
+
+    /// Writes the durable mark of at most `count` logs that lack it.
+    pub fn write_marks(&self, count: usize) {
+        let due: Vec<_> = {
+            let mut unmarked = self.unmarked.lock();
+            let count = count.min(unmarked.len());
+            unmarked.drain(..count).collect()
+        };
+        due.iter().for_each(|log| log.write_mark());
+    }
+
+    /// The thread's body.
+    pub fn run(&self, interval: Duration) {
+        let mut last_marks = self.clock.monotonic();
+        loop {
+            let (dirty, stopping) = self.wait(interval);
+            let idle = dirty.is_empty();
+            self.sync_all(dirty);
+            if idle || stopping {
+                self.write_marks(usize::MAX);
+            } else if self.clock.monotonic() >= last_marks + MARK_INTERVAL {
+                self.write_marks(MARKS_PER_ROUND);
+                last_marks = self.clock.monotonic();
+            }
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// The logs of the next round; none when nothing happened for a while.
+    fn wait(&self, interval: Duration) -> (Vec<Arc<LogInner>>, bool) {
+        let mut queue = self.queue.lock();
+        while queue.dirty.is_empty() && !queue.stopping {
+            queue.asked = false;
+            if self.unmarked.lock().is_empty() {
+                self.wake.wait(&mut queue);
+            } else if self.wake.wait_for(&mut queue, MARK_INTERVAL).timed_out() {
+                break;
+            }
+        }
+        while !queue.dirty.is_empty() && !queue.asked && !queue.stopping {
+            if self.wake.wait_for(&mut queue, interval).timed_out() {
+                break;
+            }
+        }
+        queue.asked = false;
+        (std::mem::take(&mut queue.dirty), queue.stopping)
+    }
+}
