@@ -27,9 +27,9 @@ if [ -z "$old" ] || [ -z "$(git ls-tree --name-only "$old" -- proto/flymq 2>/dev
     echo "no earlier contracts to compare with"
     exit 0
 fi
-if git log --format=%B "$old..HEAD" | grep -q '^Proto-break: '; then
-    echo "a break since ${old:0:12} is declared:"
-    git log --format=%B "$old..HEAD" | grep '^Proto-break: '
+declared=$(git log --format=%B "$old..HEAD" | sed -n '/^Proto-break: /p')
+if [ -n "$declared" ]; then
+    printf 'a break since %s is declared:\n%s\n' "${old:0:12}" "$declared"
     exit 0
 fi
 against=$(mktemp -d)
