@@ -1,0 +1,30 @@
+//! Limits of an HTTP listener. Every one bounds what a stranger can make the broker hold.
+
+use std::time::Duration;
+
+/// Limits of one HTTP listener.
+#[derive(Debug, Clone)]
+pub struct HttpLimits {
+    /// Connections served at once; further ones wait in the listen queue.
+    pub max_connections: usize,
+    /// Bytes of the request line and all headers.
+    pub max_header_bytes: usize,
+    /// Time a client has to send its headers, also the time an idle connection is kept.
+    pub header_timeout: Duration,
+    /// Calls open at once on one HTTP/2 connection.
+    pub max_concurrent_streams: u32,
+    /// Time that running requests get to end after shutdown begins.
+    pub drain_timeout: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_header_bytes: 32 * 1024,
+            header_timeout: Duration::from_secs(30),
+            max_concurrent_streams: 100,
+            drain_timeout: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The process's recorder.
+
+use std::sync::OnceLock;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Upper bounds of latency buckets, in seconds: from a group commit on a fast disk to a stuck request.
+const LATENCY_BUCKETS: [f64; 16] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Installs the recorder of this process, once; several brokers in one process share it.
+///
+/// # Panics
+/// When something else in the process installed a recorder of the `metrics` crate before.
+pub fn install() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE
+        .get_or_init(|| {
+            let handle = PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BUCKETS)
+                .expect("the list of buckets is not empty")
+                .install_recorder()
+                .expect("nothing else in this process installs a recorder");
+            describe();
+            handle
+        })
+        .clone()
+}
+
+/// The documented names are there from the first scrape on.
+fn describe() {
+    describe_counter!("flymq_messages_produced_total", "Records appended, over all topics.");
+    describe_counter!("flymq_messages_consumed_total", "Records sent to readers, over all topics.");
+    describe_histogram!("flymq_produce_latency_seconds", "Time from a produce request to its answer.");
+    describe_histogram!(
+        "flymq_consume_latency_seconds",
+        "Time from a consume or fetch request to its answer, waiting included."
+    );
+    describe_gauge!("flymq_connections", "Open client connections, by door.");
+    describe_counter!("flymq_requests_total", "Requests answered, by rpc, door and error code.");
+    counter!("flymq_messages_produced_total").increment(0);
+    counter!("flymq_messages_consumed_total").increment(0);
+    let _ = (histogram!("flymq_produce_latency_seconds"), histogram!("flymq_consume_latency_seconds"));
+    gauge!("flymq_connections", "door" => "grpc").increment(0.0);
+}

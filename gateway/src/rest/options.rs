@@ -1,0 +1,35 @@
+//! Settings of the REST door.
+
+use std::time::Duration;
+
+use crate::HttpLimits;
+
+/// Settings of the REST door.
+#[derive(Debug, Clone)]
+pub struct RestOptions {
+    pub http: HttpLimits,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Time to read a body, and to answer one request that is not a stream.
+    pub request_timeout: Duration,
+    /// Host names, besides IP addresses and names without a dot, under which the door may be called; `*` allows all.
+    /// A web page whose name was pointed at this machine (DNS rebinding) has another one, and is refused.
+    pub allowed_hosts: Vec<String>,
+    /// Origins (`https://console.example`) of web pages that may call besides the door's own.
+    pub allowed_origins: Vec<String>,
+    /// Pause between the comments that keep a silent event stream open.
+    pub event_keepalive: Duration,
+}
+
+impl Default for RestOptions {
+    fn default() -> Self {
+        Self {
+            http: HttpLimits::default(),
+            max_body_bytes: 32 * 1024 * 1024,
+            request_timeout: Duration::from_secs(60),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            event_keepalive: Duration::from_secs(15),
+        }
+    }
+}
