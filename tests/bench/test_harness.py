@@ -39,6 +39,7 @@ def some_results(runs: list[Run], listed: list[Work]) -> dict[str, Any]:
         "skipped": {"Kafka": "not available: mvn | does not start"},
         "works": [vars(work) for work in listed],
         "peers": [{"name": n, "title": t, "version": "1", "settings": "default", "acks": {"sync": "written"}} for n, t in PEERS.items()],
+        "footprints": [{"peer": "nats", "round": 1, "ready_ms": 40.0, "rest_mib": 16.0, "peak_mib": 47.0}],
         "runs": [run.to_json() for run in runs],
     }
 
@@ -108,6 +109,9 @@ class Report(unittest.TestCase):
         self.assertIn("7 messages were not acked", text)
         self.assertIn("left out, not available: mvn \\| does not start", text)
 
+    def test_memory_and_start_are_told(self) -> None:
+        self.assertIn("| NATS JetStream | **40** (40-40) | **16** (16-16) | **47** (47-47) |", report.markdown(some_results([], self.works)))
+
     def test_the_plot_is_xml_with_a_panel_per_work(self) -> None:
         runs = [run for run in some_runs(self.works) if run.work != "sync"]
         root = ET.fromstring(plot.svg(self.works, runs, PEERS))
@@ -150,6 +154,8 @@ class Processes(unittest.TestCase):
         program = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
         with Server("x", [sys.executable, "-c", program], self.here / "log") as server:
             server.wait(lambda: pid.exists() and pid.read_text() != "", seconds=30)
+            self.assertGreater(server.ready_ms, 0)
+            self.assertGreater(server.memory_mib("VmHWM"), 1)
         self.assertTrue(_gone(int(pid.read_text())))
 
     def test_free_ports_differ(self) -> None:

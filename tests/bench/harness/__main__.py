@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[3]
 def arguments() -> argparse.Namespace:
     """The parsed command line."""
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description="FlyMQ beside NATS JetStream and Kafka on the same work")
-    parser.add_argument("--quick", action="store_true", help="a few minutes: smaller counts, two passes")
-    parser.add_argument("--passes", type=int, help="how often all of it is repeated (full 3, quick 2)")
+    parser.add_argument("--quick", action="store_true", help="a few minutes: smaller counts, three passes")
+    parser.add_argument("--passes", type=int, help="how often all of it is repeated (full 5, quick 3)")
     parser.add_argument("--peers", default=",".join(ALL), help="comma list out of %(default)s; the first is compared with the others")
     parser.add_argument("--works", default="", help="comma list of works, for example produce-1k,sync; all if not given")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the counts; small values try the harness, their figures mean nothing")
@@ -41,7 +41,7 @@ def main() -> int:
         results = json.loads(given.report_from.read_text(encoding="utf-8"))
         report.write(ROOT, results)
         return 0
-    passes = given.passes or (2 if given.quick else 3)
+    passes = given.passes or (3 if given.quick else 5)
     listed = choose(works(given.quick, given.scale), [name for name in given.works.split(",") if name])
     chosen = given.peers.split(",")
     unknown = [name for name in chosen if name not in ALL]

@@ -57,6 +57,17 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Footprint:
+    """What one server took in one pass: time until ready, memory at rest before the first work, most memory after the last."""
+
+    peer: str
+    round: int
+    ready_ms: float
+    rest_mib: float
+    peak_mib: float
+
+
+@dataclass(frozen=True)
 class Spread:
     """Minimum, median and maximum of one figure over the passes."""
 
@@ -68,7 +79,11 @@ class Spread:
 
 def spread(runs: Sequence[Run], peer: str, work: str, figure: str) -> Spread | None:
     """The spread of one figure of one peer and work; None where no run has it."""
-    values = [value for run in runs if (run.peer, run.work) == (peer, work) and (value := run.figure(figure)) is not None]
+    return spread_of([value for run in runs if (run.peer, run.work) == (peer, work) and (value := run.figure(figure)) is not None])
+
+
+def spread_of(values: Sequence[float]) -> Spread | None:
+    """The spread of these values; None if there are none."""
     if not values:
         return None
     return Spread(min(values), statistics.median(values), max(values), len(values))

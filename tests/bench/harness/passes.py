@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from . import environment
-from .model import Run, Work
+from .model import Footprint, Run, Work
 from .peers.base import Peer, Places
 from .process import BenchError
 
@@ -30,6 +30,7 @@ class Bench:
         self._passes = passes
         self._scratch = scratch
         self._runs: list[Run] = []
+        self._footprints: list[Footprint] = []
         self._skipped: dict[str, str] = {}
 
     def run(self, command: Sequence[str]) -> dict[str, Any]:
@@ -55,6 +56,7 @@ class Bench:
             "skipped": self._skipped,
             "works": [asdict(work) for work in self._works],
             "peers": [facts for peer in self._peers if (facts := self._peer_facts(peer))["version"]],
+            "footprints": [asdict(footprint) for footprint in self._footprints],
             "runs": [run.to_json() for run in self._runs],
         }
 
@@ -80,11 +82,16 @@ class Bench:
                     up.append(peer)
                 except BenchError as error:
                     self._skip(peer, f"pass {number}: {error}")
+            at_rest = {peer.name: _memory(peer, "VmRSS") for peer in up}
             for at, work in enumerate(self._works):
                 # Each work begins with another peer, so that nobody always runs after the same neighbour.
                 turn = (number - 1 + at) % max(1, len(up))
                 for peer in (one for one in up[turn:] + up[:turn] if one.does(work)):
                     self._runs.append(self._one_run(number, peer, work))
+            for peer in up:
+                if peer.main:
+                    took = Footprint(peer.name, number, peer.main.ready_ms, at_rest[peer.name], _memory(peer, "VmHWM"))
+                    self._footprints.append(took)
 
     def _one_run(self, number: int, peer: Peer, work: Work) -> Run:
         # What the neighbour before has left dirty is written back now, not during this run.
@@ -110,6 +117,10 @@ class Bench:
             "settings": peer.settings(),
             "acks": {work.name: peer.ack(work) for work in self._works if peer.does(work)},
         }
+
+
+def _memory(peer: Peer, field: str) -> float:
+    return peer.main.memory_mib(field) if peer.main else 0.0
 
 
 def _brief(run: Run, work: Work) -> str:

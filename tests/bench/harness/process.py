@@ -79,6 +79,8 @@ class Server:
     def __init__(self, name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> None:
         self.name = name
         self.log = log
+        self.ready_ms = 0.0
+        self._began = time.monotonic()
         words = [str(word) for word in command]
         try:
             with log.open("w", encoding="utf-8") as sink:
@@ -102,14 +104,23 @@ class Server:
         stop(self._child)
 
     def wait(self, ready: Callable[[], bool], seconds: float) -> None:
-        """Polls until `ready` says so; a server that dies or takes too long is an error with the end of its log."""
+        """Polls until `ready` says so, and keeps how long that took; a server that dies or takes too long is an error with the end of its log."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self._child.poll() is not None:
                 raise BenchError(f"{self.name} exited with {self._child.returncode} at start: {self._tail()}")
             if time.monotonic() > deadline:
                 raise BenchError(f"{self.name} was not ready after {seconds:.0f} s: {self._tail()}")
-            time.sleep(0.02)
+            time.sleep(0.005)
+        self.ready_ms = (time.monotonic() - self._began) * 1000
+
+    def memory_mib(self, field: str) -> float:
+        """`VmRSS` (now) or `VmHWM` (most so far) of the process in MiB; 0 where the system does not tell."""
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self._child.pid}/status").read_text(encoding="utf-8").splitlines():
+                if line.startswith(f"{field}:"):
+                    return int(line.split()[1]) / 1024
+        return 0.0
 
     def _tail(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace").strip()[-TAIL_BYTES:]

@@ -17,7 +17,7 @@ def works(quick: bool, scale: float) -> list[Work]:
 
     warm = count(100_000, 50_000)
     sync_warm = count(20_000, 5_000)
-    seconds = max(1, int((5 if quick else 20) * scale))
+    seconds = max(1, int((4 if quick else 20) * scale))
     big = count(1_000_000, 300_000)
     small = count(3_000_000, 600_000)
     listed = [
@@ -28,7 +28,7 @@ def works(quick: bool, scale: float) -> list[Work]:
         Work("sync", "Sync produce, 1 KiB, one in flight", "sync", KIB, count(50_000, 10_000), sync_warm),
         Work("e2e", f"End to end at {RATE:,} msg/s, 1 KiB", "e2e", KIB, 0, count(20_000, 10_000), rate=RATE, seconds=seconds),
     ]
-    for producers, full, short in ((1, 3_000, 800), (8, 8_000, 2_000), (64, 20_000, 4_000)):
+    for producers, full, short in ((1, 3_000, 800), (8, 8_000, 2_000), (64, 20_000, 3_000)):
         plural = "producer" if producers == 1 else "producers"
         title = f"fsync before each ack, {producers} {plural}, 1 KiB"
         listed.append(Work(f"fsync-{producers}", title, "fsync", KIB, count(full, short), count(500, 200), producers=producers))

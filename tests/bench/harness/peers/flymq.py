@@ -35,6 +35,7 @@ class FlyMQ(Peer):
         env |= {"FLYMQ_DATA_DIR": str(home / "data"), "FLYMQ_LOG_LEVEL": "warn", "FLYMQ_NODE_ID": "bench"}
         server = stack.enter_context(Server(self.name, [self._server, "-quiet"], home / "log", env))
         server.wait(lambda: answers(f"http://127.0.0.1:{ports['HEALTH']}/health/ready"), 30)
+        self.main = server
         self._address = f"127.0.0.1:{ports['BIND']}"
 
     def command(self, work: Work, topic: str) -> list[str | Path]:

@@ -49,6 +49,7 @@ class Kafka(Peer):
         run([*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", config], 60)
         server = stack.enter_context(Server(self.name, [*java, *HEAP, "kafka.Kafka", config], home / "log"))
         server.wait(lambda: accepts(port), 60)
+        self.main = server
         self._address = f"127.0.0.1:{port}"
 
     @staticmethod

@@ -42,6 +42,8 @@ class Nats(Peer):
         config.write_text(self._config(port, monitor, home / "data", synced), encoding="utf-8")
         server = stack.enter_context(Server(home.name, [self._server, "-c", config], home / "log"))
         server.wait(lambda: answers(f"http://127.0.0.1:{monitor}/healthz"), 30)
+        if not synced:
+            self.main = server
         return f"127.0.0.1:{port}"
 
     @staticmethod
