@@ -1,0 +1,369 @@
+//! One version 2 connection: reads, calls, streams and writes, all in one task.
+
+use std::{
+    collections::VecDeque,
+    task::{Context, Poll},
+};
+
+use flymq_api::{BrokerError, Door as Entry, ErrorCode, Request, Response};
+use flymq_proto::pb;
+use flymq_wire::{
+    frame::{Frame, FrameParts},
+    v2::{CancelBody, CreditBody, Message, PushBody, flag, op},
+};
+use futures::future::BoxFuture;
+use prost::Message as _;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    calls::{Asked, Calls, Finished},
+    reply, request,
+    streams::{Event, Streams},
+    topic_gate::{Held, Pass, TopicGate},
+};
+use crate::{
+    caller::{self, Caller},
+    connection::Closed,
+    door::Door,
+    reader::FrameReader,
+    refusal,
+    writer::FrameWriter,
+};
+
+/// Finished calls, pushes and frames taken in one step, before the others get their turn.
+const STEP: usize = 64;
+
+/// A connection after its HELLO.
+pub(super) struct Session<'a, R, W> {
+    door: &'a Door,
+    caller: Caller,
+    reader: &'a mut FrameReader<R>,
+    writer: &'a mut FrameWriter<W>,
+    calls: Calls<'a>,
+    gate: TopicGate,
+    streams: Streams<'a>,
+    /// No more frames are read: the peer has closed its side, or the server stops.
+    draining: bool,
+    /// A whole frame may be at hand although the socket is silent.
+    buffered: bool,
+    last_read: Instant,
+    last_write: Instant,
+}
+
+impl<'a, R, W> Session<'a, R, W>
+where
+    R: AsyncRead + Unpin + Send,
+    W: AsyncWrite + Unpin + Send,
+{
+    pub(super) fn new(
+        door: &'a Door,
+        caller: Caller,
+        reader: &'a mut FrameReader<R>,
+        writer: &'a mut FrameWriter<W>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            door,
+            caller,
+            reader,
+            writer,
+            calls: Calls::default(),
+            gate: TopicGate::default(),
+            streams: Streams::default(),
+            draining: false,
+            buffered: true,
+            last_read: now,
+            last_write: now,
+        }
+    }
+
+    /// Serves until the peer closes, breaks the framing, falls silent, or the server stops.
+    pub(super) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Closed> {
+        let mut alarm = std::pin::pin!(sleep_until(self.alarm_at()));
+        while !self.is_done() {
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return self.drain().await,
+                step = std::future::poll_fn(|cx| self.poll_step(cx)) => step?,
+                () = alarm.as_mut() => self.on_alarm(alarm.as_mut())?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The peer has closed its side and has all its replies.
+    fn is_done(&self) -> bool {
+        self.draining && self.calls.len() + self.gate.len() == 0 && self.writer.queued() == 0
+    }
+
+    /// The server stops: running writes get their replies, waiting reads and streams do not.
+    async fn drain(mut self) -> Result<(), Closed> {
+        self.draining = true;
+        self.streams = Streams::default();
+        let patience = self.door.options.drain_timeout;
+        let rest = async {
+            while !self.calls.may_stop() || self.gate.len() > 0 || self.writer.queued() > 0 {
+                std::future::poll_fn(|cx| self.poll_step(cx)).await?;
+            }
+            Ok(())
+        };
+        timeout(patience, rest).await.unwrap_or(Ok(()))
+    }
+
+    /// When to look whether anything still happens.
+    fn alarm_at(&self) -> Instant {
+        let silent_since = if self.writer.queued() > 0 { self.last_write } else { self.last_read };
+        silent_since + self.door.options.idle_timeout
+    }
+
+    /// The alarm is set lazily: it goes off once per idle timeout at most, and then looks at what happened since.
+    fn on_alarm(&mut self, alarm: std::pin::Pin<&mut Sleep>) -> Result<(), Closed> {
+        let now = Instant::now();
+        if self.alarm_at() <= now {
+            if self.writer.queued() > 0 {
+                return Err(Closed::Stalled);
+            }
+            if self.calls.len() + self.streams.len() + self.gate.len() == 0 || self.reader.has_part() {
+                return Err(Closed::Idle);
+            }
+            // A long poll or a quiet stream: the kernel's keep-alive finds out whether the peer is still there.
+            self.last_read = now;
+        }
+        alarm.reset(self.alarm_at());
+        Ok(())
+    }
+
+    /// Lets calls, streams, writes and reads each do what they can; pending when none can.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        let mut moved = self.poll_calls(cx);
+        moved |= self.poll_streams(cx);
+        moved |= self.poll_writes(cx)?;
+        moved |= self.poll_reads(cx)?;
+        if moved { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn may_queue(&self) -> bool {
+        self.writer.queued() < self.door.options.max_queued_bytes
+    }
+
+    fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        for _ in 0..STEP {
+            if !self.may_queue() {
+                break;
+            }
+            let Poll::Ready(finished) = self.calls.poll_finished(cx) else { break };
+            let released = self.finish(finished);
+            self.begin(cx, released);
+            moved = true;
+        }
+        moved
+    }
+
+    fn poll_streams(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        for _ in 0..STEP {
+            if !self.may_queue() {
+                break;
+            }
+            let Poll::Ready(event) = self.streams.poll_event(cx) else { break };
+            self.push_event(event);
+            moved = true;
+        }
+        moved
+    }
+
+    fn poll_writes(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        if self.writer.queued() == 0 {
+            return Ok(false);
+        }
+        match self.writer.poll_write(cx)? {
+            Poll::Ready(_) => {
+                self.last_write = Instant::now();
+                Ok(true)
+            }
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Whether one more request may start.
+    fn may_start(&self) -> bool {
+        let options = &self.door.options;
+        self.may_queue()
+            && self.calls.len() + self.gate.len() < options.max_in_flight
+            && self.calls.bytes() + self.gate.bytes() < options.max_in_flight_bytes
+    }
+
+    fn poll_reads(&mut self, cx: &mut Context<'_>) -> Result<bool, Closed> {
+        let mut moved = false;
+        for _ in 0..STEP {
+            if self.draining || !self.may_start() {
+                break;
+            }
+            if self.buffered {
+                match self.reader.buffered()? {
+                    Some(frame) => self.start(cx, frame)?,
+                    None => self.buffered = false,
+                }
+                moved = true;
+                continue;
+            }
+            let Poll::Ready(read) = self.reader.poll_fill(cx)? else { break };
+            self.last_read = Instant::now();
+            self.draining = read == 0;
+            self.buffered = read > 0;
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    fn start(&mut self, cx: &mut Context<'_>, frame: Frame) -> Result<(), Closed> {
+        let bytes = frame.payload.len();
+        let Ok(message) = Message::from_frame(frame) else {
+            let error = BrokerError::new(ErrorCode::Protocol, "frame without a correlation id");
+            self.writer.push_some(refusal::v2_error(0, 0, &error, &self.caller.connection));
+            return Err(Closed::Protocol("frame without a correlation id"));
+        };
+        let (op, correlation) = (message.op, message.correlation);
+        let started = match op {
+            op::CREDIT => self.credit(message),
+            op::CANCEL => self.cancel(message),
+            op::SUBSCRIBE_STREAM => self.subscribe(message, bytes),
+            op::HELLO => Err(BrokerError::new(ErrorCode::Protocol, "HELLO is the first frame only")),
+            _ => self.call(cx, message, bytes),
+        };
+        if let Err(error) = started {
+            self.push_error(op, correlation, &error);
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, cx: &mut Context<'_>, message: Message, bytes: usize) -> Result<(), BrokerError> {
+        let (code, correlation) = (message.op, message.correlation);
+        let decoded = request::decode(code, message.body)?;
+        let waits = matches!(decoded.request, Request::Fetch(_));
+        let asked = Asked { op: code, correlation, bytes, waits, first_to: None };
+        let number = if waits || code == op::PRODUCE { None } else { Some(correlation) };
+        let mut context = self.caller.context(Entry::NativeV2, number, bytes);
+        context.deadline = caller::deadline(decoded.timeout_ms);
+        match decoded.request {
+            Request::Produce(produce) => {
+                let released = self.try_begin(cx, (asked, context, produce));
+                self.begin(cx, released);
+            }
+            request => {
+                let call = self.door.broker.call(context, request);
+                self.first_poll(cx, asked, call);
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts produces that waited for their topic. A loop, as one that fails at once lets the next one go.
+    fn begin(&mut self, cx: &mut Context<'_>, mut released: VecDeque<Held>) {
+        while let Some(held) = released.pop_front() {
+            let more = self.try_begin(cx, held);
+            released.extend(more);
+        }
+    }
+
+    /// Starts a produce, or keeps it where it has to wait; gives the ones that waited for it, if it is done already.
+    fn try_begin(&mut self, cx: &mut Context<'_>, (mut asked, context, produce): Held) -> VecDeque<Held> {
+        match self.gate.pass(&produce.topic) {
+            Pass::Wait => {
+                self.gate.hold((asked, context, produce));
+                return VecDeque::new();
+            }
+            Pass::First => asked.first_to = Some(produce.topic.clone()),
+            Pass::Free => {}
+        }
+        let call = self.door.broker.call(context, produce.into());
+        self.first_poll(cx, asked, call)
+    }
+
+    fn first_poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked: Asked,
+        call: BoxFuture<'a, Result<Response, BrokerError>>,
+    ) -> VecDeque<Held> {
+        self.calls.start(cx, asked, call).map_or_else(VecDeque::new, |finished| self.finish(finished))
+    }
+
+    /// Queues the reply; gives the produces that waited for this one.
+    fn finish(&mut self, (asked, result): Finished) -> VecDeque<Held> {
+        let Asked { op, correlation, first_to, .. } = asked;
+        let ok = result.is_ok();
+        match result.and_then(|response| reply::encode(op, correlation, response)) {
+            Ok(frame) => self.writer.push(frame),
+            Err(error) => self.push_error(op, correlation, &error),
+        }
+        match first_to {
+            Some(topic) => self.gate.finished(&topic, ok),
+            None => VecDeque::new(),
+        }
+    }
+
+    fn subscribe(&mut self, message: Message, bytes: usize) -> Result<(), BrokerError> {
+        let correlation = message.correlation;
+        let mut request = pb::SubscribeRequest::decode(message.body).map_err(|error| {
+            BrokerError::new(ErrorCode::Protocol, format!("malformed SUBSCRIBE_STREAM: {error}"))
+        })?;
+        if self.streams.contains(correlation) {
+            let message = format!("correlation id {correlation} belongs to an open stream");
+            return Err(BrokerError::new(ErrorCode::InvalidArgument, message));
+        }
+        let limit = self.door.options.max_streams;
+        if self.streams.len() >= limit {
+            let message = format!("{limit} streams are open on this connection, and no more are taken");
+            return Err(BrokerError::new(ErrorCode::Overloaded, message).with("limit", limit));
+        }
+        request.batches = true;
+        let credit = request.credit_bytes;
+        let context = self.caller.context(Entry::NativeV2, Some(correlation), bytes);
+        self.streams.open(correlation, credit, self.door.broker.subscribe(context, request));
+        Ok(())
+    }
+
+    fn credit(&mut self, message: Message) -> Result<(), BrokerError> {
+        let credit = CreditBody::decode(message.body).map_err(|e| request::malformed("CREDIT", e))?;
+        self.streams.add_credit(credit.stream, credit.bytes);
+        Ok(())
+    }
+
+    fn cancel(&mut self, message: Message) -> Result<(), BrokerError> {
+        let cancel = CancelBody::decode(message.body).map_err(|e| request::malformed("CANCEL", e))?;
+        if self.streams.cancel(cancel.stream) {
+            self.push_event(Event::Ended(cancel.stream));
+        }
+        Ok(())
+    }
+
+    fn push_event(&mut self, event: Event) {
+        match event {
+            Event::Push(correlation, push) => match push.encode(correlation) {
+                Ok(frame) => self.writer.push(frame),
+                Err(error) => {
+                    self.streams.cancel(correlation);
+                    self.push_error(op::SUBSCRIBE_STREAM, correlation, &reply::too_large(error));
+                }
+            },
+            Event::Ended(correlation) => self.writer.push_some(PushBody::encode_end(correlation).ok()),
+            Event::Failed(correlation, error) => self.push_error(op::SUBSCRIBE_STREAM, correlation, &error),
+        }
+    }
+
+    /// An error also ends a stream.
+    fn push_error(&mut self, op: u8, correlation: u32, error: &BrokerError) {
+        let id = self.caller.request_id(correlation);
+        let body = error.to_detail(&id).encode_to_vec().into();
+        let end = if op == op::SUBSCRIBE_STREAM { flag::END } else { 0 };
+        let frame: Option<FrameParts> =
+            Message { op, flags: flag::ERROR | end, correlation, body }.into_frame().ok();
+        self.writer.push_some(frame);
+    }
+}
