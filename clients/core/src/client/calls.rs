@@ -8,8 +8,10 @@ use super::Client;
 use crate::{
     Acks, ClientError, FetchSpec, Fetched, Message, NewMessage, RecordMetadata, StartFrom,
     message::open_batches,
+    metadata::partition_of,
     pb::{self, ErrorCode},
-    transport::Push,
+    producer::{ANY_PARTITION, batch_of_one},
+    transport::{ProduceCall, Push},
 };
 
 impl Client {
@@ -18,10 +20,38 @@ impl Client {
     /// # Errors
     /// `TopicNotFound`, `PartitionNotFound`, `RecordTooLarge`, `NotEnoughReplicas`, `StorageFull`, transport errors.
     pub async fn produce(&self, topic: &str, message: NewMessage) -> Result<RecordMetadata, ClientError> {
-        let mut stored = self.produce_batch(topic, vec![message], Acks::All).await?;
-        stored
-            .pop()
-            .ok_or_else(|| ClientError::protocol("the server stored the message but does not say where"))
+        self.produce_one(topic, message, Acks::All).await
+    }
+
+    /// As [`Client::produce`], with another acks.
+    ///
+    /// # Errors
+    /// Those of [`Client::produce`].
+    pub async fn produce_one(
+        &self,
+        topic: &str,
+        message: NewMessage,
+        acks: Acks,
+    ) -> Result<RecordMetadata, ClientError> {
+        let partition = match (message.partition, &message.key) {
+            (Some(partition), _) => partition,
+            (None, None) => ANY_PARTITION,
+            (None, Some(key)) => match self.partition_count(topic).await {
+                Ok(count) => partition_of(key, count),
+                Err(error) if error.code == ErrorCode::TopicNotFound => {
+                    // The server makes the topic, where it may, and picks the partition by the same hash.
+                    let mut stored = self.produce_batch(topic, vec![message], acks).await?;
+                    return stored.pop().ok_or_else(|| {
+                        ClientError::protocol("the server does not say where the message is")
+                    });
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let call = ProduceCall { topic: topic.into(), partition, acks, batch: batch_of_one(&message)? };
+        let reply = self.with_retry("Produce", false, |link| link.produce(call.clone())).await?;
+        let (partition, offset, timestamp_ms) = (reply.partition, reply.base_offset, reply.timestamp_ms);
+        Ok(RecordMetadata { topic: call.topic, partition, offset, timestamp_ms })
     }
 
     /// Stores messages in their order (per partition); the metadata comes in the same order.

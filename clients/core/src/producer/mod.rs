@@ -18,6 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use delivery::Delivery;
 use queue::Queues;
+pub(crate) use queue::{ANY_PARTITION, batch_of_one};
 
 use crate::{
     Client, ClientError, NewMessage, ProducerConfig, RecordMetadata, metadata::partition_of, pb::ErrorCode,
@@ -59,7 +60,7 @@ impl Producer {
     pub async fn send(&self, topic: &str, message: NewMessage) -> Result<Delivery, ClientError> {
         let partition = match (message.partition, &message.key) {
             (Some(partition), _) => partition,
-            (None, None) => queue::ANY_PARTITION,
+            (None, None) => ANY_PARTITION,
             (None, Some(key)) => match self.shared.client.partition_count(topic).await {
                 Ok(count) => partition_of(key, count),
                 Err(error) if error.code == ErrorCode::TopicNotFound => {
@@ -83,7 +84,7 @@ impl Producer {
     ) -> Result<Result<Delivery, NewMessage>, ClientError> {
         let partition = match (message.partition, &message.key) {
             (Some(partition), _) => partition,
-            (None, None) => queue::ANY_PARTITION,
+            (None, None) => ANY_PARTITION,
             (None, Some(key)) => match self.shared.client.topics().get(topic) {
                 Some(count) => partition_of(key, count),
                 None => return Ok(Err(message)),

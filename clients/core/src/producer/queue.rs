@@ -13,7 +13,7 @@ use super::{Delivery, delivery::BatchResult};
 use crate::{ClientError, NewMessage, ProducerConfig};
 
 /// Messages without key: the server picks a partition for each batch.
-pub(super) const ANY_PARTITION: i32 = -1;
+pub(crate) const ANY_PARTITION: i32 = -1;
 
 /// Where batches of one queue go.
 pub(super) type Key = (Arc<str>, i32);
@@ -224,18 +224,29 @@ impl Open {
     }
 
     fn push(&mut self, message: &NewMessage, weight: usize) -> Result<(), ClientError> {
-        let record = NewRecord {
-            key: message.key.as_deref(),
-            value: message.value.as_deref(),
-            timestamp: message.timestamp_ms.unwrap_or_else(unix_ms),
-            expires_at: None,
-        };
-        let headers = message.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
-        let pushed = self.builder.push_with_headers(&record, headers);
-        pushed.map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))?;
+        encode(&mut self.builder, message)?;
         self.weight += weight;
         Ok(())
     }
+}
+
+fn encode(builder: &mut BatchBuilder, message: &NewMessage) -> Result<(), ClientError> {
+    let record = NewRecord {
+        key: message.key.as_deref(),
+        value: message.value.as_deref(),
+        timestamp: message.timestamp_ms.unwrap_or_else(unix_ms),
+        expires_at: None,
+    };
+    let headers = message.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
+    let pushed = builder.push_with_headers(&record, headers);
+    pushed.map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
+}
+
+/// A batch that holds one message.
+pub(crate) fn batch_of_one(message: &NewMessage) -> Result<Bytes, ClientError> {
+    let mut builder = BatchBuilder::with_capacity(weight(message));
+    encode(&mut builder, message)?;
+    builder.build().map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
 }
 
 fn unix_ms() -> i64 {

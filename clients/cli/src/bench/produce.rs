@@ -1,0 +1,157 @@
+//! How fast messages are stored.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use flymq_client::{Client, ClientError, Delivery, NewMessage, Producer, ProducerConfig};
+use futures::future::try_join_all;
+use hdrhistogram::Histogram;
+use serde_json::json;
+
+use super::{ProduceArgs, Report, connect, ensure_topic, histogram, nanos, payload::Payloads};
+use crate::{cli::Global, commands::produce::acks, output::Failure};
+
+/// Bytes of a full batch, as large as what the peers are given.
+const BATCH_BYTES: usize = 256 << 10;
+
+pub async fn run(args: &ProduceArgs, global: &Global) -> Result<Report, Failure> {
+    let clients = try_join_all((0..args.connections).map(|_| connect(global))).await?;
+    ensure_topic(&clients[0], &args.topic).await?;
+    let workers: Vec<Worker> = (0..args.producers).map(|i| Worker::new(args, &clients, i)).collect();
+
+    let workers = run_all(workers, args.warmup, args.producers, false).await?;
+    let start = Instant::now();
+    let workers = run_all(workers, args.messages, args.producers, true).await?;
+    let elapsed = start.elapsed();
+    Ok(report(args, elapsed, &workers))
+}
+
+fn report(args: &ProduceArgs, elapsed: Duration, workers: &[Worker]) -> Report {
+    let mut latency = histogram();
+    for worker in workers {
+        latency.add(&worker.latency).expect("all have the same bounds");
+    }
+    Report {
+        work: "produce",
+        messages: args.messages,
+        bytes: args.messages * u64::from(args.size),
+        elapsed,
+        latency: Some(latency),
+        errors: workers.iter().map(|w| w.errors).sum(),
+        acks: Some(args.acks.clone()),
+        flags: json!({
+            "size": args.size, "connections": args.connections, "producers": args.producers,
+            "in_flight": args.in_flight, "batch": !args.no_batch, "batch_bytes": BATCH_BYTES, "partitions": 1,
+        }),
+    }
+}
+
+/// Shares `total` out evenly; the first take the remainder.
+async fn run_all(
+    workers: Vec<Worker>,
+    total: u64,
+    count: u32,
+    measured: bool,
+) -> Result<Vec<Worker>, Failure> {
+    let count = u64::from(count);
+    let tasks = workers.into_iter().zip(0..).map(|(mut worker, i)| {
+        let share = total / count + u64::from(i < total % count);
+        tokio::spawn(async move { worker.run(share, measured).await.map(|()| worker) })
+    });
+    let mut done = Vec::new();
+    for task in tasks.collect::<Vec<_>>() {
+        done.push(task.await.map_err(|e| Failure::Io(e.to_string()))??);
+    }
+    Ok(done)
+}
+
+struct Worker {
+    topic: String,
+    client: Client,
+    producer: Producer,
+    payloads: Payloads,
+    in_flight: usize,
+    no_batch: bool,
+    acks: flymq_client::Acks,
+    latency: Histogram<u64>,
+    errors: u64,
+}
+
+impl Worker {
+    fn new(args: &ProduceArgs, clients: &[Client], index: u32) -> Self {
+        let client = clients[index as usize % clients.len()].clone();
+        let in_flight = args.in_flight as usize;
+        let config = ProducerConfig {
+            acks: acks(&args.acks),
+            batch_bytes: BATCH_BYTES,
+            batch_messages: if args.no_batch { 1 } else { 1_000_000 },
+            max_in_flight: if args.no_batch { in_flight } else { 16 },
+            buffer_bytes: 64 << 20,
+            ..ProducerConfig::default()
+        };
+        Self {
+            topic: args.topic.clone(),
+            producer: client.producer(config),
+            client,
+            payloads: Payloads::new(args.size, u64::from(index)),
+            in_flight,
+            no_batch: args.no_batch,
+            acks: acks(&args.acks),
+            latency: histogram(),
+            errors: 0,
+        }
+    }
+
+    async fn run(&mut self, messages: u64, measured: bool) -> Result<(), ClientError> {
+        if self.no_batch && self.in_flight == 1 {
+            return self.run_one_by_one(messages, measured).await;
+        }
+        let mut waiting: VecDeque<(Instant, Delivery)> = VecDeque::with_capacity(self.in_flight);
+        for _ in 0..messages {
+            if waiting.len() >= self.in_flight {
+                self.settle(&mut waiting, measured).await;
+            }
+            let message = NewMessage::value(self.payloads.next()).to_partition(0);
+            waiting.push_back((Instant::now(), self.producer.send(&self.topic, message).await?));
+        }
+        while !waiting.is_empty() {
+            self.settle(&mut waiting, measured).await;
+        }
+        Ok(())
+    }
+
+    /// Each answer is awaited before the next message: the plain call, no batching in between.
+    async fn run_one_by_one(&mut self, messages: u64, measured: bool) -> Result<(), ClientError> {
+        for _ in 0..messages {
+            let message = NewMessage::value(self.payloads.next()).to_partition(0);
+            let sent = Instant::now();
+            match self.client.produce_one(&self.topic, message, self.acks).await {
+                Ok(_) if measured => self.latency.saturating_record(nanos(sent.elapsed())),
+                Ok(_) => {}
+                Err(_) => self.errors += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the oldest message, then takes off all that were answered with it.
+    async fn settle(&mut self, waiting: &mut VecDeque<(Instant, Delivery)>, measured: bool) {
+        let Some((sent, delivery)) = waiting.pop_front() else { return };
+        let mut result = delivery.await;
+        let mut sent = sent;
+        loop {
+            match result {
+                Ok(_) if measured => self.latency.saturating_record(nanos(sent.elapsed())),
+                Ok(_) => {}
+                Err(_) => self.errors += 1,
+            }
+            match waiting.front().and_then(|(at, delivery)| delivery.try_get().map(|r| (*at, r))) {
+                Some((at, next)) => (sent, result) = (at, next),
+                None => return,
+            }
+            waiting.pop_front();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `consume`: what is there now.
+
+use clap::Args;
+use flymq_client::{ClientError, FetchSpec, serde::Serde};
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    output::{self, Failure},
+};
+
+#[derive(Debug, Args)]
+pub struct Consume {
+    pub topic: String,
+    /// Only this partition; without it all, one after another.
+    #[arg(short, long)]
+    pub partition: Option<i32>,
+    /// First offset; without it the first that is there.
+    #[arg(long)]
+    pub offset: Option<u64>,
+    /// Most messages to show.
+    #[arg(short = 'n', long)]
+    pub count: Option<usize>,
+    /// Show offset and key: `[0] key=user-123: …`.
+    #[arg(long)]
+    pub show_key: bool,
+    #[arg(long, default_value = "string", value_parser = Serde::NAMES)]
+    pub decoder: String,
+    /// Only messages that match: `$.path` in JSON, a regular expression, or a piece of text.
+    #[arg(long)]
+    pub filter: Option<String>,
+}
+
+pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
+    let decoder = Serde::by_name(&args.decoder)?;
+    refuse_filter(context, args).await?;
+    let topic = context.client.topic(&args.topic).await?;
+    let partitions =
+        topic.partitions.iter().filter(|p| args.partition.is_none_or(|want| want == p.partition));
+    let mut left = args.count.unwrap_or(usize::MAX);
+    let mut found = false;
+    for partition in partitions {
+        found = true;
+        let mut spec = FetchSpec::new(
+            args.topic.as_str(),
+            partition.partition,
+            args.offset.unwrap_or(partition.low_watermark),
+        );
+        // Up to what was there when we began: a busy topic must not keep us.
+        while left > 0 && spec.offset < partition.high_watermark {
+            spec.max_messages = left.min(500);
+            let fetched = context.client.fetch(&spec).await?;
+            for message in fetched.messages.iter().filter(|m| m.offset < partition.high_watermark) {
+                output::message(message, context.format, args.show_key, decoder)?;
+                left -= 1;
+            }
+            if fetched.next_offset <= spec.offset {
+                break;
+            }
+            spec.offset = fetched.next_offset;
+        }
+    }
+    if !found {
+        // Ask the server, so that the error is the one every client shows.
+        let partition = args.partition.unwrap_or(0);
+        context
+            .client
+            .fetch(&FetchSpec::new(args.topic.as_str(), partition, args.offset.unwrap_or(0)))
+            .await?;
+    }
+    Ok(())
+}
+
+/// The server filters; as long as it does not know how, it says so itself.
+async fn refuse_filter(context: &Context, args: &Consume) -> Result<(), ClientError> {
+    let Some(filter) = &args.filter else { return Ok(()) };
+    let request = json!({"topic": args.topic, "partition": args.partition.unwrap_or(0), "filter": filter});
+    context.client.call_json("Fetch", &request.to_string()).await.map(drop)
+}

@@ -1,0 +1,62 @@
+//! One file per command; this one only delegates.
+
+pub mod admin;
+pub mod call;
+pub mod cluster;
+pub mod completion;
+pub mod consume;
+pub mod groups;
+pub mod health;
+pub mod later;
+pub mod produce;
+pub mod subscribe;
+pub mod topics;
+pub mod whoami;
+
+use crate::{
+    bench,
+    cli::{Cli, Command},
+    context::Context,
+    output::Failure,
+};
+
+/// Runs one command.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    if let Command::Completion(args) = &cli.command {
+        return completion::run(args);
+    }
+    if let Command::Bench(args) = &cli.command {
+        return bench::run(args, &cli.global).await;
+    }
+    let context = Context::connect(&cli.global).await?;
+    match cli.command {
+        Command::Create(args) | Command::Topic(topics::TopicCommand::Create(args)) => {
+            topics::create(&context, &args).await
+        }
+        Command::Delete(args) | Command::Topic(topics::TopicCommand::Delete(args)) => {
+            topics::delete(&context, &args).await
+        }
+        Command::Topics | Command::Topic(topics::TopicCommand::List) => topics::list(&context).await,
+        Command::Info(args) | Command::Topic(topics::TopicCommand::Info(args)) => {
+            topics::info(&context, &args).await
+        }
+        Command::Produce(args) => produce::run(&context, args).await,
+        Command::Consume(args) => consume::run(&context, &args).await,
+        Command::Subscribe(args) => subscribe::run(&context, &args).await,
+        Command::Groups(args) => groups::run(&context, &args).await,
+        Command::Cluster(args) => cluster::run(&context, &args).await,
+        Command::Health(args) => health::run(&context, &args).await,
+        Command::Whoami | Command::Auth => whoami::run(&context).await,
+        Command::Admin(args) => admin::run(&context, &args).await,
+        Command::ProduceDelayed(args) => later::produce_delayed(&context, &args).await,
+        Command::ProduceTtl(args) => later::produce_ttl(&context, &args).await,
+        Command::Dlq(args) => later::dlq(&context, args).await,
+        Command::Schema(args) => later::schema(&context, args).await,
+        Command::Users(args) => later::users(&context, args).await,
+        Command::Roles(args) => later::roles(&context, args).await,
+        Command::Acl(args) => later::acl(&context, args).await,
+        Command::Audit(args) => later::audit(&context, args).await,
+        Command::Call(args) => call::run(&context, &args).await,
+        Command::Bench(_) | Command::Completion(_) => unreachable!("handled above, without a connection"),
+    }
+}

@@ -1,0 +1,178 @@
+//! `produce`: an argument, standard input, or a file.
+
+use std::{
+    io::{BufRead, BufReader, IsTerminal as _},
+    path::PathBuf,
+};
+
+use bytes::Bytes;
+use clap::Args;
+use flymq_client::{Acks, Delivery, NewMessage, Producer, ProducerConfig, serde::Serde};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::{
+    commands::topics::plural,
+    context::Context,
+    output::{self, Failure},
+};
+
+#[derive(Debug, Args)]
+pub struct Produce {
+    pub topic: String,
+    /// The message; without it (and without --file) each line of standard input is one.
+    pub message: Option<String>,
+    /// Messages with the same key go to the same partition.
+    #[arg(short, long)]
+    pub key: Option<String>,
+    /// Take the key from this field of each message, which must be a JSON object.
+    #[arg(long, conflicts_with = "key", value_name = "FIELD")]
+    pub key_field: Option<String>,
+    /// Each line of the file is a message; shows progress on a terminal.
+    #[arg(short, long, conflicts_with = "message")]
+    pub file: Option<PathBuf>,
+    /// Send to this partition.
+    #[arg(short, long)]
+    pub partition: Option<i32>,
+    /// A header, `name=value`; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub header: Vec<String>,
+    /// json checks the document; binary reads hexadecimal after 0x.
+    #[arg(long, default_value = "string", value_parser = Serde::NAMES)]
+    pub encoder: String,
+    /// When the broker answers.
+    #[arg(long, default_value = "all", value_parser = ["none", "leader", "all", "quorum"])]
+    pub acks: String,
+}
+
+/// By its name; clap has checked it.
+pub fn acks(name: &str) -> Acks {
+    match name {
+        "none" => Acks::None,
+        "leader" => Acks::Leader,
+        _ => Acks::All,
+    }
+}
+
+pub async fn run(context: &Context, args: Produce) -> Result<(), Failure> {
+    let encoder = Serde::by_name(&args.encoder)?;
+    if let Some(text) = &args.message {
+        let message = build(&args, encoder, text)?;
+        let mut stored = context.client.produce_batch(&args.topic, vec![message], acks(&args.acks)).await?;
+        let Some(stored) = stored.pop() else { return Ok(()) };
+        if context.json() {
+            let (partition, offset) = (stored.partition, stored.offset);
+            return output::line(
+                json!({"topic": args.topic, "partition": partition, "offset": offset, "timestamp_ms": stored.timestamp_ms}),
+            );
+        }
+        return output::line(format!(
+            "{} partition {} offset {}",
+            args.topic, stored.partition, stored.offset
+        ));
+    }
+    let (reader, total): (Box<dyn BufRead>, Option<u64>) = match &args.file {
+        Some(path) => {
+            let named = |e: std::io::Error| Failure::Io(format!("{}: {e}", path.display()));
+            let file = std::fs::File::open(path).map_err(named)?;
+            let total = file.metadata().map_err(named)?.len();
+            (Box::new(BufReader::with_capacity(1 << 20, file)), Some(total))
+        }
+        None => (Box::new(BufReader::new(std::io::stdin())), None),
+    };
+    let sent = send_lines(context, &args, encoder, reader, total).await?;
+    if context.json() {
+        return output::line(json!({"topic": args.topic, "messages": sent}));
+    }
+    output::line(format!("stored {sent} {} in {}", plural(sent, "message"), args.topic))
+}
+
+async fn send_lines(
+    context: &Context,
+    args: &Produce,
+    encoder: Serde,
+    mut reader: Box<dyn BufRead>,
+    total: Option<u64>,
+) -> Result<usize, Failure> {
+    let config = ProducerConfig {
+        acks: acks(&args.acks),
+        batch_bytes: 256 << 10,
+        batch_messages: 10_000,
+        ..ProducerConfig::default()
+    };
+    let producer = context.client.producer(config);
+    let progress = progress_bar(total);
+    let mut line = String::new();
+    let mut sent = 0;
+    let mut last: Option<Delivery> = None;
+    loop {
+        line.clear();
+        let read = reader.read_line(&mut line)?;
+        if read == 0 {
+            break;
+        }
+        progress.inc(u64::try_from(read).unwrap_or(0));
+        let text = line.trim_end_matches(['\n', '\r']);
+        if text.is_empty() {
+            continue;
+        }
+        let message = build(args, encoder, text).map_err(|failure| at_line(failure, sent + 1))?;
+        last = Some(send(&producer, &args.topic, message).await?);
+        sent += 1;
+        // One failed delivery ends it early; flush tells of the others.
+        if let Some(Err(error)) = last.as_ref().and_then(Delivery::try_get) {
+            return Err(error.into());
+        }
+    }
+    producer.close().await?;
+    progress.finish_and_clear();
+    drop(last);
+    Ok(sent)
+}
+
+async fn send(producer: &Producer, topic: &str, message: NewMessage) -> Result<Delivery, Failure> {
+    Ok(producer.send(topic, message).await?)
+}
+
+fn at_line(failure: Failure, line: usize) -> Failure {
+    match failure {
+        Failure::Client(error) => Failure::Usage(format!("line {line}: {error}")),
+        Failure::Usage(text) => Failure::Usage(format!("line {line}: {text}")),
+        Failure::OutputClosed | Failure::Io(_) => failure,
+    }
+}
+
+fn build(args: &Produce, encoder: Serde, text: &str) -> Result<NewMessage, Failure> {
+    let key = match (&args.key, &args.key_field) {
+        (Some(key), _) => Some(Bytes::copy_from_slice(key.as_bytes())),
+        (None, Some(field)) => Some(key_of(text, field)?),
+        (None, None) => None,
+    };
+    let mut message =
+        NewMessage { key, partition: args.partition, ..NewMessage::value(encoder.encode_text(text)?) };
+    for header in &args.header {
+        let (name, value) = header
+            .split_once('=')
+            .ok_or_else(|| Failure::Usage(format!("header {header:?} is not NAME=VALUE")))?;
+        message = message.header(name, Bytes::copy_from_slice(value.as_bytes()));
+    }
+    Ok(message)
+}
+
+fn key_of(text: &str, field: &str) -> Result<Bytes, Failure> {
+    let document: Value = serde_json::from_str(text)
+        .map_err(|e| Failure::Usage(format!("--key-field needs JSON messages: {e}")))?;
+    match document.get(field) {
+        Some(Value::String(text)) => Ok(Bytes::copy_from_slice(text.as_bytes())),
+        Some(value) => Ok(Bytes::from(value.to_string())),
+        None => Err(Failure::Usage(format!("the message has no field {field:?}"))),
+    }
+}
+
+fn progress_bar(total: Option<u64>) -> ProgressBar {
+    let Some(total) = total.filter(|_| std::io::stderr().is_terminal()) else { return ProgressBar::hidden() };
+    let style = ProgressStyle::with_template(
+        "{bar:40} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}",
+    );
+    ProgressBar::new(total).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}

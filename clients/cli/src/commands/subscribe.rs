@@ -1,0 +1,63 @@
+//! `subscribe`: messages as they come, until Ctrl-C or a count.
+
+use std::time::Duration;
+
+use clap::Args;
+use flymq_client::{ConsumerConfig, OffsetReset, serde::Serde};
+
+use crate::{
+    context::Context,
+    output::{self, Failure},
+};
+
+#[derive(Debug, Args)]
+pub struct Subscribe {
+    pub topic: String,
+    /// Read as this group: go on where it stopped, commit what was shown.
+    #[arg(short, long)]
+    pub group: Option<String>,
+    /// Where to begin; `commit` needs a group and falls back to earliest.
+    #[arg(long, default_value = "latest", value_parser = ["earliest", "latest", "commit"])]
+    pub from: String,
+    /// Show offset and key: `[0] key=user-123: …`.
+    #[arg(long)]
+    pub show_key: bool,
+    #[arg(long, default_value = "string", value_parser = Serde::NAMES)]
+    pub decoder: String,
+    /// Only messages that match: `$.path` in JSON, a regular expression, or a piece of text.
+    #[arg(long)]
+    pub filter: Option<String>,
+    /// Stop after so many messages.
+    #[arg(short = 'n', long)]
+    pub count: Option<usize>,
+}
+
+pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
+    let decoder = Serde::by_name(&args.decoder)?;
+    if args.from == "commit" && args.group.is_none() {
+        return Err(Failure::Usage("--from commit needs --group".to_owned()));
+    }
+    if let Some(filter) = &args.filter {
+        let request = serde_json::json!({"topic": args.topic, "partition": 0, "filter": filter});
+        context.client.call_json("Fetch", &request.to_string()).await?;
+    }
+    let reset = if args.from == "latest" { OffsetReset::Latest } else { OffsetReset::Earliest };
+    let config = ConsumerConfig::new([args.topic.as_str()], args.group.as_deref()).reset(reset);
+    let mut consumer = context.client.consumer(config)?;
+    // With a group, --from says where a group without commit begins; a commit always counts.
+    let mut left = args.count.unwrap_or(usize::MAX);
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    while left > 0 {
+        let batch = tokio::select! {
+            batch = consumer.poll(Duration::from_secs(1), left.min(500)) => batch?,
+            _ = &mut interrupted => break,
+        };
+        for message in &batch {
+            output::message(message, context.format, args.show_key, decoder)?;
+        }
+        left -= batch.len();
+    }
+    consumer.close().await?;
+    Ok(())
+}

@@ -1,0 +1,132 @@
+//! `create`, `delete`, `topics`, `info`.
+
+use clap::{Args, Subcommand};
+use flymq_client::pb;
+use serde_json::json;
+
+use crate::{
+    context::Context,
+    output::{self, Failure},
+};
+
+#[derive(Debug, Args)]
+pub struct Create {
+    pub topic: String,
+    /// 0: the server's default.
+    #[arg(short, long, default_value_t = 0)]
+    pub partitions: i32,
+    /// Copies of each partition; 0: the server's default.
+    #[arg(long, default_value_t = 0)]
+    pub replication_factor: i32,
+    /// Milliseconds after which old segments go; 0: never.
+    #[arg(long, default_value_t = 0)]
+    pub retention_ms: i64,
+    /// Bytes per partition above which old segments go; 0: no limit.
+    #[arg(long, default_value_t = 0)]
+    pub retention_bytes: i64,
+}
+
+#[derive(Debug, Args)]
+pub struct Name {
+    pub topic: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopicCommand {
+    /// Create a topic.
+    Create(Create),
+    /// Delete a topic and its data.
+    Delete(Name),
+    /// List topics.
+    List,
+    /// Show a topic: settings, watermarks, segments.
+    Info(Name),
+}
+
+pub async fn create(context: &Context, args: &Create) -> Result<(), Failure> {
+    let options = pb::TopicOptions {
+        partitions: args.partitions,
+        replication_factor: args.replication_factor,
+        retention_ms: args.retention_ms,
+        retention_bytes: args.retention_bytes,
+        ..pb::TopicOptions::default()
+    };
+    let request = pb::CreateTopicRequest { name: args.topic.clone(), options: Some(options) };
+    let reply: pb::CreateTopicResponse = context.client.call("CreateTopic", &request).await?;
+    let partitions = reply.topic.map_or(0, |t| t.partitions.len());
+    if context.json() {
+        return output::line(json!({"topic": args.topic, "partitions": partitions}));
+    }
+    output::line(format!(
+        "created topic {} with {partitions} {}",
+        args.topic,
+        plural(partitions, "partition")
+    ))
+}
+
+pub async fn delete(context: &Context, args: &Name) -> Result<(), Failure> {
+    context.client.delete_topic(&args.topic).await?;
+    if context.json() {
+        return output::line(json!({"topic": args.topic, "deleted": true}));
+    }
+    output::line(format!("deleted topic {}", args.topic))
+}
+
+pub async fn list(context: &Context) -> Result<(), Failure> {
+    if context.json() {
+        return output::line(context.client.call_json("ListTopics", "{}").await?);
+    }
+    let rows = context.client.list_topics().await?.into_iter().map(|t| {
+        vec![
+            t.name,
+            t.partitions.to_string(),
+            t.replication_factor.to_string(),
+            t.records.to_string(),
+            output::bytes(t.bytes),
+        ]
+    });
+    let header = ["TOPIC", "PARTITIONS", "REPLICAS", "RECORDS", "SIZE"];
+    output::table(&header, rows.collect(), "no topics yet; create one: flymq-cli create <topic>")
+}
+
+pub async fn info(context: &Context, args: &Name) -> Result<(), Failure> {
+    if context.json() {
+        let request = json!({"name": args.topic}).to_string();
+        return output::line(context.client.call_json("GetTopic", &request).await?);
+    }
+    let topic = context.client.topic(&args.topic).await?;
+    let options = topic.options.unwrap_or_default();
+    output::line(format!("Topic:       {}", topic.name))?;
+    output::line(format!("Id:          {}", topic.id))?;
+    output::line(format!("Partitions:  {}", topic.partitions.len()))?;
+    output::line(format!("Replicas:    {}", options.replication_factor))?;
+    output::line(format!("Retention:   {}", retention(&options)))?;
+    output::line("")?;
+    let rows = topic.partitions.iter().map(|p| {
+        vec![
+            p.partition.to_string(),
+            p.low_watermark.to_string(),
+            p.high_watermark.to_string(),
+            p.log_end_offset.to_string(),
+            p.segments.to_string(),
+            output::bytes(p.bytes),
+            p.leader.clone(),
+        ]
+    });
+    output::table(
+        &["PARTITION", "LOW", "HIGH", "LOG END", "SEGMENTS", "SIZE", "LEADER"],
+        rows.collect(),
+        "no partitions",
+    )
+}
+
+fn retention(options: &pb::TopicOptions) -> String {
+    let time = (options.retention_ms > 0).then(|| format!("{} ms", options.retention_ms));
+    let size = u64::try_from(options.retention_bytes).ok().filter(|b| *b > 0).map(output::bytes);
+    let limits: Vec<String> = time.into_iter().chain(size).collect();
+    if limits.is_empty() { "unlimited".to_owned() } else { limits.join(", ") }
+}
+
+pub fn plural(count: usize, word: &str) -> String {
+    if count == 1 { word.to_owned() } else { format!("{word}s") }
+}

@@ -1,0 +1,124 @@
+//! Tables for people, JSON for machines, errors with what to do next.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use comfy_table::{Table, presets};
+use flymq_client::{ClientError, ErrorCode, Message, serde::Serde};
+use serde_json::{Value, json};
+
+use crate::cli::Format;
+
+/// Why a command ended.
+#[derive(Debug)]
+pub enum Failure {
+    Client(ClientError),
+    /// What was typed, or a file that was named, does not fit.
+    Usage(String),
+    /// Nobody reads our output any more (`| head`): not an error.
+    OutputClosed,
+    Io(String),
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Self::OutputClosed
+        } else {
+            Self::Io(error.to_string())
+        }
+    }
+}
+
+/// Writes a failure to standard error; 1 for what the server or the machine said, 2 for what was typed.
+pub fn fail(failure: &Failure, format: Format) -> ExitCode {
+    let (code, message, hint, page) = match failure {
+        Failure::OutputClosed => return ExitCode::SUCCESS,
+        Failure::Client(error) => {
+            (error.code_name(), error.message.clone(), error.hint.clone(), error.doc_url.clone())
+        }
+        Failure::Usage(message) => {
+            ("USAGE", message.clone(), "See flymq-cli help.".to_owned(), String::new())
+        }
+        Failure::Io(message) => ("IO", message.clone(), String::new(), String::new()),
+    };
+    if format == Format::Json {
+        let error = json!({"error": {"code": code, "message": message, "hint": hint, "doc_url": page}});
+        anstream::eprintln!("{error}");
+    } else {
+        anstream::eprintln!("error: {message}");
+        for (label, text) in [("hint", hint), ("see", page)] {
+            if !text.is_empty() {
+                anstream::eprintln!("  {label}: {text}");
+            }
+        }
+    }
+    let usage = match failure {
+        Failure::Usage(_) => true,
+        Failure::Client(error) => error.code == ErrorCode::InvalidArgument,
+        Failure::OutputClosed | Failure::Io(_) => false,
+    };
+    ExitCode::from(if usage { 2 } else { 1 })
+}
+
+/// Writes a line to standard output.
+pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
+    writeln!(io::stdout().lock(), "{text}").map_err(Failure::from)
+}
+
+/// A table of text, or "none" with what to do.
+pub fn table(header: &[&str], rows: Vec<Vec<String>>, if_empty: &str) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return line(if_empty);
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    let text: Vec<String> = table.to_string().lines().map(|l| l.trim_end().to_owned()).collect();
+    line(text.join("\n"))
+}
+
+/// One message for a person or as a JSON line.
+pub fn message(message: &Message, format: Format, show_key: bool, decoder: Serde) -> Result<(), Failure> {
+    if format == Format::Json {
+        return line(message_json(message));
+    }
+    let value = decoder.decode_text(&message.value);
+    if !show_key {
+        return line(value);
+    }
+    let key = message.key.as_ref().map_or_else(|| "null".to_owned(), |key| Serde::String.decode_text(key));
+    line(format!("[{}] key={key}: {value}", message.offset))
+}
+
+fn message_json(message: &Message) -> Value {
+    let headers: serde_json::Map<String, Value> = message
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(Serde::String.decode_text(value))))
+        .collect();
+    json!({
+        "topic": &*message.topic,
+        "partition": message.partition,
+        "offset": message.offset,
+        "timestamp_ms": message.timestamp_ms,
+        "key": message.key.as_ref().map(|key| Serde::String.decode_text(key)),
+        "value": Serde::String.decode_text(&message.value),
+        "headers": headers,
+    })
+}
+
+/// `1.5 MiB`
+pub fn bytes(count: u64) -> String {
+    indicatif::BinaryBytes(count).to_string()
+}
