@@ -9,19 +9,24 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 const LATENCY_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// Installs the recorder of this process, once; several brokers in one process share it.
+/// Installs the recorder of this process, once; several brokers in one process share it. Where an application around the
+/// broker has installed its own before, that one gets the figures, and the handle shows none.
 ///
-/// # Panics
-/// When something else in the process installed a recorder of the `metrics` crate before.
+/// Only for a process that also runs [`serve_metrics`](super::serve_metrics), which folds the raw samples of histograms.
 pub fn install() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE
         .get_or_init(|| {
-            let handle = PrometheusBuilder::new()
+            let recorder = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_BUCKETS)
                 .expect("the list of buckets is not empty")
-                .install_recorder()
-                .expect("nothing else in this process installs a recorder");
+                .build_recorder();
+            let handle = recorder.handle();
+            if metrics::set_global_recorder(recorder).is_err() {
+                tracing::warn!(
+                    "this process has another metrics recorder; /metrics shows what the broker says only"
+                );
+            }
             describe();
             handle
         })

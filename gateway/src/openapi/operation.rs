@@ -22,8 +22,9 @@ pub(crate) fn operation(route: &Route, schemas: &mut Schemas) -> Value {
         "x-flymq-access": route.id.meta().access().as_str_name().trim_start_matches("ACCESS_").to_lowercase(),
     });
     if route.body {
+        let all_in_path = route.template.variables().count() == method.input().fields().len();
         operation["requestBody"] = json!({
-            "required": true,
+            "required": !all_in_path,
             "content": {"application/json": {"schema": body(route, schemas)}},
         });
     }
@@ -93,8 +94,9 @@ fn parameter(
 ) -> Value {
     let mut parameter =
         json!({"name": name, "in": place, "required": required, "schema": schemas.field(field)});
-    if let Some(comment) = comments::of(field.full_name()) {
-        parameter["description"] = comment.into();
+    if let Some(comment) = parameter["schema"].as_object_mut().and_then(|schema| schema.remove("description"))
+    {
+        parameter["description"] = comment;
     }
     parameter
 }

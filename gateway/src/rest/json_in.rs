@@ -6,7 +6,7 @@ use base64::{
 };
 use flymq_api::{BrokerError, ErrorCode};
 use prost_reflect::{
-    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MapKey, MessageDescriptor, Value,
+    Cardinality, DynamicMessage, EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 use serde_json::Value as Json;
 
@@ -210,26 +210,6 @@ fn kind_of(json: &Json) -> &'static str {
 fn shown(json: &Json) -> String {
     let text = json.to_string();
     if text.chars().count() <= 80 { text } else { text.chars().take(77).chain("...".chars()).collect() }
-}
-
-/// A map key out of a parsed value.
-trait IntoMapKey {
-    fn into_map_key(self) -> Option<MapKey>;
-}
-
-impl IntoMapKey for Value {
-    fn into_map_key(self) -> Option<MapKey> {
-        match self {
-            Self::Bool(v) => Some(MapKey::Bool(v)),
-            Self::I32(v) => Some(MapKey::I32(v)),
-            Self::I64(v) => Some(MapKey::I64(v)),
-            Self::U32(v) => Some(MapKey::U32(v)),
-            Self::U64(v) => Some(MapKey::U64(v)),
-            Self::String(v) => Some(MapKey::String(v)),
-            Self::F32(_) | Self::F64(_) | Self::Bytes(_) | Self::EnumNumber(_) => None,
-            Self::Message(_) | Self::List(_) | Self::Map(_) => None,
-        }
-    }
 }
 
 #[cfg(test)]
