@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flymq_storage::StorageError;
 use flymq_types::{BatchError, GroupId, Offset, PartitionId, TopicName};
 
 use crate::meta::{MetaError, Rejection};
@@ -76,6 +77,31 @@ pub enum EngineError {
     /// The broker is stopping.
     #[error("the broker is shutting down")]
     ShuttingDown,
+}
+
+impl EngineError {
+    /// A storage failure of one partition.
+    pub(crate) fn storage(topic: &TopicName, partition: PartitionId, error: StorageError) -> Self {
+        let topic = topic.clone();
+        match error {
+            StorageError::Corrupt { start, end } => Self::CorruptData { topic, partition, start, end },
+            StorageError::InvalidBatch(error) => Self::InvalidBatch(error),
+            StorageError::BatchTooLarge { bytes, limit } => Self::TooLarge { what: "batch", bytes, limit },
+            StorageError::DiskFull { .. } => Self::StorageFull,
+            StorageError::ReadOnly { .. } => Self::ReadOnly,
+            StorageError::Closed => Self::TopicNotFound { topic },
+            other => Self::StorageFailed { reason: other.to_string() },
+        }
+    }
+
+    /// A failure of the data directory as a whole.
+    pub(crate) fn directory(error: StorageError) -> Self {
+        match error {
+            StorageError::DiskFull { .. } => Self::StorageFull,
+            StorageError::ReadOnly { .. } => Self::ReadOnly,
+            other => Self::StorageFailed { reason: other.to_string() },
+        }
+    }
 }
 
 impl From<MetaError> for EngineError {

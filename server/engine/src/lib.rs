@@ -2,15 +2,16 @@
 //! Domain types in, domain types out; it knows neither protobuf nor sockets.
 //!
 //! ```text
-//! Engine ──┬── topic     registry of open partitions, create, delete, alter
-//!          ├── produce   route → log → wait for the group commit
-//!          ├── fetch     batches below the high watermark, long poll, subscriptions
-//!          ├── groups    offsets on `__consumer_offsets`, members
-//!          ├── offsets   earliest, latest, by time
-//!          └── meta      Command → State::apply, the MetaStore trait
+//! Engine ──┬── topic      create, delete, alter; what is open
+//!          ├── partition  a log with its high watermark and those who wait for it
+//!          ├── produce    check → route → append → wait for the group commit
+//!          ├── fetch      batches below the high watermark, long poll, subscriptions
+//!          ├── offsets    earliest, latest, by time
+//!          ├── groups     offsets on `__consumer_offsets`, members
+//!          └── meta       Command → State::apply, the MetaStore trait
 //! ```
 //!
-//! Time, randomness and disk come by trait ([`EngineDeps`]). Tasks are spawned in [`task`](self) alone.
+//! Time, randomness and disk come by trait ([`EngineDeps`]); tasks start in the module `task` alone.
 
 mod engine;
 mod error;
@@ -19,15 +20,17 @@ mod groups;
 pub mod meta;
 mod offsets;
 mod options;
+mod partition;
 mod produce;
+mod task;
 mod topic;
 
 pub use engine::{Engine, EngineDeps, EngineStats};
 pub use error::EngineError;
 pub use fetch::{FetchSpec, Fetched, Pulled, SubscribeSpec, Subscription};
 pub use groups::{
-    CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo, OffsetCommit,
-    PartitionLag,
+    CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo, OFFSETS_TOPIC,
+    OffsetCommit, PartitionLag,
 };
 pub use offsets::StartFrom;
 pub use options::EngineOptions;

@@ -1,5 +1,8 @@
 //! The read path: whole batches below the high watermark, with a long poll.
 
+mod poll;
+mod subscription;
+
 use std::time::Duration;
 
 use flymq_types::{Isolation, Offset, PartitionId, RecordBatch, TopicName};
@@ -35,6 +38,8 @@ pub struct Fetched {
     pub log_end_offset: Offset,
 }
 
+pub use subscription::Subscription;
+
 impl Fetched {
     /// Bytes of all batches.
     pub fn bytes(&self) -> usize {
@@ -56,18 +61,4 @@ pub struct SubscribeSpec {
 pub struct Pulled {
     pub partition: PartitionId,
     pub fetched: Fetched,
-}
-
-/// A pull stream over the partitions of a topic: fair, without timers, nothing is read ahead.
-#[derive(Debug)]
-pub struct Subscription {
-    _private: (),
-}
-
-impl Subscription {
-    /// Waits until any partition has something to read, and reads at most `max_bytes` of it (at least one batch).
-    /// May be dropped while it waits; nothing is lost.
-    pub async fn next(&mut self, _max_bytes: usize) -> Result<Pulled, crate::EngineError> {
-        Err(crate::EngineError::ShuttingDown)
-    }
 }

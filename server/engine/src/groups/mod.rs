@@ -1,8 +1,60 @@
 //! Consumer groups: committed offsets on the internal topic `__consumer_offsets`, and members.
 
+mod book;
+mod commit;
+mod inspect;
+mod lag;
+mod members;
+mod offsets_log;
+mod record;
 mod types;
 
+use std::sync::{Arc, OnceLock};
+
+use flymq_types::{GroupId, Offset, PartitionId, TopicId, fnv1a_32};
+use parking_lot::RwLock;
+
+use book::Book;
+pub use members::MemberGuard;
+use members::Members;
+use offsets_log::OffsetsLog;
 pub use types::{
-    CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo, OffsetCommit,
-    PartitionLag,
+    CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberInfo, OffsetCommit, PartitionLag,
 };
+
+/// The internal topic that holds the committed offsets.
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// All groups of this node.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    book: RwLock<Book>,
+    members: Arc<Members>,
+    /// The partitions of `__consumer_offsets`, once it exists.
+    logs: OnceLock<Vec<OffsetsLog>>,
+}
+
+impl Groups {
+    /// The book with everything that is durable by now in it.
+    fn settled(&self) -> parking_lot::RwLockReadGuard<'_, Book> {
+        for log in self.logs.get().into_iter().flatten() {
+            log.settle(&self.book);
+        }
+        self.book.read()
+    }
+
+    /// A committed offset.
+    pub(crate) fn offset(&self, group: &GroupId, topic: TopicId, partition: PartitionId) -> Option<Offset> {
+        self.settled().offset(group, topic, partition)
+    }
+
+    /// Groups with offsets.
+    pub(crate) fn len(&self) -> usize {
+        self.settled().len()
+    }
+
+    /// The log that holds a group's offsets.
+    fn log_of<'a>(logs: &'a [OffsetsLog], group: &GroupId) -> &'a OffsetsLog {
+        &logs[fnv1a_32(group.as_str().as_bytes()) as usize % logs.len()]
+    }
+}

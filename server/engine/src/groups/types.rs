@@ -31,7 +31,7 @@ pub struct PartitionLag {
     pub partition: PartitionId,
     /// The next offset to read.
     pub committed: Offset,
-    /// Offset after the last readable record.
+    /// Offset after the last appended record.
     pub latest: Offset,
     /// Records behind: max(0, latest - committed).
     pub lag: u64,
@@ -76,10 +76,4 @@ pub struct GroupDescription {
     pub members: Vec<MemberInfo>,
     /// By topic name and partition.
     pub offsets: Vec<CommittedOffset>,
-}
-
-/// Membership of one reader; ends when it is dropped.
-#[derive(Debug)]
-pub struct MemberGuard {
-    _private: (),
 }

@@ -1,5 +1,7 @@
 //! Finding offsets by what they mean.
 
+mod find;
+
 use flymq_types::{Offset, Timestamp};
 
 /// Where a reader begins.

@@ -1,5 +1,8 @@
 //! The append path: choose the partition, append, wait for what the producer wants to be sure of.
 
+mod append;
+mod check;
+
 use bytes::Bytes;
 use flymq_types::{Offset, PartitionId, Timestamp};
 

@@ -1,8 +1,16 @@
 //! Topics: settings, what they look like, and how they come and go.
 
+mod admin;
 mod config;
 mod info;
+mod open_logs;
+mod open_topic;
+mod registry;
+mod start;
 
+pub(crate) use admin::NODES;
 pub(crate) use config::validate_partitions;
 pub use config::{CleanupPolicy, NewTopic, TopicChange, TopicConfig, TopicSettings};
 pub use info::{PartitionInfo, TopicInfo};
+pub(crate) use open_topic::OpenTopic;
+pub(crate) use registry::Registry;

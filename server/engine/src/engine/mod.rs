@@ -1,0 +1,170 @@
+//! The engine itself: what it holds, how it starts and how it stops. What it does stands beside its subject, in
+//! `topic`, `produce`, `fetch`, `offsets` and `groups`.
+
+mod counters;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use flymq_storage::DataDir;
+use flymq_types::{Clock, Rng, TopicName};
+use tokio::sync::Mutex;
+
+pub(crate) use counters::Counters;
+
+use crate::error::EngineError;
+use crate::groups::Groups;
+use crate::meta::MetaStore;
+use crate::options::EngineOptions;
+use crate::partition::{Partition, Stop};
+use crate::topic::{Registry, TopicInfo};
+
+/// What the engine works with; all of it can be real or simulated.
+#[derive(Debug)]
+pub struct EngineDeps {
+    /// Open and locked; its sync thread runs.
+    pub data: Arc<DataDir>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub meta: Arc<dyn MetaStore>,
+}
+
+/// Figures over the whole engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineStats {
+    /// Without internal ones.
+    pub topics: usize,
+    /// Without those of internal topics.
+    pub partitions: usize,
+    pub groups: usize,
+    /// Records appended since the start.
+    pub produced: u64,
+    /// Records read since the start.
+    pub consumed: u64,
+    /// Bytes of all logs, internal ones too.
+    pub bytes: u64,
+}
+
+/// The broker's engine. One per data directory; share it in an `Arc`.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) options: EngineOptions,
+    pub(crate) data: Arc<DataDir>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
+    pub(crate) meta: Arc<dyn MetaStore>,
+    pub(crate) topics: Registry,
+    pub(crate) groups: Groups,
+    pub(crate) counters: Arc<Counters>,
+    /// Topics are created, changed and deleted one at a time.
+    pub(crate) admin: Mutex<()>,
+    stopping: AtomicBool,
+}
+
+/// How long a shutdown waits for the last sync of a log.
+const LAST_SYNC_WAIT: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Opens every log, replays the committed offsets, and is ready.
+    ///
+    /// A partition whose log cannot be opened is offline, the others go on.
+    ///
+    /// # Errors
+    /// When the data directory cannot be listed, or the committed offsets cannot be read.
+    pub async fn open(options: EngineOptions, deps: EngineDeps) -> Result<Arc<Self>, EngineError> {
+        let counters = Arc::new(Counters::new(options.metric_topics));
+        let EngineDeps { data, clock, rng, meta } = deps;
+        let engine = Self {
+            options,
+            data,
+            clock,
+            rng,
+            meta,
+            topics: Registry::default(),
+            groups: Groups::default(),
+            counters,
+            admin: Mutex::new(()),
+            stopping: AtomicBool::new(false),
+        };
+        engine.open_topics().await?;
+        engine.load_offsets().await?;
+        Ok(Arc::new(engine))
+    }
+
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Topics by name.
+    pub fn list_topics(&self, include_internal: bool) -> Vec<TopicInfo> {
+        let all = self.topics.sorted().into_iter();
+        all.filter(|(name, _)| include_internal || !name.is_internal())
+            .map(|(_, topic)| topic.info())
+            .collect()
+    }
+
+    /// One topic; internal ones are found by name too.
+    ///
+    /// # Errors
+    /// `TopicNotFound`.
+    pub fn topic(&self, name: &TopicName) -> Result<TopicInfo, EngineError> {
+        Ok(self.topics.get(name)?.info())
+    }
+
+    pub fn stats(&self) -> EngineStats {
+        let mut stats = EngineStats {
+            groups: self.groups.len(),
+            produced: self.counters.produced(),
+            consumed: self.counters.consumed(),
+            ..EngineStats::default()
+        };
+        for (name, topic) in self.topics.sorted() {
+            let view = topic.view();
+            stats.bytes += view.partitions.iter().map(|partition| partition.info().bytes).sum::<u64>();
+            if !name.is_internal() {
+                stats.topics += 1;
+                stats.partitions += view.partitions.len();
+            }
+        }
+        stats
+    }
+
+    /// Refuses new work, makes durable what is appended, and ends every wait. Closing the logs is the data
+    /// directory's part. Calling it again does nothing.
+    pub async fn shutdown(&self) {
+        if self.stopping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let _turn = self.admin.lock().await;
+        let topics = self.topics.sorted();
+        for (_, topic) in &topics {
+            for partition in &topic.view().partitions {
+                last_sync(partition).await;
+            }
+        }
+        for (_, topic) in &topics {
+            topic.stop(&Stop::ShuttingDown);
+        }
+    }
+
+    /// # Errors
+    /// `ShuttingDown` after [`Engine::shutdown`].
+    pub(crate) fn check_running(&self) -> Result<(), EngineError> {
+        if self.stopping.load(Ordering::Relaxed) { Err(EngineError::ShuttingDown) } else { Ok(()) }
+    }
+}
+
+async fn last_sync(partition: &Partition) {
+    let Ok(log) = partition.log() else { return };
+    let durable = tokio::time::timeout(LAST_SYNC_WAIT, partition.durable(log.end_offset()));
+    match durable.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the last sync failed"),
+        Err(_elapsed) => tracing::error!("the last sync did not end in time"),
+    }
+}

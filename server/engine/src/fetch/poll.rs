@@ -1,0 +1,113 @@
+//! One fetch, with its long poll.
+
+use std::time::Duration;
+
+use flymq_types::{Offset, PartitionId, RecordBatch, TopicName};
+use tokio::time::Instant;
+
+use super::{FetchSpec, Fetched};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::partition::Partition;
+
+/// How long a read of records that are appended but not yet synced waits for them, even one that asks not to wait:
+/// their producer may have its acknowledgement already. A sync takes a fraction of a millisecond; this is the bound
+/// for a disk in trouble.
+const COMMIT_WAIT: Duration = Duration::from_secs(2);
+
+impl Engine {
+    /// Reads whole batches below the high watermark from an offset on, waiting up to `max_wait` for `min_bytes`.
+    /// At least one batch comes if any is readable, whatever its size.
+    ///
+    /// # Errors
+    /// `TopicNotFound` (also when the topic is deleted during the wait), `PartitionNotFound`, `OffsetOutOfRange`,
+    /// `CorruptData` for a damaged range alone, or a storage failure.
+    pub async fn fetch(&self, spec: FetchSpec) -> Result<Fetched, EngineError> {
+        let partition = self.partition(&spec.topic, spec.partition)?;
+        let max_bytes = spec.max_bytes.min(self.options.limits.batch_bytes);
+        let limit = Duration::from_millis(self.options.limits.fetch_wait_ms.into());
+        let poll = Poll {
+            partition: &partition,
+            offset: spec.offset,
+            max_bytes,
+            min_bytes: spec.min_bytes.clamp(1, max_bytes.max(1)),
+            deadline: Instant::now() + spec.max_wait.min(limit),
+        };
+        let fetched = poll.run().await?;
+        self.counters.count_consumed(&fetched.batches);
+        Ok(fetched)
+    }
+
+    /// An open partition.
+    pub(crate) fn partition(
+        &self,
+        topic: &TopicName,
+        number: PartitionId,
+    ) -> Result<std::sync::Arc<Partition>, EngineError> {
+        self.check_running()?;
+        self.topics.get(topic)?.partition(number)
+    }
+}
+
+struct Poll<'a> {
+    partition: &'a Partition,
+    offset: Offset,
+    max_bytes: usize,
+    min_bytes: usize,
+    deadline: Instant,
+}
+
+impl Poll<'_> {
+    async fn run(&self) -> Result<Fetched, EngineError> {
+        // Before the first look at the log's end: see `enter_reader`.
+        let _waiting = self.partition.high().enter_reader();
+        loop {
+            let fetched = read_at(self.partition, self.offset, self.max_bytes)?;
+            if fetched.bytes() >= self.min_bytes {
+                return Ok(fetched);
+            }
+            if fetched.log_end_offset > fetched.high_watermark {
+                self.partition.log()?.request_sync();
+            }
+            let wait = self.partition.high().reached(fetched.high_watermark.max(self.offset).plus(1));
+            match tokio::time::timeout_at(self.wait_until(&fetched), wait).await {
+                Ok(reached) => reached.map_err(|stop| self.partition.stop_error(stop))?,
+                Err(_elapsed) => return Ok(fetched),
+            }
+        }
+    }
+
+    fn wait_until(&self, fetched: &Fetched) -> Instant {
+        let appended = self.offset < fetched.log_end_offset;
+        if fetched.batches.is_empty() && appended {
+            self.deadline.max(Instant::now() + COMMIT_WAIT)
+        } else {
+            self.deadline
+        }
+    }
+}
+
+/// What is readable now.
+pub(super) fn read_at(
+    partition: &Partition,
+    offset: Offset,
+    max_bytes: usize,
+) -> Result<Fetched, EngineError> {
+    let log = partition.log()?;
+    let high_watermark = partition.high().get();
+    let (low_watermark, log_end_offset) = (log.start_offset(), log.end_offset());
+    if offset < low_watermark || offset > log_end_offset {
+        return Err(partition.out_of_range(offset, low_watermark, log_end_offset));
+    }
+    let batches = partition.read(offset, max_bytes)?;
+    let next_offset = batches.last().map_or(offset, RecordBatch::next_offset);
+    // The watermark may have risen meanwhile: an answer never holds records above the one it names.
+    let high_watermark = high_watermark.max(next_offset.min(partition.high().get())).max(low_watermark);
+    Ok(Fetched {
+        batches,
+        next_offset,
+        high_watermark,
+        low_watermark,
+        log_end_offset: log_end_offset.max(high_watermark),
+    })
+}

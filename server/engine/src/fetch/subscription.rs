@@ -1,0 +1,94 @@
+//! A pull stream over several partitions of a topic.
+
+use std::sync::Arc;
+
+use flymq_types::{Offset, PartitionId};
+
+use super::poll::read_at;
+use super::{Pulled, SubscribeSpec};
+use crate::engine::{Counters, Engine};
+use crate::error::EngineError;
+use crate::partition::{Listening, Partition, ReadyQueue};
+
+/// A pull stream: partitions with news take turns, nothing is read ahead, no timer runs. A subscription that waits
+/// costs no work until a group commit makes records readable.
+#[derive(Debug)]
+pub struct Subscription {
+    ready: Arc<ReadyQueue>,
+    sources: Vec<Source>,
+    counters: Arc<Counters>,
+    max_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Source {
+    partition: Arc<Partition>,
+    position: Offset,
+    _listening: Listening,
+}
+
+impl Engine {
+    /// Begins a stream at the given positions.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, `OffsetOutOfRange`, `InvalidArgument` for no or double partitions.
+    pub async fn subscribe(&self, spec: SubscribeSpec) -> Result<Subscription, EngineError> {
+        self.check_running()?;
+        let topic = self.topics.get(&spec.topic)?;
+        let mut numbers: Vec<PartitionId> = spec.positions.iter().map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        if numbers.is_empty() || numbers.len() != spec.positions.len() {
+            let reason = "name at least one partition, and each once".to_owned();
+            return Err(EngineError::InvalidArgument { field: "partitions", reason });
+        }
+        let ready = Arc::new(ReadyQueue::new(spec.positions.len()));
+        let mut sources = Vec::with_capacity(spec.positions.len());
+        for (index, (number, position)) in spec.positions.into_iter().enumerate() {
+            let partition = topic.partition(number)?;
+            let listening = partition.high().listen(&ready, index);
+            let now = read_at(&partition, position, 1)?;
+            if now.log_end_offset > now.high_watermark {
+                partition.log()?.request_sync();
+            }
+            ready.push(index);
+            sources.push(Source { partition, position, _listening: listening });
+        }
+        let max_bytes = self.options.limits.batch_bytes;
+        Ok(Subscription { ready, sources, counters: self.counters.clone(), max_bytes })
+    }
+}
+
+impl Subscription {
+    /// Waits until a partition has something to read, and reads at most `max_bytes` of it (at least one batch).
+    /// May be dropped while it waits; nothing is lost.
+    ///
+    /// # Errors
+    /// `TopicNotFound` once the topic is deleted, `OffsetOutOfRange` when retention has passed the position,
+    /// `CorruptData`, `ShuttingDown`, or a storage failure. The stream is then over.
+    pub async fn next(&mut self, max_bytes: usize) -> Result<Pulled, EngineError> {
+        loop {
+            let index = self.ready.next().await;
+            let source = &mut self.sources[index];
+            let stopped = source.partition.high().stopped();
+            let fetched = read_at(&source.partition, source.position, max_bytes.min(self.max_bytes))?;
+            if fetched.batches.is_empty() {
+                match stopped {
+                    Some(stop) => return Err(source.partition.stop_error(stop)),
+                    None => continue,
+                }
+            }
+            source.position = fetched.next_offset;
+            if stopped.is_some() || source.position < source.partition.high().get() {
+                self.ready.push(index); // behind the others that have news
+            }
+            self.counters.count_consumed(&fetched.batches);
+            return Ok(Pulled { partition: source.partition.number(), fetched });
+        }
+    }
+
+    /// The next offset that each partition will be read from.
+    pub fn positions(&self) -> impl Iterator<Item = (PartitionId, Offset)> {
+        self.sources.iter().map(|source| (source.partition.number(), source.position))
+    }
+}

@@ -1,0 +1,188 @@
+//! Writes to the committed offsets: commit, reset, delete, and what a deleted topic takes with it.
+
+use flymq_types::{GroupId, PartitionId, TopicId, TopicName};
+
+use super::book::{Book, Change};
+use super::offsets_log::OffsetsLog;
+use super::record::{OffsetKey, OffsetValue};
+use super::{CommittedOffset, Groups, OFFSETS_TOPIC, OffsetCommit};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::offsets::StartFrom;
+use crate::task::blocking;
+use crate::topic::{CleanupPolicy, NewTopic, TopicConfig};
+
+/// Longest metadata of a committed offset, bytes.
+const MAX_METADATA_BYTES: usize = 4_096;
+/// Most changes in one batch.
+const MAX_CHANGES: usize = 10_000;
+
+impl Engine {
+    /// Commits offsets, each the next to read; they may also go back. All of them are durable in one batch of
+    /// `__consumer_offsets` when this returns; concurrent commits share a sync.
+    ///
+    /// Dropping the future ends the wait; a commit that is appended stays.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, `InvalidArgument`, `LimitReached`: nothing was committed. A storage
+    /// failure: unknown.
+    pub async fn commit_offsets(
+        &self,
+        group: &GroupId,
+        offsets: Vec<OffsetCommit>,
+    ) -> Result<(), EngineError> {
+        self.check_running()?;
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.check_new_group(group)?;
+        let changes = offsets.into_iter().map(|commit| self.change(group, commit));
+        let changes = changes.collect::<Result<Vec<_>, _>>()?;
+        self.write_offsets(group, changes).await
+    }
+
+    /// Commits what `to` means for each partition; no partitions: all of the topic. Returns what was committed.
+    ///
+    /// # Errors
+    /// As [`Engine::commit_offsets`] and [`Engine::find_offset`].
+    pub async fn reset_offsets(
+        &self,
+        group: &GroupId,
+        topic: &TopicName,
+        partitions: &[PartitionId],
+        to: StartFrom,
+    ) -> Result<Vec<CommittedOffset>, EngineError> {
+        self.check_running()?;
+        let count = self.topics.get(topic)?.view().count();
+        let all: Vec<_> = (0..count).map(PartitionId).collect();
+        let partitions = if partitions.is_empty() { &all } else { partitions };
+        let mut commits = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let offset = self.start_offset(Some(group), topic, *partition, to).await?;
+            let (topic, metadata) = (topic.clone(), String::new());
+            commits.push(OffsetCommit { topic, partition: *partition, offset, metadata });
+        }
+        let committed_at = self.clock.wall();
+        self.commit_offsets(group, commits.clone()).await?;
+        let committed = |commit: OffsetCommit| {
+            let OffsetCommit { topic, partition, offset, metadata } = commit;
+            CommittedOffset { topic, partition, offset, metadata, committed_at }
+        };
+        Ok(commits.into_iter().map(committed).collect())
+    }
+
+    /// Deletes the group's offsets (on that topic). A group with members stays.
+    ///
+    /// # Errors
+    /// `GroupNotFound`, `GroupNotEmpty`, `TopicNotFound`, or a storage failure.
+    pub async fn delete_group(&self, group: &GroupId, topic: Option<&TopicName>) -> Result<(), EngineError> {
+        self.check_running()?;
+        let members = self.groups.members.of(group);
+        let members =
+            members.iter().filter(|member| topic.is_none_or(|topic| *topic == member.topic)).count();
+        if members > 0 {
+            return Err(EngineError::GroupNotEmpty { group: group.clone(), members });
+        }
+        let only = topic.map(|topic| self.topics.get(topic)).transpose()?.map(|topic| topic.view().meta.id);
+        let deletions: Vec<Change> = {
+            let book = self.groups.settled();
+            let offsets = book.offsets(group);
+            let offsets = offsets.ok_or_else(|| EngineError::GroupNotFound { group: group.clone() })?;
+            offsets
+                .filter(|(topic, ..)| only.is_none_or(|only| only == *topic))
+                .map(|(topic, partition, _)| (OffsetKey { group: group.clone(), topic, partition }, None))
+                .collect()
+        };
+        self.write_offsets(group, deletions).await
+    }
+
+    /// Deletes every group's offsets on a topic that is no more.
+    pub(crate) async fn drop_topic_offsets(&self, topic: TopicId) -> Result<(), EngineError> {
+        let keys = self.groups.settled().keys_of(|id| id == topic);
+        self.delete_keys(keys).await
+    }
+
+    async fn delete_keys(&self, mut keys: Vec<OffsetKey>) -> Result<(), EngineError> {
+        keys.sort_by(|a, b| a.group.cmp(&b.group));
+        for of_group in keys.chunk_by(|a, b| a.group == b.group) {
+            let deletions = of_group.iter().map(|key| (key.clone(), None)).collect();
+            self.write_offsets(&of_group[0].group, deletions).await?;
+        }
+        Ok(())
+    }
+
+    /// Replays `__consumer_offsets`, at start. Offsets of topics that are gone go too.
+    pub(crate) async fn load_offsets(&self) -> Result<(), EngineError> {
+        let name = offsets_topic();
+        let Some(topic) = self.topics.find(&name) else { return Ok(()) };
+        let logs: Vec<_> = topic.view().partitions.iter().cloned().map(OffsetsLog::new).collect();
+        let (logs, book) = blocking(move || {
+            let mut book = Book::default();
+            logs.iter().try_for_each(|log| log.load(&mut book)).map(|()| (logs, book))
+        })
+        .await??;
+        let image = self.meta.image();
+        let known: std::collections::HashSet<_> = image.topics.values().map(|topic| topic.id).collect();
+        let gone = book.keys_of(|topic| !known.contains(&topic));
+        *self.groups.book.write() = book;
+        self.groups.logs.get_or_init(|| logs);
+        self.delete_keys(gone).await
+    }
+
+    async fn write_offsets(&self, group: &GroupId, changes: Vec<Change>) -> Result<(), EngineError> {
+        let logs = self.offsets_logs().await?;
+        let log = Groups::log_of(logs, group);
+        let mut changes = changes.into_iter().peekable();
+        while changes.peek().is_some() {
+            let chunk = changes.by_ref().take(MAX_CHANGES).collect();
+            let end = log.append(chunk, self.clock.wall())?;
+            log.durable(end).await?;
+        }
+        log.settle(&self.groups.book);
+        Ok(())
+    }
+
+    /// The logs of `__consumer_offsets`, which the first commit creates.
+    async fn offsets_logs(&self) -> Result<&[OffsetsLog], EngineError> {
+        if let Some(logs) = self.groups.logs.get() {
+            return Ok(logs);
+        }
+        let config = TopicConfig { cleanup_policy: CleanupPolicy::Compact, ..TopicConfig::default() };
+        let partitions = Some(self.options.offsets_partitions);
+        let topic = self.get_or_create(NewTopic { name: offsets_topic(), partitions, config }).await?;
+        let view = topic.view();
+        Ok(self.groups.logs.get_or_init(|| view.partitions.iter().cloned().map(OffsetsLog::new).collect()))
+    }
+
+    fn change(&self, group: &GroupId, commit: OffsetCommit) -> Result<Change, EngineError> {
+        let topic = self.topics.get(&commit.topic)?;
+        topic.partition(commit.partition)?;
+        if commit.metadata.len() > MAX_METADATA_BYTES {
+            let reason =
+                format!("has {} bytes, at most {MAX_METADATA_BYTES} are kept", commit.metadata.len());
+            return Err(EngineError::InvalidArgument { field: "metadata", reason });
+        }
+        let topic_id = topic.view().meta.id;
+        let key = OffsetKey { group: group.clone(), topic: topic_id, partition: commit.partition };
+        let value = OffsetValue {
+            offset: commit.offset,
+            committed_at: self.clock.wall(),
+            topic_name: commit.topic,
+            metadata: commit.metadata,
+        };
+        Ok((key, Some(value)))
+    }
+
+    fn check_new_group(&self, group: &GroupId) -> Result<(), EngineError> {
+        let limit = self.options.limits.groups;
+        let book = self.groups.book.read();
+        if book.len() >= limit && !book.contains(group) {
+            return Err(EngineError::LimitReached { what: "consumer groups", limit });
+        }
+        Ok(())
+    }
+}
+
+fn offsets_topic() -> TopicName {
+    TopicName::internal(OFFSETS_TOPIC).expect("is a valid internal name")
+}

@@ -1,0 +1,68 @@
+//! How far groups are behind.
+
+use flymq_types::{GroupId, Offset, PartitionId, TopicName};
+
+use super::{CommittedOffset, PartitionLag};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::partition::Partition;
+
+impl Engine {
+    /// The lag of each partition that the group committed on (and that is asked for), by topic name and partition.
+    /// Records count as soon as they are appended.
+    ///
+    /// # Errors
+    /// `GroupNotFound`, `TopicNotFound`, `PartitionNotFound`.
+    pub fn lag(
+        &self,
+        group: &GroupId,
+        topic: Option<&TopicName>,
+        partition: Option<PartitionId>,
+    ) -> Result<Vec<PartitionLag>, EngineError> {
+        if let (Some(topic), Some(partition)) = (topic, partition) {
+            self.topics.get(topic)?.partition(partition)?;
+        }
+        let committed = self.committed(group, topic, partition)?;
+        Ok(committed.into_iter().filter_map(|committed| self.lag_of(committed)).collect())
+    }
+
+    /// Every group's lag summed over the partitions of a topic, at most `most` pairs: for a metrics scrape.
+    pub fn group_lags(&self, most: usize) -> Vec<(GroupId, TopicName, u64)> {
+        let mut lags = Vec::new();
+        for summary in self.groups(None) {
+            let Ok(committed) = self.committed(&summary.group, None, None) else { continue };
+            for of_topic in committed.chunk_by(|a, b| a.topic == b.topic) {
+                if lags.len() == most {
+                    return lags;
+                }
+                let lag = of_topic.iter().filter_map(|one| self.behind(one)).map(|(_, lag)| lag).sum();
+                lags.push((summary.group.clone(), of_topic[0].topic.clone(), lag));
+            }
+        }
+        lags
+    }
+
+    fn lag_of(&self, committed: CommittedOffset) -> Option<PartitionLag> {
+        let (latest, lag) = self.behind(&committed)?;
+        let partition = self.topics.find(&committed.topic)?.partition(committed.partition).ok()?;
+        let lag_ms = if lag == 0 { 0 } else { self.age(&partition, committed.offset) };
+        let (topic, partition) = (committed.topic, committed.partition);
+        Some(PartitionLag { topic, partition, committed: committed.offset, latest, lag, lag_ms })
+    }
+
+    /// The log's end and the records between the commit and it; `None` where the partition is gone or offline.
+    fn behind(&self, committed: &CommittedOffset) -> Option<(Offset, u64)> {
+        let partition = self.topics.find(&committed.topic)?.partition(committed.partition).ok()?;
+        let latest = partition.log().ok()?.end_offset();
+        Some((latest, latest.get().saturating_sub(committed.offset.get())))
+    }
+
+    /// Milliseconds since the batch with `offset` (or the first one still there) was appended.
+    fn age(&self, partition: &Partition, offset: Offset) -> u64 {
+        let Ok(log) = partition.log() else { return 0 };
+        let batches = partition.read(offset.max(log.start_offset()), 1).unwrap_or_default();
+        let since =
+            batches.first().map(|batch| self.clock.wall().as_millis() - batch.append_time().as_millis());
+        since.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)
+    }
+}

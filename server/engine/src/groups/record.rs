@@ -1,0 +1,161 @@
+//! How a committed offset stands in `__consumer_offsets`. All integers little-endian.
+//!
+//! | key | value |
+//! |---|---|
+//! | u8 version = 1 | u8 version = 1 |
+//! | u8 kind = 1 (offset) | u64 offset, the next to read |
+//! | u16 group length, group | i64 committed at, Unix ms |
+//! | 16 bytes topic id | u16 topic name length, name |
+//! | u32 partition | metadata: the rest, UTF-8 |
+//!
+//! A record without value deletes its key. The topic stands there by id: one made again under an old name has no
+//! offsets.
+
+use bytes::{Buf, BufMut};
+use flymq_types::{GroupId, Offset, PartitionId, Timestamp, TopicId, TopicName};
+
+const VERSION: u8 = 1;
+const KIND_OFFSET: u8 = 1;
+
+/// Whose offset it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct OffsetKey {
+    pub(super) group: GroupId,
+    pub(super) topic: TopicId,
+    pub(super) partition: PartitionId,
+}
+
+/// What was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OffsetValue {
+    pub(super) offset: Offset,
+    pub(super) committed_at: Timestamp,
+    /// For people and tools; the id in the key decides.
+    pub(super) topic_name: TopicName,
+    pub(super) metadata: String,
+}
+
+/// A record that this build cannot read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an offset record of version {VERSION}")]
+pub(super) struct UnknownRecord;
+
+impl OffsetKey {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let group = self.group.as_str().as_bytes();
+        let mut out = Vec::with_capacity(24 + group.len());
+        out.put_u8(VERSION);
+        out.put_u8(KIND_OFFSET);
+        put_text(&mut out, group);
+        out.put_slice(self.topic.as_bytes());
+        out.put_u32_le(self.partition.get());
+        out
+    }
+
+    pub(super) fn decode(mut bytes: &[u8]) -> Result<Self, UnknownRecord> {
+        let bytes = &mut bytes;
+        if (take_u8(bytes)?, take_u8(bytes)?) != (VERSION, KIND_OFFSET) {
+            return Err(UnknownRecord);
+        }
+        let group = GroupId::any(take_text(bytes)?).map_err(|_| UnknownRecord)?;
+        if bytes.len() != 20 {
+            return Err(UnknownRecord);
+        }
+        let mut topic = [0; 16];
+        bytes.copy_to_slice(&mut topic);
+        Ok(Self { group, topic: TopicId::from_bytes(topic), partition: PartitionId(bytes.get_u32_le()) })
+    }
+}
+
+impl OffsetValue {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let name = self.topic_name.as_str().as_bytes();
+        let mut out = Vec::with_capacity(19 + name.len() + self.metadata.len());
+        out.put_u8(VERSION);
+        out.put_u64_le(self.offset.get());
+        out.put_i64_le(self.committed_at.as_millis());
+        put_text(&mut out, name);
+        out.put_slice(self.metadata.as_bytes());
+        out
+    }
+
+    pub(super) fn decode(mut bytes: &[u8]) -> Result<Self, UnknownRecord> {
+        let bytes = &mut bytes;
+        if take_u8(bytes)? != VERSION || bytes.len() < 16 {
+            return Err(UnknownRecord);
+        }
+        let (offset, committed_at) = (Offset(bytes.get_u64_le()), Timestamp(bytes.get_i64_le()));
+        let topic_name = TopicName::any(take_text(bytes)?).map_err(|_| UnknownRecord)?;
+        let metadata = std::str::from_utf8(bytes).map_err(|_| UnknownRecord)?.to_owned();
+        Ok(Self { offset, committed_at, topic_name, metadata })
+    }
+}
+
+/// Names have at most 249 bytes, so the length always fits.
+fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+    out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
+    out.put_slice(text);
+}
+
+fn take_u8(bytes: &mut &[u8]) -> Result<u8, UnknownRecord> {
+    bytes.try_get_u8().map_err(|_| UnknownRecord)
+}
+
+fn take_text<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, UnknownRecord> {
+    let len = usize::from(bytes.try_get_u16_le().map_err(|_| UnknownRecord)?);
+    let (text, rest) = bytes.split_at_checked(len).ok_or(UnknownRecord)?;
+    *bytes = rest;
+    std::str::from_utf8(text).map_err(|_| UnknownRecord)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> OffsetKey {
+        OffsetKey {
+            group: GroupId::new("g").unwrap(),
+            topic: TopicId::from_bytes([7; 16]),
+            partition: PartitionId(258),
+        }
+    }
+
+    /// The bytes are on disks: they may only change with a new version.
+    #[test]
+    fn golden_bytes() {
+        let golden = [&[1, 1, 1, 0, b'g'][..], &[7; 16], &[2, 1, 0, 0]].concat();
+        assert_eq!(key().encode(), golden);
+        let value = OffsetValue {
+            offset: Offset(5),
+            committed_at: Timestamp(-1),
+            topic_name: TopicName::new("t").unwrap(),
+            metadata: "m".to_owned(),
+        };
+        let golden = [&[1, 5, 0, 0, 0, 0, 0, 0, 0][..], &[0xff; 8], &[1, 0, b't', b'm']].concat();
+        assert_eq!(value.encode(), golden);
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(group in "[a-zé]{1,100}", partition: u32, offset: u64, at: i64, metadata: String) {
+            let key = OffsetKey { group: GroupId::new(&group).unwrap(), partition: PartitionId(partition), ..key() };
+            prop_assert_eq!(OffsetKey::decode(&key.encode()), Ok(key));
+            let topic_name = TopicName::new(&group).unwrap();
+            let value = OffsetValue { offset: Offset(offset), committed_at: Timestamp(at), topic_name, metadata };
+            prop_assert_eq!(OffsetValue::decode(&value.encode()), Ok(value));
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes: Vec<u8>) {
+            let _ = OffsetKey::decode(&bytes);
+            let _ = OffsetValue::decode(&bytes);
+        }
+
+        #[test]
+        fn every_cut_key_is_refused(cut in 0usize..25) {
+            prop_assert_eq!(OffsetKey::decode(&key().encode()[..cut]), Err(UnknownRecord));
+        }
+    }
+}

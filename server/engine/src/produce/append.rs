@@ -1,0 +1,68 @@
+//! From a producer's bytes to an acknowledgement.
+
+use bytes::Bytes;
+use flymq_types::{Acks, PartitionId, TopicName};
+
+use super::check::check_batch;
+use super::{Appended, Target};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::topic::NODES;
+
+impl Engine {
+    /// Appends one batch as the producer made it, and waits as long as `acks` asks (`features.md` decision 9). An
+    /// unknown topic is created where that is on. Batches of one caller that waits for each keep their order.
+    ///
+    /// Dropping the future ends the wait; an append that has begun stays.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, `InternalTopic`, `InvalidBatch`, `TooLarge`, `NotEnoughReplicas`: nothing
+    /// was appended. `StorageFull`, `ReadOnly`: likewise. `StorageFailed`: unknown.
+    pub async fn append(
+        &self,
+        topic: &TopicName,
+        target: Target,
+        batch: Bytes,
+        acks: Acks,
+    ) -> Result<Appended, EngineError> {
+        self.check_running()?;
+        if topic.is_internal() {
+            return Err(EngineError::InternalTopic { topic: topic.clone() });
+        }
+        let batch = check_batch(batch, &self.options.limits)?;
+        let topic = self.topic_or_create(topic).await?;
+        let partition = topic.route(&target)?;
+        if acks == Acks::All {
+            let required = topic.view().settings.min_insync_replicas;
+            if required > NODES {
+                let (topic, partition) = (partition.topic().clone(), partition.number());
+                return Err(EngineError::NotEnoughReplicas { topic, partition, in_sync: NODES, required });
+            }
+        }
+        let appended = partition.append(&batch, self.clock.wall())?;
+        topic.count_produced(batch.record_count());
+        self.counters.count_produced(batch.record_count());
+        match acks {
+            Acks::None | Acks::Leader => {}
+            Acks::All => partition.durable(appended.last_offset.plus(1)).await?,
+        }
+        Ok(appended)
+    }
+
+    /// The partition that a record with this key goes to; without key the next in turn. An unknown topic is created
+    /// where that is on.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `InternalTopic`, or a failure to create the topic.
+    pub async fn partition_for(
+        &self,
+        topic: &TopicName,
+        key: Option<&[u8]>,
+    ) -> Result<PartitionId, EngineError> {
+        self.check_running()?;
+        if topic.is_internal() {
+            return Err(EngineError::InternalTopic { topic: topic.clone() });
+        }
+        Ok(self.topic_or_create(topic).await?.number_for(key))
+    }
+}

@@ -1,0 +1,78 @@
+//! What a producer's batch has to be before it may be appended.
+
+use bytes::Bytes;
+use flymq_types::{BatchError, Limits, RecordBatch};
+
+use crate::error::EngineError;
+
+/// Checks checksums, framing and sizes; the bytes are shared, not copied.
+pub(super) fn check_batch(bytes: Bytes, limits: &Limits) -> Result<RecordBatch, EngineError> {
+    too_large("batch", bytes.len(), limits.batch_bytes)?;
+    let batch = RecordBatch::from_producer(bytes).map_err(EngineError::InvalidBatch)?;
+    let records = batch.record_count();
+    too_large("number of records", records as usize, limits.batch_records as usize)?;
+    // Only a payload above the limit can hold a record above it.
+    if batch.payload().len() > limits.record_bytes {
+        check_records(&batch, limits)?;
+    }
+    Ok(batch)
+}
+
+fn check_records(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError> {
+    let records = match batch.records() {
+        Ok(records) => records,
+        Err(BatchError::Compressed(_)) => return Ok(()),
+        Err(error) => return Err(EngineError::InvalidBatch(error)),
+    };
+    for record in records {
+        let record = record.map_err(EngineError::InvalidBatch)?;
+        let headers: usize = record.headers().map(|(name, value)| name.len() + value.len()).sum();
+        let bytes = headers + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
+        too_large("record", bytes, limits.record_bytes)?;
+    }
+    Ok(())
+}
+
+fn too_large(what: &'static str, bytes: usize, limit: usize) -> Result<(), EngineError> {
+    if bytes > limit { Err(EngineError::TooLarge { what, bytes, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use flymq_wire::batch::{BatchBuilder, NewRecord};
+
+    use super::*;
+
+    fn batch(values: &[usize]) -> Bytes {
+        let mut builder = BatchBuilder::new();
+        for size in values {
+            let value = vec![b'v'; *size];
+            builder.push(&NewRecord { value: Some(&value), ..NewRecord::default() }).unwrap();
+        }
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn sizes_are_bounded() {
+        let limits = Limits { batch_bytes: 2_000, record_bytes: 500, batch_records: 5, ..Limits::DEFAULT };
+        assert!(check_batch(batch(&[500, 500, 500]), &limits).is_ok());
+        let what = |bytes| match check_batch(bytes, &limits) {
+            Err(EngineError::TooLarge { what, .. }) => what,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(what(batch(&[400, 501])), "record");
+        assert_eq!(what(batch(&[2_000])), "batch");
+        assert_eq!(what(batch(&[1; 6])), "number of records");
+    }
+
+    #[test]
+    fn damage_is_refused() {
+        let mut bytes = batch(&[10]).to_vec();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        let result = check_batch(bytes.into(), &Limits::DEFAULT);
+        assert!(matches!(result, Err(EngineError::InvalidBatch(BatchError::PayloadCrc { .. }))));
+        let result = check_batch(Bytes::from_static(b"short"), &Limits::DEFAULT);
+        assert!(matches!(result, Err(EngineError::InvalidBatch(BatchError::Truncated { .. }))));
+    }
+}

@@ -1,0 +1,65 @@
+//! Opening and making the logs of a topic's partitions, on blocking threads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use flymq_storage::{DataDir, LogConfig, StorageError};
+use flymq_types::{PartitionId, TopicId, TopicName};
+
+use super::TopicSettings;
+use crate::partition::Partition;
+
+/// Which logs to open.
+#[derive(Debug, Clone)]
+pub(crate) struct OpenLogs {
+    pub(crate) data: Arc<DataDir>,
+    pub(crate) id: TopicId,
+    pub(crate) name: TopicName,
+    pub(crate) settings: TopicSettings,
+}
+
+impl OpenLogs {
+    /// Makes the logs of new partitions; on a failure those made are removed again.
+    pub(crate) fn create(&self, numbers: Range<u32>) -> Result<Vec<Arc<Partition>>, StorageError> {
+        let mut made = Vec::with_capacity(numbers.len());
+        for number in numbers.clone().map(PartitionId) {
+            match self.open_one(number) {
+                Ok(partition) => made.push(Arc::new(partition)),
+                Err(error) => {
+                    drop(made);
+                    self.remove(numbers.start..number.get() + 1);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(made)
+    }
+
+    /// Removes logs that never held a record.
+    pub(crate) fn remove(&self, numbers: Range<u32>) {
+        for number in numbers.map(PartitionId) {
+            if let Err(error) = self.data.delete_log(self.id, number) {
+                tracing::warn!(topic = %self.id, partition = %number, %error, "cannot remove an empty log");
+            }
+        }
+    }
+
+    /// Opens a log of a known topic; one that cannot be opened makes an offline partition, the others go on.
+    pub(crate) fn open_existing(&self, number: PartitionId) -> Partition {
+        match self.open_one(number) {
+            Ok(partition) => partition,
+            Err(error) => self.offline(number, error.to_string()),
+        }
+    }
+
+    fn offline(&self, number: PartitionId, reason: String) -> Partition {
+        tracing::error!(topic = %self.id, partition = %number, reason, "partition is offline");
+        Partition::offline(self.name.clone(), number, reason)
+    }
+
+    fn open_one(&self, number: PartitionId) -> Result<Partition, StorageError> {
+        let config = LogConfig { segment_bytes: self.settings.segment_bytes, ..LogConfig::default() };
+        let (log, _report) = self.data.open_log(self.id, number, config)?;
+        Ok(Partition::online(self.name.clone(), number, log))
+    }
+}

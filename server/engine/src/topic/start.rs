@@ -1,0 +1,92 @@
+//! What happens to topics at start: every log named by the metadata is opened, every other one is dealt with.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use flymq_storage::LogConfig;
+use flymq_types::{PartitionId, TopicId};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::admin::NODES;
+use super::open_logs::OpenLogs;
+use super::open_topic::View;
+use super::{OpenTopic, TopicConfig};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::meta::{MetaImage, TopicMeta};
+use crate::task::blocking;
+
+type Found = HashSet<(TopicId, PartitionId)>;
+
+/// Topics whose logs are opened at the same time.
+const OPEN_AT_ONCE: usize = 4;
+/// Partitions that one blocking task opens.
+const CHUNK: usize = 64;
+
+impl Engine {
+    /// Opens all topics of the metadata and removes what deletions and creations that a crash cut left behind.
+    pub(crate) async fn open_topics(&self) -> Result<(), EngineError> {
+        let image = self.meta.image();
+        let data = self.data.clone();
+        let found: Found =
+            blocking(move || data.logs()).await?.map_err(EngineError::directory)?.into_iter().collect();
+        self.clear_orphans(&image, &found).await?;
+        stream::iter(image.topics.values().cloned())
+            .map(|meta| async move { self.open_topic(meta).await })
+            .buffer_unordered(OPEN_AT_ONCE)
+            .try_collect::<()>()
+            .await
+    }
+
+    async fn open_topic(&self, meta: Arc<TopicMeta>) -> Result<(), EngineError> {
+        let settings = meta.config.resolve(&self.options.topic_defaults, NODES);
+        let mut partitions = Vec::with_capacity(meta.partitions.len());
+        let numbers: Vec<_> = (0..).map(PartitionId).take(meta.partitions.len()).collect();
+        for chunk in numbers.chunks(CHUNK) {
+            let chunk = chunk.to_vec();
+            let logs = self.logs_of(meta.id, meta.name.clone(), &meta.config);
+            partitions.extend(blocking(move || open_chunk(&logs, &chunk)).await?);
+        }
+        let name = meta.name.clone();
+        let topic = OpenTopic::new(View { meta, settings, partitions }, self.counters.topic(&name));
+        self.topics.insert(name, Arc::new(topic));
+        Ok(())
+    }
+
+    /// Logs that the metadata does not name: of a deleted topic, or never announced.
+    async fn clear_orphans(&self, image: &MetaImage, found: &Found) -> Result<(), EngineError> {
+        let named = image.topics.values().flat_map(|topic| {
+            (0..).map(PartitionId).take(topic.partitions.len()).map(|number| (topic.id, number))
+        });
+        let named: Found = named.collect();
+        let deleted: HashSet<_> =
+            found.iter().map(|(id, _)| *id).filter(|id| image.deleted.contains(id)).collect();
+        for id in &deleted {
+            tracing::info!(topic = %id, "removing the data of a deleted topic");
+            self.remove_data(*id).await;
+        }
+        for (id, number) in found.difference(&named).filter(|(id, _)| !deleted.contains(id)).copied() {
+            let name = flymq_types::TopicName::internal("__orphan").expect("is a valid internal name");
+            let logs = self.logs_of(id, name, &TopicConfig::default());
+            blocking(move || clear_orphan(&logs, number)).await?;
+        }
+        Ok(())
+    }
+}
+
+fn open_chunk(logs: &OpenLogs, chunk: &[PartitionId]) -> Vec<Arc<crate::partition::Partition>> {
+    chunk.iter().map(|number| Arc::new(logs.open_existing(*number))).collect()
+}
+
+/// An empty log was made for a topic whose creation a crash cut: it goes. One with records is never removed.
+fn clear_orphan(logs: &OpenLogs, number: PartitionId) {
+    let empty = match logs.data.open_log(logs.id, number, LogConfig::default()) {
+        Ok((log, _)) => log.end_offset() == flymq_types::Offset::ZERO,
+        Err(_) => false,
+    };
+    if empty {
+        logs.remove(number.get()..number.get() + 1);
+    } else {
+        tracing::error!(topic = %logs.id, partition = %number, "a log with records belongs to no known topic: kept");
+    }
+}

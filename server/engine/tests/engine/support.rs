@@ -1,0 +1,171 @@
+//! A node to test: disk, metadata and clock outlive the engine, so that it can be restarted and crashed.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use flymq_engine::meta::MemoryMetaStore;
+use flymq_engine::{
+    Appended, Engine, EngineDeps, EngineError, EngineOptions, FetchSpec, Fetched, NewTopic, Target,
+    TopicConfig,
+};
+use flymq_storage::{DataDir, DataDirOptions, Disk, RealDisk, SimDisk, SyncMode};
+use flymq_types::{
+    Acks, GroupId, Isolation, ManualClock, Offset, PartitionId, SeededRng, Timestamp, TopicName,
+};
+use flymq_wire::batch::{BatchBuilder, NewRecord};
+
+/// No test waits longer for anything.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub struct Node {
+    pub sim: SimDisk,
+    pub clock: Arc<ManualClock>,
+    pub options: EngineOptions,
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    meta: MemoryMetaStore,
+    rng: Arc<SeededRng>,
+    interval: Duration,
+    _temp: Option<tempfile::TempDir>,
+}
+
+impl Node {
+    /// On a simulated disk; logs are synced only when somebody asks for it.
+    pub fn simulated() -> Self {
+        let sim = SimDisk::new();
+        let disk = Arc::new(sim.clone());
+        Self::on(sim, disk, PathBuf::from("/data"), None)
+    }
+
+    /// On the operating system's disk.
+    pub fn real() -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let path = temp.path().join("data");
+        Self::on(SimDisk::new(), Arc::new(RealDisk), path, Some(temp))
+    }
+
+    fn on(sim: SimDisk, disk: Arc<dyn Disk>, path: PathBuf, temp: Option<tempfile::TempDir>) -> Self {
+        Self {
+            sim,
+            clock: Arc::new(ManualClock::new(Timestamp(1_000_000))),
+            options: EngineOptions::default(),
+            disk,
+            path,
+            meta: MemoryMetaStore::default(),
+            rng: Arc::new(SeededRng::new(7)),
+            interval: Duration::from_secs(3_600),
+            _temp: temp,
+        }
+    }
+
+    /// Syncs by itself after this time.
+    pub fn sync_interval(mut self, interval: Duration) -> Self {
+        self.interval = interval;
+        self
+    }
+
+    /// Starts the engine; the one before must be dropped.
+    pub async fn open(&self) -> Arc<Engine> {
+        let options = DataDirOptions {
+            disk: self.disk.clone(),
+            path: self.path.clone(),
+            clock: self.clock.clone(),
+            rng: self.rng.clone(),
+            sync: SyncMode::Thread { interval: self.interval },
+            tail_cache_bytes: 64 << 20,
+        };
+        let data = Arc::new(DataDir::open(options).unwrap());
+        let deps = EngineDeps {
+            data,
+            clock: self.clock.clone(),
+            rng: self.rng.clone(),
+            meta: Arc::new(self.meta.clone()),
+        };
+        Engine::open(self.options.clone(), deps).await.unwrap()
+    }
+}
+
+pub fn topic(name: &str) -> TopicName {
+    TopicName::any(name).unwrap()
+}
+
+pub fn group(name: &str) -> GroupId {
+    GroupId::new(name).unwrap()
+}
+
+pub fn new_topic(name: &str, partitions: u32) -> NewTopic {
+    NewTopic { name: topic(name), partitions: Some(partitions), config: TopicConfig::default() }
+}
+
+/// A batch of these values.
+pub fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    for value in values {
+        let record = NewRecord { value: Some(value.as_bytes()), ..NewRecord::default() };
+        builder.push(&record).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+pub async fn append(engine: &Engine, name: &str, partition: u32, value: &str, acks: Acks) -> Appended {
+    let target = Target::Partition(PartitionId(partition));
+    engine.append(&topic(name), target, batch(&[value]), acks).await.unwrap()
+}
+
+pub fn spec(name: &str, partition: u32, offset: u64) -> FetchSpec {
+    FetchSpec {
+        topic: topic(name),
+        partition: PartitionId(partition),
+        offset: Offset(offset),
+        max_bytes: 1 << 20,
+        min_bytes: 1,
+        max_wait: Duration::ZERO,
+        isolation: Isolation::ReadCommitted,
+    }
+}
+
+/// Offset and value of every record from `offset` on.
+pub fn values(fetched: &Fetched, offset: u64) -> Vec<(u64, String)> {
+    let records = fetched.batches.iter().flat_map(|batch| {
+        batch.records().unwrap().map(|record| {
+            let record = record.unwrap();
+            (record.offset, String::from_utf8(record.value.unwrap().to_vec()).unwrap())
+        })
+    });
+    records.filter(|(at, _)| *at >= offset).collect()
+}
+
+/// All readable records of a partition.
+pub async fn read_all(engine: &Engine, name: &str, partition: u32) -> Vec<(u64, String)> {
+    let (mut all, mut offset) = (Vec::new(), 0);
+    loop {
+        let fetched = engine.fetch(spec(name, partition, offset)).await.unwrap();
+        if fetched.batches.is_empty() {
+            return all;
+        }
+        all.extend(values(&fetched, offset));
+        offset = fetched.next_offset.get();
+    }
+}
+
+/// The future's result; a hang is a failure.
+pub async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, future).await.expect("hangs")
+}
+
+/// Polls until the condition holds; each step lets other tasks run.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "never: {what}");
+}
+
+pub fn not_found<T: std::fmt::Debug>(result: Result<T, EngineError>) -> bool {
+    matches!(result, Err(EngineError::TopicNotFound { .. }))
+}

@@ -1,0 +1,157 @@
+//! Topics come, change, go, and are there again after a restart.
+
+use flymq_engine::{EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, TopicChange, TopicConfig};
+use flymq_types::{Acks, Offset, PartitionId};
+
+use crate::support::*;
+
+#[tokio::test]
+async fn created_topics_survive_a_crash() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    let config = TopicConfig { retention_ms: Some(5), ..TopicConfig::default() };
+    let made =
+        engine.create_topic(NewTopic { name: topic("a/b"), partitions: Some(3), config }).await.unwrap();
+    assert_eq!((made.partitions.len(), made.settings.min_insync_replicas), (3, 1));
+    assert_eq!(engine.create_topic(new_topic("z", 1)).await.unwrap().config, TopicConfig::default());
+    drop(engine);
+    node.sim.crash_losing_all();
+    let engine = node.open().await;
+    assert_eq!(engine.topic(&topic("a/b")).unwrap(), made);
+    let names: Vec<_> = engine.list_topics(false).into_iter().map(|topic| topic.name).collect();
+    assert_eq!(names, [topic("a/b"), topic("z")]);
+}
+
+#[tokio::test]
+async fn bad_topics_are_refused() {
+    let engine = Node::simulated().open().await;
+    engine.create_topic(new_topic("a", 1)).await.unwrap();
+    let again = engine.create_topic(new_topic("a", 1)).await;
+    assert!(matches!(again, Err(EngineError::TopicAlreadyExists { .. })));
+    for partitions in [0, 10_001] {
+        let result = engine.create_topic(new_topic("b", partitions)).await;
+        assert!(matches!(result, Err(EngineError::InvalidArgument { field: "partitions", .. })));
+    }
+    let config = TopicConfig { replication_factor: Some(3), ..TopicConfig::default() };
+    let result = engine.create_topic(NewTopic { config, ..new_topic("b", 1) }).await;
+    assert!(matches!(result, Err(EngineError::ReplicationFactor { asked: 3, nodes: 1 })));
+    let result = engine.create_topic(new_topic("__mine", 1)).await;
+    assert!(matches!(result, Err(EngineError::InternalTopic { .. })));
+    assert!(not_found(engine.delete_topic(&topic("b")).await));
+    assert_eq!(engine.list_topics(true).len(), 1);
+}
+
+#[tokio::test]
+async fn a_deleted_topic_leaves_nothing() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    let files = node.sim.files().len();
+    append(&engine, "t", 0, "old", Acks::All).await;
+    assert!(node.sim.files().len() > files);
+    engine.delete_topic(&topic("t")).await.unwrap();
+    assert!(not_found(engine.topic(&topic("t"))));
+    assert!(not_found(engine.fetch(spec("t", 0, 0)).await));
+    assert_eq!(node.sim.files().len(), files, "{:?}", node.sim.files());
+    let new = append(&engine, "t", 0, "new", Acks::All).await;
+    assert_eq!(new.base_offset, Offset(0));
+    assert_eq!(read_all(&engine, "t", 0).await, [(0, "new".to_owned())]);
+}
+
+/// Stops the disk at every step of a deletion; after the crash the topic is whole or gone.
+#[tokio::test]
+async fn a_deletion_cut_by_a_crash_is_all_or_nothing() {
+    for step in 0..40 {
+        let node = Node::simulated();
+        let engine = node.open().await;
+        append(&engine, "t", 0, "v", Acks::All).await;
+        append(&engine, "u", 0, "v", Acks::All).await;
+        node.sim.stop_after(step);
+        let deleted = engine.delete_topic(&topic("t")).await;
+        let finished = !node.sim.stopped();
+        drop(engine);
+        node.sim.crash_losing_all();
+        let engine = node.open().await;
+        assert!(deleted.is_ok() && not_found(engine.topic(&topic("t"))), "step {step}");
+        assert_eq!(read_all(&engine, "u", 0).await.len(), 1);
+        engine.delete_topic(&topic("u")).await.unwrap();
+        let left: Vec<_> = node.sim.files().into_iter().filter(|f| f.starts_with("/data/topics")).collect();
+        assert!(left.is_empty(), "step {step}: {left:?}");
+        if finished {
+            return;
+        }
+    }
+    panic!("the deletion never ended");
+}
+
+#[tokio::test]
+async fn partitions_only_grow() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    engine.create_topic(new_topic("t", 2)).await.unwrap();
+    append(&engine, "t", 1, "kept", Acks::All).await;
+    let grow = |partitions| TopicChange { partitions: Some(partitions), ..TopicChange::default() };
+    let grown = engine.alter_topic(&topic("t"), grow(4)).await.unwrap();
+    assert_eq!(grown.partitions.len(), 4);
+    append(&engine, "t", 3, "new", Acks::All).await;
+    let shrunk = engine.alter_topic(&topic("t"), grow(3)).await;
+    assert!(matches!(shrunk, Err(EngineError::PartitionsShrink { current: 4, asked: 3, .. })));
+    let keep = TopicChange { retention_bytes: Some(9), ..TopicChange::default() };
+    let kept = engine.alter_topic(&topic("t"), keep).await.unwrap();
+    assert_eq!((kept.partitions.len(), kept.settings.retention_bytes), (4, 9));
+    drop(engine);
+    node.sim.crash_losing_all();
+    let engine = node.open().await;
+    assert_eq!(engine.topic(&topic("t")).unwrap().settings, kept.settings);
+    assert_eq!(read_all(&engine, "t", 1).await, [(0, "kept".to_owned())]);
+    assert_eq!(read_all(&engine, "t", 3).await, [(0, "new".to_owned())]);
+}
+
+#[tokio::test]
+async fn internal_topics_are_hidden_and_locked() {
+    let engine = Node::simulated().open().await;
+    engine.create_topic(new_topic("t", 1)).await.unwrap();
+    let commit = OffsetCommit {
+        topic: topic("t"),
+        partition: PartitionId(0),
+        offset: Offset(0),
+        metadata: String::new(),
+    };
+    engine.commit_offsets(&group("g"), vec![commit]).await.unwrap();
+    let names = |internal| engine.list_topics(internal).into_iter().map(|t| t.name).collect::<Vec<_>>();
+    assert_eq!(names(false), [topic("t")]);
+    assert_eq!(names(true), [topic(OFFSETS_TOPIC), topic("t")]);
+    let internal = topic(OFFSETS_TOPIC);
+    assert_eq!(engine.topic(&internal).unwrap().partitions[0].high, Offset(1));
+    let refused = |result: EngineError| matches!(result, EngineError::InternalTopic { .. });
+    assert!(refused(engine.delete_topic(&internal).await.unwrap_err()));
+    assert!(refused(engine.alter_topic(&internal, TopicChange::default()).await.unwrap_err()));
+    let target = flymq_engine::Target::RoundRobin;
+    assert!(refused(engine.append(&internal, target, batch(&["x"]), Acks::All).await.unwrap_err()));
+}
+
+#[tokio::test]
+async fn damage_stays_in_its_partition() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    engine.create_topic(new_topic("t", 2)).await.unwrap();
+    append(&engine, "t", 0, "lost", Acks::All).await;
+    append(&engine, "t", 1, "kept", Acks::All).await;
+    let id = engine.topic(&topic("t")).unwrap().id;
+    drop(engine);
+    let dir = format!("/data/topics/{id}/0");
+    let segments = node.sim.files().into_iter().filter(|f| f.starts_with(&dir));
+    for file in segments.filter(|f| f.extension().is_some_and(|e| e == "log")).collect::<Vec<_>>() {
+        let damage = |bytes: &mut Vec<u8>| {
+            let at = bytes.windows(4).position(|window| window == b"lost").expect("the record is there");
+            bytes[at] ^= 1;
+        };
+        node.sim.tamper(&file, damage).unwrap();
+    }
+    let engine = node.open().await;
+    assert_eq!(read_all(&engine, "t", 1).await, [(0, "kept".to_owned())]);
+    let lost = engine.fetch(spec("t", 0, 0)).await;
+    assert!(
+        matches!(lost, Err(EngineError::CorruptData { start: Offset(0), end: Offset(1), .. })),
+        "{lost:?}"
+    );
+}
