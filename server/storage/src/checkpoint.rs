@@ -13,6 +13,7 @@ use crate::layout::{self, Verdict, get_u64, put};
 use crate::segment::tip::Tip;
 
 pub(crate) const FILE_NAME: &str = "checkpoint";
+const TEMPORARY_NAME: &str = "checkpoint.tmp";
 
 const MAGIC: &[u8; 8] = b"FQCHECKP";
 const SLOT_BYTES: usize = 512;
@@ -52,13 +53,18 @@ pub(crate) struct CheckpointFile {
 }
 
 impl CheckpointFile {
-    /// Writes a new file, durably but for its name: the caller syncs the directory.
+    /// Makes a new file, durable but for its name: the caller syncs the directory.
     pub fn create(disk: &dyn Disk, dir: &Path, first: Checkpoint) -> Result<Self> {
-        let path = dir.join(FILE_NAME);
-        let file = disk.open(&path, OpenMode::CreateNew).on("create", &path)?;
-        file.allocate(2 * SLOT_DISTANCE).on("allocate", &path)?;
-        let mut checkpoint = Self { file, path, sequence: 0, current: first, failed: None };
+        let temporary = dir.join(TEMPORARY_NAME);
+        if disk.exists(&temporary).on("look for", &temporary)? {
+            disk.remove_file(&temporary).on("remove", &temporary)?;
+        }
+        let file = disk.open(&temporary, OpenMode::CreateNew).on("create", &temporary)?;
+        file.allocate(2 * SLOT_DISTANCE).on("allocate", &temporary)?;
+        let mut checkpoint =
+            Self { file, path: dir.join(FILE_NAME), sequence: 0, current: first, failed: None };
         checkpoint.write(first)?;
+        disk.rename(&temporary, &checkpoint.path).on("rename", &temporary)?;
         Ok(checkpoint)
     }
 

@@ -189,4 +189,4 @@ impl LogInner {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -42,6 +42,17 @@ impl SimDisk {
         self.0.lock().crash(None);
     }
 
+    /// A disk with the same contents that goes its own way.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().clone())))
+    }
+
+    /// Kills the process, not the machine: handles are dead and locks gone, written bytes stay.
+    pub fn restart(&self) {
+        self.0.lock().restart();
+    }
+
     /// From now on every operation that changes the disk fails after `operations` more have gone through, until a
     /// crash. With [`SimDisk::crash`] this stops a procedure between any two of its steps.
     pub fn stop_after(&self, operations: u64) {

@@ -16,7 +16,7 @@ const SECTOR: usize = 512;
 /// Linux error numbers.
 const EROFS: i32 = 30;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum FileOp {
     Write { at: usize, data: Vec<u8> },
     SetLen(usize),
@@ -29,7 +29,7 @@ enum DirOp {
     Rename(String, String),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Inode {
     File { live: Vec<u8>, synced: Vec<u8>, pending: Vec<FileOp> },
     Dir { live: BTreeMap<String, InodeId>, synced: BTreeMap<String, InodeId>, pending: Vec<DirOp> },
@@ -45,7 +45,7 @@ impl Inode {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct State {
     inodes: BTreeMap<InodeId, Inode>,
     next_inode: InodeId,
@@ -92,6 +92,15 @@ fn overlay(file: &mut Vec<u8>, at: usize, data: &[u8]) {
         file.resize(at + data.len(), 0);
     }
     file[at..at + data.len()].copy_from_slice(data);
+}
+
+fn replay(file: &mut Vec<u8>, ops: &[FileOp]) {
+    for op in ops {
+        match op {
+            FileOp::Write { at, data } => overlay(file, *at, data),
+            FileOp::SetLen(len) => file.resize(*len, 0),
+        }
+    }
 }
 
 impl State {
@@ -266,10 +275,10 @@ impl State {
 
     pub(super) fn fdatasync(&mut self, id: InodeId) -> io::Result<()> {
         let outcome = self.step(Some(FaultOp::Fdatasync));
-        let (live, synced, pending) = self.file(id);
-        pending.clear();
+        let (_, synced, pending) = self.file(id);
+        let dropped = std::mem::take(pending);
         if outcome.is_ok() {
-            synced.clone_from(live);
+            replay(synced, &dropped);
             self.fdatasyncs += 1;
         }
         outcome
@@ -306,12 +315,7 @@ impl State {
     pub(super) fn drop_cache(&mut self, id: InodeId) {
         let (live, synced, pending) = self.file(id);
         live.clone_from(synced);
-        for op in pending.iter() {
-            match op {
-                FileOp::Write { at, data } => overlay(live, *at, data),
-                FileOp::SetLen(len) => live.resize(*len, 0),
-            }
-        }
+        replay(live, pending);
     }
 
     /// Bytes of all files that have a name.
@@ -346,6 +350,10 @@ impl State {
                 }
             }
         }
+        self.restart();
+    }
+
+    pub(super) fn restart(&mut self) {
         self.boot += 1;
         self.locks.clear();
         self.faults.clear();
@@ -354,9 +362,10 @@ impl State {
 
     pub(super) fn tamper(&mut self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
         let id = self.find_file(path)?;
-        let (live, synced, _) = self.file(id);
+        let (live, synced, pending) = self.file(id);
         change(live);
         synced.clone_from(live);
+        pending.clear();
         Ok(())
     }
 

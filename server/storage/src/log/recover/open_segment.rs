@@ -27,16 +27,16 @@ enum Identity {
 
 impl Recovery<'_> {
     pub(super) fn open_segments(&mut self, bases: &[u64]) -> Result<()> {
-        for (i, base) in bases.iter().enumerate() {
-            let next = bases.get(i + 1).copied();
-            let Some(segment) = self.open_segment(*base)? else { continue };
+        let mut opened = Vec::with_capacity(bases.len());
+        for base in bases {
+            opened.extend(self.open_segment(*base)?);
+        }
+        for (i, segment) in opened.iter().enumerate() {
+            let next = opened.get(i + 1).map(|next| next.base_offset);
             // Missing offsets before this segment: a lost segment, or one that ended early.
-            if *base > self.tip.next_offset {
-                self.quarantine(self.tip.next_offset..*base);
-            }
-            let tip = self.extent(&segment, next)?;
-            self.tip = tip;
-            self.segments.push(SegmentView { segment, tip });
+            self.quarantine(self.tip.next_offset..segment.base_offset);
+            self.tip = self.extent(segment, next)?;
+            self.segments.push(SegmentView { segment: segment.clone(), tip: self.tip });
         }
         Ok(())
     }
@@ -49,7 +49,7 @@ impl Recovery<'_> {
             Identity::Ours(header) => (header.incarnation(), header.chain),
             Identity::Unknown => {
                 self.note_damaged(base);
-                (self.guess_incarnation(&*file, base)?, self.tip.chain)
+                (self.guess_incarnation(&*file, base)?, 0)
             }
             Identity::Foreign => {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned());

@@ -1,0 +1,186 @@
+//! Bit rot and files that somebody cut or removed: detected, named, and never served.
+
+use std::path::Path;
+
+use flymq_types::Offset;
+
+use super::support::*;
+use crate::{LogConfig, SimDisk, StorageError};
+
+const RECORDS: u64 = 60;
+
+fn value(offset: u64) -> Vec<u8> {
+    let mut value = format!("record {offset} ").into_bytes();
+    value.resize(150, b'0' + (offset % 10) as u8);
+    value
+}
+
+/// 30 batches of two records in several segments, closed well.
+fn written() -> SimDisk {
+    let disk = SimDisk::new();
+    let fixture = Fixture::open(&disk, from_files(4096));
+    for offset in (0..RECORDS).step_by(2) {
+        fixture.put(&[&value(offset), &value(offset + 1)]).unwrap();
+    }
+    drop(fixture);
+    disk
+}
+
+/// Reads every offset by itself. Returns the refused ones; all others must come back to the byte.
+fn refused(fixture: &Fixture, context: &str) -> Vec<u64> {
+    let (start, end) = (fixture.log.start_offset().0, fixture.log.end_offset().0);
+    assert_eq!((start, end), (0, RECORDS), "{context}");
+    let mut refused = Vec::new();
+    for offset in 0..RECORDS {
+        match fixture.log.read(Offset(offset), 1, ALL) {
+            Ok(batches) => {
+                let base = batches[0].base_offset().0;
+                let record = batches[0].records().unwrap().nth((offset - base) as usize).unwrap().unwrap();
+                assert_eq!(record.value.unwrap(), value(offset), "{context}: wrong bytes at {offset}");
+            }
+            Err(StorageError::Corrupt { start, end }) => {
+                assert!((start.0..end.0).contains(&offset), "{context}: {offset} not in {start}..{end}");
+                refused.push(offset);
+            }
+            Err(error) => panic!("{context}: {error}"),
+        }
+    }
+    refused
+}
+
+fn file_kind(path: &Path) -> &str {
+    path.extension().or(path.file_name()).and_then(|kind| kind.to_str()).unwrap_or("")
+}
+
+#[test]
+fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
+    let original = written();
+    let files: Vec<_> = original.files().into_iter().filter(|path| path.starts_with(log_dir())).collect();
+    let mut damaged_batches = 0;
+    for path in &files {
+        let len = original.contents(path).unwrap().len();
+        // Headers, footers and entries densely, the rest at a prime distance.
+        let spots = (0..len).filter(|at| at % 4096 < 128 || len - at < 100 || at % 61 == 0);
+        for at in spots {
+            let disk = original.fork();
+            disk.tamper(path, |bytes| bytes[at] ^= 1 << (at % 8)).unwrap();
+            let context = format!("{} byte {at}", path.display());
+            let fixture = Fixture::open(&disk, from_files(4096));
+            let refused = refused(&fixture, &context);
+            assert!(refused.len() <= 2, "{context}: {refused:?} refused");
+            if file_kind(path) == "log" {
+                damaged_batches += usize::from(!refused.is_empty());
+            } else {
+                assert!(refused.is_empty(), "{context}: {refused:?} refused");
+            }
+            fixture.put(&[b"goes on"]).unwrap();
+        }
+    }
+    assert!(damaged_batches > 100, "most flips in segments hit a batch: {damaged_batches}");
+}
+
+#[test]
+fn damage_found_while_reading_is_reported_at_the_next_read_too() {
+    let disk = written();
+    let fixture = Fixture::open(&disk, from_files(4096));
+    // The second batch of the first segment: its payload.
+    disk.tamper(&segment_file(0), |bytes| bytes[4096 + 500 + 100] ^= 1).unwrap();
+    for _ in 0..2 {
+        assert_eq!(refused(&fixture, "payload"), [2, 3]);
+    }
+    let first = fixture.log.read(Offset(0), 1 << 20, ALL).unwrap();
+    assert_eq!(first.len(), 1, "the good batch before the damage is served");
+}
+
+#[test]
+fn a_missing_segment_is_a_named_gap() {
+    for lost in 0..2 {
+        let disk = written();
+        let segments: Vec<_> = disk.files().into_iter().filter(|path| file_kind(path) == "log").collect();
+        crate::Disk::remove_file(&disk, &segments[lost]).unwrap();
+        let fixture = Fixture::open(&disk, from_files(4096));
+        let refused = refused(&fixture, "missing segment");
+        let range = &fixture.report.quarantined[0];
+        assert_eq!(refused, (range.start.0..range.end.0).collect::<Vec<_>>(), "segment {lost}");
+        assert!(!refused.is_empty() && refused.len() < RECORDS as usize);
+    }
+}
+
+#[test]
+fn a_segment_cut_in_the_middle_loses_only_what_is_gone() {
+    let segments: Vec<_> = written().files().into_iter().filter(|path| file_kind(path) == "log").collect();
+    for (i, path) in segments.iter().enumerate() {
+        for keep in [0, 100, 4096, 4096 + 97, 6_000] {
+            let disk = written();
+            let blank = disk.contents(path).unwrap()[keep..].iter().all(|byte| *byte == 0);
+            disk.tamper(path, |bytes| bytes.truncate(keep)).unwrap();
+            let context = format!("segment {i} cut to {keep}");
+            let fixture = Fixture::open(&disk, from_files(4096));
+            let refused = refused(&fixture, &context);
+            assert_eq!(refused.is_empty(), blank, "{context}");
+            let reported: u64 = fixture.report.quarantined.iter().map(|r| r.end.0 - r.start.0).sum();
+            assert_eq!(refused.len() as u64, reported, "{context}");
+            let next = fixture.put(&[b"goes on"]).unwrap().base_offset;
+            assert_eq!(next, Offset(RECORDS), "{context}: offsets are never reused");
+            fixture.sync();
+            assert_eq!(read_all(&fixture.log, RECORDS).unwrap(), [b"goes on"], "{context}");
+            disk.restart();
+            drop(fixture);
+            let again = Fixture::open(&disk, from_files(4096));
+            assert_eq!(read_all(&again.log, RECORDS).unwrap(), [b"goes on"], "{context}, opened again");
+        }
+    }
+}
+
+#[test]
+fn missing_and_foreign_side_files_are_rebuilt() {
+    let disk = written();
+    for path in disk.files() {
+        if path.starts_with(log_dir()) && file_kind(&path) != "log" {
+            crate::Disk::remove_file(&disk, &path).unwrap();
+        }
+    }
+    let fixture = Fixture::open(&disk, from_files(4096));
+    assert!(refused(&fixture, "no side files").is_empty());
+    assert_eq!(fixture.log.latest_epoch(), Some(EPOCH));
+}
+
+#[test]
+fn unknown_files_are_kept_in_lost_and_found() {
+    let disk = written();
+    disk.plant(&log_dir().join("notes.txt"), b"mine");
+    disk.plant(&log_dir().join("00000000000000000777.log.tmp"), b"half made");
+    let fixture = Fixture::open(&disk, from_files(4096));
+    assert_eq!(fixture.report.removed, ["00000000000000000777.log.tmp"]);
+    let moved = Path::new(ROOT).join("lost+found").join(&fixture.report.moved[0]);
+    assert_eq!(disk.contents(&moved).unwrap(), b"mine");
+    assert!(refused(&fixture, "unknown files").is_empty());
+}
+
+#[test]
+fn a_segment_of_another_log_is_moved_away() {
+    let disk = written();
+    let mut foreign = disk.contents(&segment_file(0)).unwrap();
+    foreign[48] ^= 1;
+    let crc = crc32c::crc32c(&foreign[..4092]).to_le_bytes();
+    foreign[4092..4096].copy_from_slice(&crc);
+    disk.plant(&segment_file(5_000), &foreign);
+    let fixture = Fixture::open(&disk, from_files(4096));
+    assert_eq!(fixture.report.moved.len(), 1);
+    assert!(refused(&fixture, "foreign segment").is_empty());
+}
+
+#[test]
+fn a_later_format_is_refused_and_left_alone() {
+    let disk = written();
+    let change = |bytes: &mut Vec<u8>| {
+        bytes[8] = 2;
+        let crc = crc32c::crc32c(&bytes[..4092]).to_le_bytes();
+        bytes[4092..4096].copy_from_slice(&crc);
+    };
+    disk.tamper(&segment_file(0), change).unwrap();
+    let before = disk.contents(&segment_file(0)).unwrap();
+    let error = Fixture::try_open(&disk, LogConfig::default()).err().unwrap();
+    assert!(matches!(error, StorageError::UnknownFormat { found: 2, known: 1, .. }), "{error}");
+    assert_eq!(disk.contents(&segment_file(0)).unwrap(), before);
+}
