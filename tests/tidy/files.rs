@@ -40,7 +40,7 @@ impl SourceFile {
     /// Compiled for tests only.
     pub fn is_test(&self) -> bool {
         let parts: Vec<&str> = self.path.split('/').collect();
-        parts.iter().any(|part| matches!(*part, "tests" | "benches" | "testing" | "tests.rs"))
+        parts.iter().any(|part| matches!(*part, "tests" | "benches" | "tests.rs" | "testing.rs"))
     }
 
     /// `path:line: text`, the line counted from 1.
