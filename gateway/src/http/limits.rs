@@ -11,8 +11,6 @@ pub struct HttpLimits {
     pub max_header_bytes: usize,
     /// Time a client has to send its headers, also the time an idle connection is kept.
     pub header_timeout: Duration,
-    /// Calls open at once on one HTTP/2 connection.
-    pub max_concurrent_streams: u32,
     /// Time that running requests get to end after shutdown begins.
     pub drain_timeout: Duration,
 }
@@ -23,7 +21,6 @@ impl Default for HttpLimits {
             max_connections: 1024,
             max_header_bytes: 32 * 1024,
             header_timeout: Duration::from_secs(30),
-            max_concurrent_streams: 100,
             drain_timeout: Duration::from_secs(5),
         }
     }

@@ -77,7 +77,7 @@ fn query(desc: &MessageDescriptor, at: &str, taken: &[&str], schemas: &mut Schem
         }
         match field.kind() {
             Kind::Message(inner) if !field.is_list() && at.is_empty() => {
-                query(&inner, &name, taken, schemas, all)
+                query(&inner, &name, taken, schemas, all);
             }
             Kind::Message(_) => {}
             _ => all.push(parameter(&name, "query", false, &field, schemas)),

@@ -53,10 +53,10 @@ impl HttpError {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Ok(allow) = HeaderValue::from_str(&allow_header(&self.allow)) {
-            if !self.allow.is_empty() {
-                headers.insert(header::ALLOW, allow);
-            }
+        if !self.allow.is_empty()
+            && let Ok(allow) = HeaderValue::from_str(&allow_header(&self.allow))
+        {
+            headers.insert(header::ALLOW, allow);
         }
         if status == StatusCode::UNAUTHORIZED {
             headers
