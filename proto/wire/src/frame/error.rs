@@ -2,7 +2,7 @@
 
 use super::header::Version;
 
-/// After any of these the frame boundary is lost: answer if the variant's text says so, then close.
+/// After any of these the frame boundary is lost: say why, where the peer can understand it, and close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The first byte is neither 0xAF nor 0xFB. Close without an answer: the peer does not speak our protocol.
@@ -14,13 +14,13 @@ pub enum FrameError {
     /// The first byte is 0xFB, the magic of an older protocol. Answer with one error frame, then close.
     #[error("this client speaks the retired 0xFB protocol; upgrade it to one that speaks 0xAF")]
     LegacyMagic,
-    /// The version byte is neither 1 nor 2. Close.
+    /// The version byte is neither 1 nor 2.
     #[error("unknown 0xAF protocol version {found}")]
     BadVersion {
         /// The byte.
         found: u8,
     },
-    /// A frame of the other version than the connection's first frame. Close.
+    /// A frame of the other version than the connection's first frame.
     #[error("frame of version {found:?} on a connection of version {expected:?}")]
     VersionChanged {
         /// The connection's version.
@@ -28,7 +28,7 @@ pub enum FrameError {
         /// The frame's version.
         found: Version,
     },
-    /// The length field is above the limit. Version 2 answers with an error frame first; then close.
+    /// The length field is above the limit. The payload is not read.
     #[error("frame payload of {len} bytes is above the limit of {limit}")]
     TooLarge {
         /// Bytes announced.

@@ -31,11 +31,14 @@ impl FrameParts {
         tail: impl IntoIterator<Item = Bytes>,
     ) -> Option<Self> {
         debug_assert!(head.len() >= HEADER_LEN, "the caller leaves room for the frame header");
-        let mut parts: VecDeque<Bytes> = tail.into_iter().filter(|part| !part.is_empty()).collect();
+        let tail = tail.into_iter();
+        let mut parts = VecDeque::with_capacity(1 + tail.size_hint().0);
+        parts.push_back(Bytes::new());
+        parts.extend(tail.filter(|part| !part.is_empty()));
         let remaining = head.len() + parts.iter().map(Bytes::len).sum::<usize>();
         let len = u32::try_from(remaining - HEADER_LEN).ok().filter(|len| *len <= MAX_PAYLOAD)?;
         head[..HEADER_LEN].copy_from_slice(&FrameHeader { version, op, flags, len }.encode());
-        parts.push_front(head.freeze());
+        parts[0] = head.freeze();
         Some(Self { parts, remaining })
     }
 

@@ -77,6 +77,10 @@ fn ready(bytes: Bytes, limits: &Limits) -> Result<ReadyBatch, BrokerError> {
             .with("limit", limits.batch_bytes));
     }
     let header = BatchHeader::parse(&bytes)?;
+    // Without decompressing, neither the record count nor the records can be checked, and no door could show them.
+    if header.compression != Compression::None {
+        return Err(not_built("compressed batches"));
+    }
     if header.flags.contains(BatchFlags::HAS_TTL) {
         return Err(not_built("time to live (batch flag HAS_TTL)"));
     }
@@ -86,7 +90,7 @@ fn ready(bytes: Bytes, limits: &Limits) -> Result<ReadyBatch, BrokerError> {
     if header.has_producer_id() {
         return Err(not_built("idempotent producers (a batch with a producer id)"));
     }
-    if header.payload_len as usize > limits.record_bytes && header.compression == Compression::None {
+    if header.payload_len as usize > limits.record_bytes {
         for record in RecordIter::new(&bytes)? {
             let record = record?;
             let headers: usize = record.headers().map(|(name, value)| name.len() + value.len()).sum();
