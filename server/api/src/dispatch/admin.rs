@@ -46,7 +46,7 @@ impl EngineBroker {
             topics: convert::count(stats.topics),
             partitions: convert::count(stats.partitions),
             groups: convert::count(stats.groups),
-            records_produced: self.totals.produced.load(Ordering::Relaxed),
+            records_produced: stats.produced,
             records_consumed: self.totals.consumed.load(Ordering::Relaxed),
             bytes: stats.bytes,
             connections: self.node.connections.load(Ordering::Relaxed),

@@ -16,10 +16,9 @@ use metrics::{Counter, Histogram};
 use super::{Authorized, AuthorizedBroker, Served};
 use crate::{BatchStream, BrokerError, CallContext, Request, Response};
 
-/// Records moved since the start of the process.
+/// Records handed out since the start of the process.
 #[derive(Debug, Default)]
 pub struct Totals {
-    pub produced: AtomicU64,
     pub consumed: AtomicU64,
 }
 
@@ -27,12 +26,11 @@ pub struct Totals {
 ///
 /// | Metric | What it says |
 /// |---|---|
-/// | `flymq_messages_produced_total` | records appended |
 /// | `flymq_messages_consumed_total` | records handed to readers, subscriptions included |
 /// | `flymq_produce_latency_seconds` | from request to acknowledgement |
 /// | `flymq_consume_latency_seconds` | from request to answer, **less the time a long poll had nothing to read**; answers without records are not counted |
 ///
-/// The engine counts appends per topic (`flymq_topic_messages_total`). The recorder must be installed before this is made.
+/// The engine itself counts appends (`flymq_messages_produced_total`, `flymq_topic_messages_total`). The recorder must be installed before this is made.
 #[derive(Debug)]
 pub struct Measure<B> {
     inner: B,
@@ -47,10 +45,8 @@ impl<B> Measure<B> {
 
     fn note(&self, began: Instant, served: &Served) {
         let time = began.elapsed().saturating_sub(served.waited);
-        if let Response::Produce(done) = &served.response {
+        if matches!(served.response, Response::Produce(_)) {
             self.meters.produce_latency.record(time);
-            self.meters.produced.increment(done.record_count.into());
-            self.totals.produced.fetch_add(done.record_count.into(), Ordering::Relaxed);
         }
         let read = if let Response::Fetch(done) = &served.response {
             count(&done.records, &done.batches)
@@ -112,7 +108,6 @@ impl<B: AuthorizedBroker> AuthorizedBroker for Measure<B> {
 
 #[derive(Debug)]
 struct Meters {
-    produced: Counter,
     consumed: Counter,
     produce_latency: Histogram,
     consume_latency: Histogram,
@@ -121,7 +116,6 @@ struct Meters {
 impl Meters {
     fn new() -> Self {
         Self {
-            produced: metrics::counter!("flymq_messages_produced_total"),
             consumed: metrics::counter!("flymq_messages_consumed_total"),
             produce_latency: metrics::histogram!("flymq_produce_latency_seconds"),
             consume_latency: metrics::histogram!("flymq_consume_latency_seconds"),

@@ -1,0 +1,98 @@
+//! One function per component: from the configuration to what it is told.
+
+use std::sync::Arc;
+
+use flymq_api::{ConfigEntry, Node, StackOptions};
+use flymq_config::{Config, KEYS, Loaded};
+use flymq_engine::{
+    Engine, EngineDeps, EngineOptions, TopicSettings,
+    meta::{MemoryMetaStore, MetaStore},
+};
+use flymq_storage::{DataDir, DataDirOptions, StorageError, SyncMode};
+use flymq_types::{Clock, Limits, SystemRng};
+
+use crate::{StartError, listen::Addresses};
+
+/// The open data directory, locked for this process.
+pub(crate) async fn data_dir(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<DataDir>, StartError> {
+    let path = config.storage.data_dir.clone();
+    let options = DataDirOptions {
+        clock,
+        sync: SyncMode::Thread { interval: config.performance.sync_interval },
+        ..DataDirOptions::real(path.clone())
+    };
+    let opened = tokio::task::spawn_blocking(move || DataDir::open(options)).await;
+    let opened =
+        opened.map_err(|panic| StartError::DataDir { path: path.clone(), reason: panic.to_string() })?;
+    opened.map(Arc::new).map_err(|error| match error {
+        StorageError::DirectoryLocked { path, pid } => StartError::DataDirInUse { path, pid },
+        other => StartError::DataDir { path, reason: other.to_string() },
+    })
+}
+
+/// The engine with every log recovered.
+pub(crate) async fn engine(
+    config: &Config,
+    data: Arc<DataDir>,
+    clock: Arc<dyn Clock>,
+) -> Result<Arc<Engine>, StartError> {
+    let path = config.storage.data_dir.clone();
+    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta: meta() };
+    Engine::open(engine_options(config), deps).await.map_err(|source| StartError::Recovery { path, source })
+}
+
+/// Topics and their settings.
+fn meta() -> Arc<dyn MetaStore> {
+    Arc::new(MemoryMetaStore::default())
+}
+
+fn engine_options(config: &Config) -> EngineOptions {
+    let defaults = EngineOptions::default();
+    EngineOptions {
+        auto_create: config.topics.auto_create,
+        default_partitions: config.topics.default_partitions,
+        topic_defaults: TopicSettings {
+            retention_ms: u64::try_from(config.storage.retention.as_millis()).unwrap_or(u64::MAX),
+            retention_bytes: config.storage.retention_bytes,
+            segment_bytes: config.storage.segment_bytes,
+            ..defaults.topic_defaults
+        },
+        default_acks: config.performance.acks,
+        limits: limits(config),
+        ..defaults
+    }
+}
+
+/// The bounds on single requests.
+pub(crate) fn limits(config: &Config) -> Limits {
+    let record_bytes = usize::try_from(config.limits.max_record_bytes).unwrap_or(usize::MAX);
+    Limits { record_bytes: record_bytes.min(Limits::DEFAULT.batch_bytes - 1024), ..Limits::DEFAULT }
+}
+
+/// The layers around the engine.
+pub(crate) fn stack_options(config: &Config) -> StackOptions {
+    StackOptions {
+        bounds: limits(config),
+        auth_enabled: config.auth.enabled,
+        audit_enabled: config.audit.enabled,
+        default_acks: config.performance.acks,
+        ..StackOptions::default()
+    }
+}
+
+/// What the node can tell of itself. A cluster of one node is named by its data directory.
+pub(crate) fn node(loaded: &Loaded, addresses: &Addresses, data: &DataDir) -> Node {
+    let config = &loaded.config;
+    let mut node = Node::new(data.id().to_string(), config.node_id.clone());
+    node.role = config.cluster.role.to_string();
+    node.client_addr = config.listen.advertise_addr.clone().unwrap_or_else(|| addresses.advertised());
+    node.config = KEYS
+        .iter()
+        .map(|key| ConfigEntry {
+            key: key.name.to_owned(),
+            value: (key.show)(config),
+            source: loaded.sources.get(key.name).map(ToString::to_string).unwrap_or_default(),
+        })
+        .collect();
+    node
+}

@@ -1,0 +1,130 @@
+//! The command line: run the server, or look at its configuration.
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use flymq_config::{Args, Command, Config, LoadArgs, Loaded, USAGE, render_show};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{error, info, warn};
+
+use crate::{RunningBroker, StartError, VERSION, banner, logging, start_loaded};
+
+/// Exit code of a wrong command line.
+const USAGE_EXIT: u8 = 2;
+
+/// Runs what the arguments ask for; returns the process's exit code (see [`StartError::exit_code`]).
+pub fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
+    let args = match Args::parse(arguments) {
+        Ok(args) => args,
+        Err(error) => return fail(&error, USAGE_EXIT),
+    };
+    match args.command {
+        Command::Version => print(&format!("flymq {VERSION}\n")),
+        Command::Help => print(USAGE),
+        Command::ConfigShow => with_config(&args, |loaded| print(&render_show(&loaded))),
+        Command::ConfigCheck => with_config(&args, |_| print("the configuration is valid\n")),
+        Command::Run => with_config(&args, serve),
+    }
+}
+
+fn with_config(args: &Args, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
+    match Config::load(&args.load_args(LoadArgs::from_process())) {
+        Ok(loaded) => {
+            if args.command != Command::Run {
+                loaded.warnings.iter().for_each(|warning| eprintln!("flymq: warning: {warning}"));
+            }
+            then(loaded)
+        }
+        Err(error) => {
+            let error = StartError::from(error);
+            fail(&error, error.exit_code())
+        }
+    }
+}
+
+fn serve(loaded: Loaded) -> ExitCode {
+    logging::install(&loaded.config.log);
+    logging::log_panics();
+    loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flymq").build();
+    let outcome =
+        runtime.map_err(StartError::Runtime).and_then(|runtime| runtime.block_on(until_signal(loaded)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(%error, "the broker did not start");
+            fail(&error, error.exit_code())
+        }
+    }
+}
+
+async fn until_signal(loaded: Loaded) -> Result<(), StartError> {
+    // Set up first: a signal during recovery must not kill the process half way.
+    let mut signals = Signals::listen().map_err(StartError::Runtime)?;
+    let broker = tokio::select! {
+        started = start_loaded(loaded.clone()) => started?,
+        name = signals.next() => {
+            info!(signal = name, "stopped before the start was done");
+            return Ok(());
+        }
+    };
+    if !loaded.config.quiet {
+        print(&banner::render(&loaded, broker.addresses()));
+    }
+    announce(&broker);
+    let name = signals.next().await;
+    info!(signal = name, "shutting down; a second signal ends at once");
+    tokio::select! {
+        () = broker.shutdown() => info!("stopped"),
+        name = signals.next() => warn!(signal = name, "ended at once"),
+    }
+    Ok(())
+}
+
+/// The line that scripts wait for.
+fn announce(broker: &RunningBroker) {
+    let optional = |addr: Option<std::net::SocketAddr>| addr.map(|addr| addr.to_string());
+    info!(
+        native = %broker.native_addr(),
+        grpc = %broker.grpc_addr(),
+        rest = optional(broker.rest_addr()),
+        metrics = optional(broker.metrics_addr()),
+        health = optional(broker.health_addr()),
+        pid = std::process::id(),
+        "ready"
+    );
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.term.recv() => "SIGTERM",
+            _ = self.int.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Prints to standard output; a closed pipe is no failure.
+fn print(text: &str) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error, 1),
+        Ok(()) | Err(_) => ExitCode::SUCCESS,
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("flymq: {error}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,55 @@
+//! Why the broker does not start: what, why, what to do.
+
+use std::{io, path::PathBuf};
+
+use flymq_config::{ConfigError, ListenAddr};
+use flymq_engine::EngineError;
+
+/// A failed start. Each kind has its own exit code, so that scripts and service managers can tell them apart.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(
+        "cannot listen on {addr} ({key}): the port is taken by another program; \
+         stop that program, or choose another port with {env} (port 0 takes a free one)"
+    )]
+    PortInUse { key: &'static str, env: &'static str, addr: ListenAddr },
+    #[error("cannot listen on {addr} ({key}): {source}; correct {env}")]
+    Listen { key: &'static str, env: &'static str, addr: ListenAddr, source: io::Error },
+    #[error(
+        "the data directory {} is in use by {}: one directory serves one broker; \
+         stop that one, or choose another directory with FLYMQ_DATA_DIR (data_dir)",
+        path.display(),
+        pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    )]
+    DataDirInUse { path: PathBuf, pid: Option<u32> },
+    #[error(
+        "cannot use the data directory {}: {reason}; check that the path exists, belongs to this user and has space, \
+         or choose another with FLYMQ_DATA_DIR (data_dir)", path.display()
+    )]
+    DataDir { path: PathBuf, reason: String },
+    #[error(
+        "cannot recover the data in {}: {source}; nothing was changed by this, look at the log lines above, \
+         and restore the directory from a backup if the disk is at fault", path.display()
+    )]
+    Recovery { path: PathBuf, source: EngineError },
+    #[error(
+        "cannot start the runtime: {0}; check the limits on threads and open files of this user (ulimit -a)"
+    )]
+    Runtime(io::Error),
+}
+
+impl StartError {
+    /// Exit code of the process. 2 is a wrong command line, 1 anything that has no code of its own.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 3,
+            Self::PortInUse { .. } | Self::Listen { .. } => 4,
+            Self::DataDirInUse { .. } => 5,
+            Self::DataDir { .. } => 6,
+            Self::Recovery { .. } => 7,
+            Self::Runtime(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! A broker that runs.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use flymq_api::{Broker, Node, Phase};
+use flymq_engine::Engine;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::info;
+
+use crate::listen::Addresses;
+
+/// A running broker. Dropping it closes the doors without waiting; [`RunningBroker::shutdown`] does it in order.
+pub struct RunningBroker {
+    pub(crate) addresses: Addresses,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) doors: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl std::fmt::Debug for RunningBroker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningBroker").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl RunningBroker {
+    /// 0xAF, versions 1 and 2.
+    pub fn native_addr(&self) -> SocketAddr {
+        self.addresses.native
+    }
+
+    pub fn grpc_addr(&self) -> SocketAddr {
+        self.addresses.grpc
+    }
+
+    /// `None`: switched off.
+    pub fn rest_addr(&self) -> Option<SocketAddr> {
+        self.addresses.rest
+    }
+
+    /// `None`: switched off.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.addresses.metrics
+    }
+
+    /// `None`: switched off.
+    pub fn health_addr(&self) -> Option<SocketAddr> {
+        self.addresses.health
+    }
+
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The broker behind the doors, for calls inside the process.
+    pub fn broker(&self) -> Arc<dyn Broker> {
+        self.broker.clone()
+    }
+
+    /// Stops in order: not ready any more, doors closed to newcomers, long polls answered, running calls finished,
+    /// logs synced and closed.
+    pub async fn shutdown(self) {
+        self.node.enter(Phase::Stopping);
+        self.stop.cancel();
+        self.doors.close();
+        self.doors.wait().await;
+        info!("the doors are closed");
+        self.engine.shutdown().await;
+    }
+}
+
+impl Drop for RunningBroker {
+    fn drop(&mut self) {
+        self.node.enter(Phase::Stopping);
+        self.stop.cancel();
+    }
+}
