@@ -55,12 +55,14 @@ topic=make-run
 cli() { "$bin/flymq-cli" --server "$server" "$@"; }
 message="hello from make run at $(date +%T)"
 echo
-echo "\$ flymq-cli produce $topic '$message'"
-cli produce "$topic" "$message" --key demo
+echo "\$ flymq-cli produce $topic '$message' --key demo -o json"
+produced=$(cli produce "$topic" "$message" --key demo -o json)
+echo "$produced"
+offset=$(sed -n 's/.*"offset": *"\{0,1\}\([0-9][0-9]*\).*/\1/p' <<<"$produced" | head -n 1)
 echo
-echo "\$ flymq-cli consume $topic --offset 0 --show-key"
-shown=$(cli consume "$topic" --offset 0 --count 100 --show-key)
-tail -n 5 <<<"$shown"
+echo "\$ flymq-cli consume $topic --offset $offset --show-key"
+shown=$(cli consume "$topic" --offset "$offset" --show-key)
+echo "$shown"
 grep -qF "$message" <<<"$shown" || { echo "the message did not come back" >&2; exit 1; }
 
 echo

@@ -111,6 +111,7 @@ type AuditFileBytes = Bytes<4096, { u64::MAX }>;
 /// Variables that FlyMQ's own tools read and the server ignores.
 pub const TOOL_VARIABLES: &[(&str, &str)] = &[
     ("FLYMQ_CONFIG", "Configuration file, as `-config FILE`"),
+    ("FLYMQ_ADDR", "Brokers that flymq-cli talks to, `host:port`, several with commas"),
     ("FLYMQ_USERNAME", "User name for flymq-cli"),
     ("FLYMQ_PASSWORD", "Password for flymq-cli"),
 ];
