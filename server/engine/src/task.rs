@@ -6,6 +6,7 @@ use crate::error::EngineError;
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, EngineError> {
+    #[allow(clippy::disallowed_methods, reason = "the one place where the engine may")]
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| EngineError::StorageFailed { reason: format!("disk task ended early: {error}") })

@@ -1,9 +1,10 @@
 //! One fetch, with its long poll.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use flymq_types::{Offset, PartitionId, RecordBatch, TopicName};
-use tokio::time::Instant;
+use tokio::time::sleep;
 
 use super::{FetchSpec, Fetched};
 use crate::engine::Engine;
@@ -31,7 +32,7 @@ impl Engine {
             offset: spec.offset,
             max_bytes,
             min_bytes: spec.min_bytes.clamp(1, max_bytes.max(1)),
-            deadline: Instant::now() + spec.max_wait.min(limit),
+            max_wait: spec.max_wait.min(limit),
         };
         let fetched = poll.run().await?;
         self.counters.count_consumed(&fetched.batches);
@@ -54,13 +55,15 @@ struct Poll<'a> {
     offset: Offset,
     max_bytes: usize,
     min_bytes: usize,
-    deadline: Instant,
+    max_wait: Duration,
 }
 
 impl Poll<'_> {
     async fn run(&self) -> Result<Fetched, EngineError> {
         // Before the first look at the log's end: see `enter_reader`.
         let _waiting = self.partition.high().enter_reader();
+        let mut deadline = pin!(sleep(self.max_wait));
+        let mut commit_deadline = pin!(sleep(self.max_wait.max(COMMIT_WAIT)));
         loop {
             let fetched = read_at(self.partition, self.offset, self.max_bytes)?;
             if fetched.bytes() >= self.min_bytes {
@@ -69,20 +72,16 @@ impl Poll<'_> {
             if fetched.log_end_offset > fetched.high_watermark {
                 self.partition.log()?.request_sync();
             }
-            let wait = self.partition.high().reached(fetched.high_watermark.max(self.offset).plus(1));
-            match tokio::time::timeout_at(self.wait_until(&fetched), wait).await {
-                Ok(reached) => reached.map_err(|stop| self.partition.stop_error(stop))?,
-                Err(_elapsed) => return Ok(fetched),
+            let appended = fetched.batches.is_empty() && self.offset < fetched.log_end_offset;
+            let until = if appended { commit_deadline.as_mut() } else { deadline.as_mut() };
+            let high = self.partition.high();
+            tokio::select! {
+                biased;
+                reached = high.reached(fetched.high_watermark.max(self.offset).plus(1)) => {
+                    reached.map_err(|stop| self.partition.stop_error(stop))?;
+                }
+                () = until => return Ok(fetched),
             }
-        }
-    }
-
-    fn wait_until(&self, fetched: &Fetched) -> Instant {
-        let appended = self.offset < fetched.log_end_offset;
-        if fetched.batches.is_empty() && appended {
-            self.deadline.max(Instant::now() + COMMIT_WAIT)
-        } else {
-            self.deadline
         }
     }
 }

@@ -1,0 +1,154 @@
+//! The metadata log: one entry for each proposal.
+//!
+//! After the header (its number: the version that the first entry follows) come entries back to back: u32 payload
+//! length · u32 crc32c of version and payload · u64 version · payload, a `flymq.internal.v1.Proposal`. The file is
+//! allocated ahead; where the length is zero the log ends.
+
+use std::io::IoSlice;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use flymq_storage::{Disk, DiskFile};
+
+use super::error::{IoContext, Result, damaged};
+use super::file::{HEADER_BYTES, Prepared, header, prepare, read_all, read_header, u32_at, u64_at};
+
+const MAGIC: [u8; 8] = *b"FLYMQMLG";
+const ENTRY_HEADER_BYTES: usize = 16;
+/// The file grows by this many bytes.
+const ALLOCATION_STEP: u64 = 256 << 10;
+/// Larger proposals are refused; stored lengths above it are damage.
+pub(super) const MAX_PAYLOAD_BYTES: usize = 64 << 20;
+
+/// The log's writer. One at a time; after an error it must not be used again.
+#[derive(Debug)]
+pub(super) struct MetaLog {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    end: u64,
+    allocated: u64,
+}
+
+/// A stored entry.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) version: u64,
+    pub(super) payload: &'a [u8],
+}
+
+/// A complete new log under a temporary name.
+#[derive(Debug)]
+pub(super) struct PreparedLog(Prepared, PathBuf);
+
+impl PreparedLog {
+    pub(super) fn new(disk: &dyn Disk, path: &Path, base: u64) -> Result<Self> {
+        let prepared = prepare(disk, path, &header(MAGIC, base), ALLOCATION_STEP)?;
+        Ok(Self(prepared, path.to_owned()))
+    }
+
+    pub(super) fn publish(self, disk: &dyn Disk) -> Result<MetaLog> {
+        let file = self.0.publish(disk)?;
+        Ok(MetaLog { file, path: self.1, end: HEADER_BYTES as u64, allocated: ALLOCATION_STEP })
+    }
+}
+
+impl MetaLog {
+    /// Opens the log, hands every entry to `apply` in order, and cuts a torn tail. `None` where there is no log.
+    ///
+    /// What is handed out is on the disk: a process that died before its fdatasync leaves entries that are not, so
+    /// the whole file is synced first.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        mut apply: impl FnMut(Entry<'_>) -> Result<()>,
+    ) -> Result<Option<Self>> {
+        let Some((file, bytes)) = read_all(disk, path)? else { return Ok(None) };
+        let base = read_header(path, MAGIC, &bytes)?;
+        let (mut at, mut last) = (HEADER_BYTES, base);
+        let mut entries = Vec::new();
+        while let Some((entry, next)) = entry_at(&bytes, at) {
+            if entry.version != last + 1 {
+                let reason = format!("entry {} follows entry {last}", entry.version);
+                return Err(damaged(path, reason));
+            }
+            last = entry.version;
+            entries.push(entry);
+            at = next;
+        }
+        if bytes[at..].iter().any(|byte| *byte != 0) {
+            // Every entry was durable before the next was written: only the last one can be torn.
+            if let Some(later) = later_entry(&bytes, at + 1, last) {
+                let reason = format!("entry {} is unreadable, but entry {later} is there", last + 1);
+                return Err(damaged(path, reason));
+            }
+            tracing::warn!(
+                bytes = bytes.len() - at,
+                entry = last + 1,
+                "cutting the torn end of the metadata log"
+            );
+            file.set_len(at as u64).on("cut", path)?;
+        }
+        let allocated = (bytes.len() as u64).max(ALLOCATION_STEP);
+        file.allocate(allocated).on("allocate", path)?;
+        file.fdatasync().on("fdatasync", path)?;
+        entries.into_iter().try_for_each(&mut apply)?;
+        Ok(Some(Self { file, path: path.to_owned(), end: at as u64, allocated }))
+    }
+
+    /// Appends an entry and returns when it is on the disk.
+    pub(super) fn append(&mut self, version: u64, payload: &[u8]) -> Result<()> {
+        let head = entry_header(version, payload);
+        let next = self.end + (ENTRY_HEADER_BYTES + payload.len()) as u64;
+        if next > self.allocated {
+            let allocated = next.next_multiple_of(ALLOCATION_STEP);
+            self.file.allocate(allocated).on("allocate", &self.path)?;
+            self.allocated = allocated;
+        }
+        let mut slices = [IoSlice::new(&head), IoSlice::new(payload)];
+        self.file.write_all_at(&mut slices, self.end).on("write", &self.path)?;
+        self.file.fdatasync().on("fdatasync", &self.path)?;
+        self.end = next;
+        Ok(())
+    }
+
+    /// Bytes of entries.
+    pub(super) fn bytes(&self) -> u64 {
+        self.end - HEADER_BYTES as u64
+    }
+}
+
+fn entry_header(version: u64, payload: &[u8]) -> [u8; ENTRY_HEADER_BYTES] {
+    let mut head = [0; ENTRY_HEADER_BYTES];
+    // The store refuses payloads above MAX_PAYLOAD_BYTES.
+    head[..4].copy_from_slice(&u32::try_from(payload.len()).unwrap_or(u32::MAX).to_le_bytes());
+    head[4..8].copy_from_slice(&entry_crc(version, payload).to_le_bytes());
+    head[8..].copy_from_slice(&version.to_le_bytes());
+    head
+}
+
+fn entry_crc(version: u64, payload: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&version.to_le_bytes()), payload)
+}
+
+/// The verified entry at a place, and where the next one would be.
+fn entry_at(bytes: &[u8], at: usize) -> Option<(Entry<'_>, usize)> {
+    let head = bytes.get(at..at + ENTRY_HEADER_BYTES)?;
+    let (len, crc, version) = (u32_at(head, 0) as usize, u32_at(head, 4), u64_at(head, 8));
+    if len == 0 || len > MAX_PAYLOAD_BYTES {
+        return None;
+    }
+    let from = at + ENTRY_HEADER_BYTES;
+    let payload = bytes.get(from..from + len)?;
+    (entry_crc(version, payload) == crc).then_some((Entry { version, payload }, from + len))
+}
+
+/// The version of a verified entry anywhere behind `from` that is newer than `last`.
+fn later_entry(bytes: &[u8], from: usize, last: u64) -> Option<u64> {
+    /// No log holds more entries than this before it is cut by a snapshot.
+    const MAX_ENTRIES: u64 = 1 << 32;
+    (from..bytes.len().saturating_sub(ENTRY_HEADER_BYTES)).find_map(|at| {
+        let version = u64_at(bytes, at + 8);
+        let plausible = version > last + 1 && version - last < MAX_ENTRIES;
+        if plausible { entry_at(bytes, at).map(|(entry, _)| entry.version) } else { None }
+    })
+}

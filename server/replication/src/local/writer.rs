@@ -1,0 +1,120 @@
+//! The one who changes the files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use flymq_engine::meta::{Command, Effects, MetaError, MetaImage, Rejection, Reply, State};
+use flymq_proto::internal as pb;
+use flymq_storage::Disk;
+use prost::Message;
+
+use super::LocalMetaOptions;
+use super::error::{IoContext, Result, damaged};
+use super::log::{Entry, MAX_PAYLOAD_BYTES, MetaLog, PreparedLog};
+use super::snapshot;
+use crate::convert::{proposal_from_pb, proposal_to_pb};
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    disk: Arc<dyn Disk>,
+    snapshot_path: PathBuf,
+    log_path: PathBuf,
+    state: State,
+    pub(super) log: MetaLog,
+    snapshot_bytes: u64,
+    snapshot_after_bytes: u64,
+    /// After a failed write nothing is known about the log's end: no more proposals until a restart.
+    failed: Option<String>,
+}
+
+impl Writer {
+    pub(super) fn open(options: LocalMetaOptions) -> Result<Self> {
+        let LocalMetaOptions { disk, path, snapshot_after_bytes } = options;
+        disk.create_dir(&path).on("create directory", &path)?;
+        if let Some(parent) = path.parent() {
+            disk.sync_dir(parent).on("sync directory", parent)?;
+        }
+        let (snapshot_path, log_path) = (path.join("snapshot"), path.join("log"));
+        let (image, snapshot_bytes) = snapshot::load(&*disk, &snapshot_path)?;
+        let base = image.version.0;
+        let mut state = State::from_image(image);
+        let opened = MetaLog::open(&*disk, &log_path, |entry| replay(&mut state, &entry, &log_path))?;
+        let log = match opened {
+            Some(log) => log,
+            None if base == 0 => PreparedLog::new(&*disk, &log_path, 0)?.publish(&*disk)?,
+            None => return Err(damaged(&log_path, "it is missing beside its snapshot")),
+        };
+        let failed = None;
+        Ok(Self { disk, snapshot_path, log_path, state, log, snapshot_bytes, snapshot_after_bytes, failed })
+    }
+
+    pub(super) fn image(&self) -> Arc<MetaImage> {
+        self.state.image()
+    }
+
+    /// Applies to a copy, makes the entry durable, and only then lets the state be seen.
+    pub(super) fn propose(&mut self, commands: &[Command]) -> Result<(Vec<Reply>, Effects), MetaError> {
+        if let Some(reason) = &self.failed {
+            return Err(MetaError::Unavailable { reason: reason.clone() });
+        }
+        let mut next = self.state.clone();
+        let outcome = next.apply_all(commands).map_err(|rejection: Rejection| MetaError::from(rejection))?;
+        let payload = proposal_to_pb(commands).encode_to_vec();
+        if payload.len() > MAX_PAYLOAD_BYTES {
+            let reason = format!("a proposal of {} bytes is larger than {MAX_PAYLOAD_BYTES}", payload.len());
+            return Err(MetaError::Unavailable { reason });
+        }
+        if let Err(error) = self.log.append(next.image().version.0, &payload) {
+            let reason = format!("metadata takes no more changes until a restart: {error}");
+            tracing::error!(%error, "the metadata log failed");
+            self.failed = Some(reason.clone());
+            return Err(MetaError::Unavailable { reason });
+        }
+        self.state = next;
+        Ok(outcome)
+    }
+
+    /// Cuts the log by a snapshot when it has grown. Failing before the new log is in place harms nothing.
+    pub(super) fn snapshot_if_due(&mut self) {
+        let due = self.log.bytes() > self.snapshot_after_bytes && self.log.bytes() > 2 * self.snapshot_bytes;
+        if !due || self.failed.is_some() {
+            return;
+        }
+        match self.prepare_snapshot() {
+            Ok(prepared) => match prepared.publish(&*self.disk) {
+                Ok(log) => self.log = log,
+                Err(error) => {
+                    // The open file may not be the one that the next start reads.
+                    tracing::error!(%error, "the metadata log could not be replaced");
+                    self.failed = Some(format!("metadata takes no more changes until a restart: {error}"));
+                }
+            },
+            Err(error) => {
+                tracing::warn!(%error, "could not write a metadata snapshot; the log goes on growing")
+            }
+        }
+    }
+
+    fn prepare_snapshot(&mut self) -> Result<PreparedLog> {
+        let image = self.state.image();
+        let (prepared, bytes) = snapshot::prepare_snapshot(&*self.disk, &self.snapshot_path, &image)?;
+        prepared.publish(&*self.disk)?;
+        self.snapshot_bytes = bytes;
+        PreparedLog::new(&*self.disk, &self.log_path, image.version.0)
+    }
+}
+
+/// Applies a stored entry that the snapshot does not hold yet.
+fn replay(state: &mut State, entry: &Entry<'_>, path: &std::path::Path) -> Result<()> {
+    let applied = state.image().version.0;
+    if entry.version <= applied {
+        return Ok(());
+    }
+    if entry.version != applied + 1 {
+        return Err(damaged(path, format!("entry {} follows version {applied}", entry.version)));
+    }
+    let wrong = |reason: String| damaged(path, format!("entry {}: {reason}", entry.version));
+    let proposal = pb::Proposal::decode(entry.payload).map_err(|error| wrong(error.to_string()))?;
+    let commands = proposal_from_pb(proposal).map_err(|error| wrong(error.to_string()))?;
+    state.apply_all(&commands).map(|_| ()).map_err(|rejection| wrong(rejection.to_string()))
+}
