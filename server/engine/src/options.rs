@@ -17,8 +17,6 @@ pub struct EngineOptions {
     pub default_acks: Acks,
     /// Partitions of `__consumer_offsets`, when it is created.
     pub offsets_partitions: u32,
-    /// Most topics that get a metrics label of their own; the rest counts as `other`.
-    pub metric_topics: usize,
     pub limits: Limits,
 }
 
@@ -38,7 +36,6 @@ impl Default for EngineOptions {
             },
             default_acks: Acks::Leader,
             offsets_partitions: 1,
-            metric_topics: 1_000,
             limits: Limits::DEFAULT,
         }
     }

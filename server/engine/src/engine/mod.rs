@@ -40,8 +40,6 @@ pub struct EngineStats {
     pub groups: usize,
     /// Records appended since the start.
     pub produced: u64,
-    /// Records read since the start.
-    pub consumed: u64,
     /// Bytes of all logs, internal ones too.
     pub bytes: u64,
 }
@@ -73,7 +71,7 @@ impl Engine {
     /// # Errors
     /// When the data directory cannot be listed, or the committed offsets cannot be read.
     pub async fn open(options: EngineOptions, deps: EngineDeps) -> Result<Arc<Self>, EngineError> {
-        let counters = Arc::new(Counters::new(options.metric_topics));
+        let counters = Arc::new(Counters::new());
         let EngineDeps { data, clock, rng, meta } = deps;
         let engine = Self {
             options,
@@ -120,7 +118,6 @@ impl Engine {
         let mut stats = EngineStats {
             groups: self.groups.len(),
             produced: self.counters.produced(),
-            consumed: self.counters.consumed(),
             ..EngineStats::default()
         };
         for (name, topic) in self.topics.sorted() {

@@ -35,7 +35,6 @@ impl Engine {
             max_wait: spec.max_wait.min(limit),
         };
         let fetched = poll.run().await?;
-        self.counters.count_consumed(&fetched.batches);
         Ok(fetched)
     }
 

@@ -6,7 +6,7 @@ use flymq_types::{Offset, PartitionId};
 
 use super::poll::read_at;
 use super::{Pulled, SubscribeSpec};
-use crate::engine::{Counters, Engine};
+use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::partition::{Listening, Partition, ReadyQueue};
 
@@ -16,7 +16,6 @@ use crate::partition::{Listening, Partition, ReadyQueue};
 pub struct Subscription {
     ready: Arc<ReadyQueue>,
     sources: Vec<Source>,
-    counters: Arc<Counters>,
     max_bytes: usize,
 }
 
@@ -55,7 +54,7 @@ impl Engine {
             sources.push(Source { partition, position, _listening: listening });
         }
         let max_bytes = self.options.limits.batch_bytes;
-        Ok(Subscription { ready, sources, counters: self.counters.clone(), max_bytes })
+        Ok(Subscription { ready, sources, max_bytes })
     }
 }
 
@@ -82,7 +81,6 @@ impl Subscription {
             if stopped.is_some() || source.position < source.partition.high().get() {
                 self.ready.push(index); // behind the others that have news
             }
-            self.counters.count_consumed(&fetched.batches);
             return Ok(Pulled { partition: source.partition.number(), fetched });
         }
     }

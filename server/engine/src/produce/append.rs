@@ -40,7 +40,6 @@ impl Engine {
             }
         }
         let appended = partition.append(&batch, self.clock.wall())?;
-        topic.count_produced(batch.record_count());
         self.counters.count_produced(batch.record_count());
         match acks {
             Acks::None | Acks::Leader => {}

@@ -139,7 +139,7 @@ impl Engine {
         });
         let (meta, partitions) = self.make(logs, 0..partitions, command).await?;
         let view = View { meta, settings, partitions };
-        let topic = Arc::new(OpenTopic::new(view, self.counters.topic(&new.name)));
+        let topic = Arc::new(OpenTopic::new(view));
         self.topics.insert(new.name, topic.clone());
         Ok(topic)
     }

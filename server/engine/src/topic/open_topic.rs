@@ -18,7 +18,6 @@ pub(crate) struct OpenTopic {
     view: ArcSwap<View>,
     /// The next partition in turn.
     turn: AtomicU32,
-    produced: metrics::Counter,
 }
 
 #[derive(Debug)]
@@ -29,8 +28,8 @@ pub(crate) struct View {
 }
 
 impl OpenTopic {
-    pub(crate) fn new(view: View, produced: metrics::Counter) -> Self {
-        Self { view: ArcSwap::from_pointee(view), turn: AtomicU32::new(0), produced }
+    pub(crate) fn new(view: View) -> Self {
+        Self { view: ArcSwap::from_pointee(view), turn: AtomicU32::new(0) }
     }
 
     pub(crate) fn view(&self) -> Arc<View> {
@@ -62,11 +61,6 @@ impl OpenTopic {
             Some(key) => partition_for_key(key, count),
             None => PartitionId(self.turn.fetch_add(1, Ordering::Relaxed) % count.max(1)),
         }
-    }
-
-    /// Counts records that were appended.
-    pub(crate) fn count_produced(&self, records: u32) {
-        self.produced.increment(records.into());
     }
 
     pub(crate) fn info(&self) -> TopicInfo {

@@ -48,7 +48,7 @@ impl Engine {
             partitions.extend(blocking(move || open_chunk(&logs, &chunk)).await?);
         }
         let name = meta.name.clone();
-        let topic = OpenTopic::new(View { meta, settings, partitions }, self.counters.topic(&name));
+        let topic = OpenTopic::new(View { meta, settings, partitions });
         self.topics.insert(name, Arc::new(topic));
         Ok(())
     }
