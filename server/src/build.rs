@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use flymq_api::{ConfigEntry, Node, StackOptions};
 use flymq_config::{Config, KEYS, Loaded};
-use flymq_engine::{
-    Engine, EngineDeps, EngineOptions, TopicSettings,
-    meta::{MemoryMetaStore, MetaStore},
-};
-use flymq_storage::{DataDir, DataDirOptions, StorageError, SyncMode};
+use flymq_engine::{Engine, EngineDeps, EngineOptions, TopicSettings, meta::MetaStore};
+use flymq_replication::{LocalMetaOptions, LocalMetaStore};
+use flymq_storage::{DataDir, DataDirOptions, RealDisk, StorageError, SyncMode};
 use flymq_types::{Clock, Limits, SystemRng};
 
 use crate::{StartError, listen::Addresses};
@@ -37,13 +35,22 @@ pub(crate) async fn engine(
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Engine>, StartError> {
     let path = config.storage.data_dir.clone();
-    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta: meta() };
+    let meta = meta_store(&data).await?;
+    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta };
     Engine::open(engine_options(config), deps).await.map_err(|source| StartError::Recovery { path, source })
 }
 
-/// Topics and their settings.
-fn meta() -> Arc<dyn MetaStore> {
-    Arc::new(MemoryMetaStore::default())
+/// Topics and their settings, in `<data>/metadata`.
+async fn meta_store(data: &DataDir) -> Result<Arc<dyn MetaStore>, StartError> {
+    let path = data.path().join("metadata");
+    let options = LocalMetaOptions::new(Arc::new(RealDisk), path.clone());
+    let opened = tokio::task::spawn_blocking(move || LocalMetaStore::open(options)).await;
+    let failed = |reason: String| StartError::DataDir { path, reason };
+    match opened {
+        Ok(Ok(store)) => Ok(Arc::new(store)),
+        Ok(Err(error)) => Err(failed(error.to_string())),
+        Err(panic) => Err(failed(panic.to_string())),
+    }
 }
 
 fn engine_options(config: &Config) -> EngineOptions {
