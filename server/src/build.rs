@@ -6,51 +6,54 @@ use flymq_api::{ConfigEntry, Node, StackOptions};
 use flymq_config::{Config, KEYS, Loaded};
 use flymq_engine::{Engine, EngineDeps, EngineOptions, TopicSettings, meta::MetaStore};
 use flymq_replication::{LocalMetaOptions, LocalMetaStore};
-use flymq_storage::{DataDir, DataDirOptions, RealDisk, StorageError, SyncMode};
+use flymq_storage::{DataDir, DataDirOptions, StorageError, SyncMode};
 use flymq_types::{Clock, Limits, SystemRng};
 
 use crate::{StartError, listen::Addresses};
 
-/// The open data directory, locked for this process.
-pub(crate) async fn data_dir(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<DataDir>, StartError> {
+/// What is on disk: logs and metadata, locked for this process.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    pub data: Arc<DataDir>,
+    meta: Arc<dyn MetaStore>,
+}
+
+/// Opens or creates the data directory.
+pub(crate) async fn storage(config: &Config, clock: Arc<dyn Clock>) -> Result<Storage, StartError> {
     let path = config.storage.data_dir.clone();
     let options = DataDirOptions {
         clock,
         sync: SyncMode::Thread { interval: config.performance.sync_interval },
         ..DataDirOptions::real(path.clone())
     };
-    let opened = tokio::task::spawn_blocking(move || DataDir::open(options)).await;
-    let opened =
-        opened.map_err(|panic| StartError::DataDir { path: path.clone(), reason: panic.to_string() })?;
-    opened.map(Arc::new).map_err(|error| match error {
+    let opened = tokio::task::spawn_blocking(move || open_storage(options)).await;
+    opened.unwrap_or_else(|panic| Err(StartError::DataDir { path, reason: panic.to_string() }))
+}
+
+/// The metadata lies inside the data directory, so that one lock and one backup cover both.
+fn open_storage(options: DataDirOptions) -> Result<Storage, StartError> {
+    let (disk, path) = (options.disk.clone(), options.path.clone());
+    let data = DataDir::open(options).map_err(|error| match error {
         StorageError::DirectoryLocked { path, pid } => StartError::DataDirInUse { path, pid },
-        other => StartError::DataDir { path, reason: other.to_string() },
-    })
+        other => StartError::DataDir { path: path.clone(), reason: other.to_string() },
+    })?;
+    let meta = LocalMetaStore::open(LocalMetaOptions::new(disk, path.join("metadata")))
+        .map_err(|error| StartError::Recovery { path, reason: error.to_string() })?;
+    Ok(Storage { data: Arc::new(data), meta: Arc::new(meta) })
 }
 
 /// The engine with every log recovered.
 pub(crate) async fn engine(
     config: &Config,
-    data: Arc<DataDir>,
+    storage: Storage,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Engine>, StartError> {
-    let path = config.storage.data_dir.clone();
-    let meta = meta_store(&data).await?;
+    let Storage { data, meta } = storage;
     let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta };
-    Engine::open(engine_options(config), deps).await.map_err(|source| StartError::Recovery { path, source })
-}
-
-/// Topics and their settings, in `<data>/metadata`.
-async fn meta_store(data: &DataDir) -> Result<Arc<dyn MetaStore>, StartError> {
-    let path = data.path().join("metadata");
-    let options = LocalMetaOptions::new(Arc::new(RealDisk), path.clone());
-    let opened = tokio::task::spawn_blocking(move || LocalMetaStore::open(options)).await;
-    let failed = |reason: String| StartError::DataDir { path, reason };
-    match opened {
-        Ok(Ok(store)) => Ok(Arc::new(store)),
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(panic) => Err(failed(panic.to_string())),
-    }
+    Engine::open(engine_options(config), deps).await.map_err(|error| StartError::Recovery {
+        path: config.storage.data_dir.clone(),
+        reason: error.to_string(),
+    })
 }
 
 fn engine_options(config: &Config) -> EngineOptions {

@@ -3,7 +3,6 @@
 use std::{io, path::PathBuf};
 
 use flymq_config::{ConfigError, ListenAddr};
-use flymq_engine::EngineError;
 
 /// A failed start. Each kind has its own exit code, so that scripts and service managers can tell them apart.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +29,9 @@ pub enum StartError {
     )]
     DataDir { path: PathBuf, reason: String },
     #[error(
-        "cannot recover the data in {}: {source}; nothing was changed by this, look at the log lines above, \
-         and restore the directory from a backup if the disk is at fault", path.display()
+        "cannot recover the data in {}: {reason}; look at the log lines above, and restore the directory from a backup if the disk is at fault", path.display()
     )]
-    Recovery { path: PathBuf, source: EngineError },
+    Recovery { path: PathBuf, reason: String },
     #[error(
         "cannot start the runtime: {0}; check the limits on threads and open files of this user (ulimit -a)"
     )]

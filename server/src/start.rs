@@ -32,14 +32,14 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let addresses = listeners.addresses().map_err(StartError::Runtime)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let data = build::data_dir(config, clock.clone()).await?;
-    let node = Arc::new(build::node(&loaded, &addresses, &data));
+    let storage = build::storage(config, clock.clone()).await?;
+    let node = Arc::new(build::node(&loaded, &addresses, &storage.data));
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     // Closes what is open already, should the rest of the start fail.
     let unfinished = stop.clone().drop_guard();
     let doors = Doors { config, node: &node, stop: &stop, tracker: &tracker };
     let health = doors.open_health(listeners.health.take());
-    let engine = build::engine(config, data, clock.clone()).await?;
+    let engine = build::engine(config, storage, clock.clone()).await?;
     let broker = stack(engine.clone(), node.clone(), clock, &build::stack_options(config));
 
     doors.open(listeners, &broker);

@@ -40,7 +40,7 @@ fn describe() {
     describe_histogram!("flymq_produce_latency_seconds", "Time from a produce request to its answer.");
     describe_histogram!(
         "flymq_consume_latency_seconds",
-        "Time from a consume or fetch request to its answer with records, less the time a long poll had nothing to read."
+        "Time from a consume or fetch request to its answer, less waiting for data to come."
     );
     describe_gauge!("flymq_connections", "Open client connections, by door.");
     describe_counter!("flymq_requests_total", "Requests answered, by rpc, door and error code.");

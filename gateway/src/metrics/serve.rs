@@ -69,7 +69,7 @@ async fn scrape(State(source): State<Arc<Source>>) -> Response {
     histogram(
         &mut text,
         "flymq_consume_latency_seconds",
-        "Time from a consume or fetch request to its answer, waiting included.",
+        "Time from a consume or fetch request to its answer, less waiting for data to come.",
     );
     broker::render(&mut text, &source.broker, source.max_series).await;
     let mut response = Response::new(Body::from(text.into_string()));

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use flymq_proto::pb;
 use futures::{FutureExt as _, future::BoxFuture};
+use metrics::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{BatchStream, Broker, BrokerError, CallContext, ErrorCode, Request, Response};
@@ -26,6 +27,7 @@ impl Default for LimitOptions {
 }
 
 /// Holds each call's share of the byte and call budgets while it runs; answers `OVERLOADED` where there is none.
+/// `flymq_requests_in_flight` tells how many run.
 ///
 /// The bytes are those of the request ([`CallContext::wire_bytes`]); a reply is bounded by the frame limit and is
 /// read from disk only when its call runs.
@@ -35,6 +37,28 @@ pub struct Limited<B> {
     bytes: Arc<Semaphore>,
     calls: Arc<Semaphore>,
     options: LimitOptions,
+    in_flight: Gauge,
+}
+
+/// A call's share of the budgets, given back when it is dropped.
+#[derive(Debug)]
+struct Share {
+    in_flight: Gauge,
+    _call: OwnedSemaphorePermit,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+impl Share {
+    fn new(in_flight: Gauge, call: OwnedSemaphorePermit, bytes: Option<OwnedSemaphorePermit>) -> Self {
+        in_flight.increment(1);
+        Self { in_flight, _call: call, _bytes: bytes }
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.in_flight.decrement(1);
+    }
 }
 
 impl<B> Limited<B> {
@@ -44,28 +68,26 @@ impl<B> Limited<B> {
             bytes: Arc::new(Semaphore::new(options.in_flight_bytes as usize)),
             calls: Arc::new(Semaphore::new(options.in_flight_calls as usize)),
             options,
+            in_flight: metrics::gauge!("flymq_requests_in_flight"),
         }
     }
 
-    async fn admit(
-        &self,
-        wire_bytes: usize,
-    ) -> Result<(OwnedSemaphorePermit, Option<OwnedSemaphorePermit>), BrokerError> {
+    async fn admit(&self, wire_bytes: usize) -> Result<Share, BrokerError> {
         let call = self.calls.clone().try_acquire_owned().map_err(|_| self.too_many_calls())?;
         if wire_bytes == 0 {
-            return Ok((call, None));
+            return Ok(Share::new(self.in_flight.clone(), call, None));
         }
         let share = u32::try_from(wire_bytes).unwrap_or(u32::MAX);
         if share > self.options.in_flight_bytes {
             return Err(self.too_many_bytes(wire_bytes));
         }
         if let Ok(bytes) = self.bytes.clone().try_acquire_many_owned(share) {
-            return Ok((call, Some(bytes)));
+            return Ok(Share::new(self.in_flight.clone(), call, Some(bytes)));
         }
         let waited =
             tokio::time::timeout(self.options.patience, self.bytes.clone().acquire_many_owned(share));
         match waited.await {
-            Ok(Ok(bytes)) => Ok((call, Some(bytes))),
+            Ok(Ok(bytes)) => Ok(Share::new(self.in_flight.clone(), call, Some(bytes))),
             Ok(Err(_)) | Err(_) => Err(self.too_many_bytes(wire_bytes)),
         }
     }
