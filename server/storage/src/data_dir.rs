@@ -167,7 +167,7 @@ impl Drop for DataDir {
     fn drop(&mut self) {
         self.context.syncer.stop();
         if let Some(thread) = self.thread.take() {
-            // A panic in a listener has been reported by the thread's own hook.
+            // It cannot have panicked: that ends the process.
             let _ = thread.join();
         }
         self.context.syncer.round();
@@ -199,7 +199,23 @@ fn start_syncer(context: &Arc<Context>, sync: SyncMode, path: &Path) -> Result<O
     let SyncMode::Thread { interval } = sync else { return Ok(None) };
     let context = context.clone();
     let thread = std::thread::Builder::new().name("flymq-sync".to_owned());
-    thread.spawn(move || context.syncer.run(interval)).map(Some).on("start the sync thread for", path)
+    let body = move || {
+        let _guard = AbortOnPanic;
+        context.syncer.run(interval);
+    };
+    thread.spawn(body).map(Some).on("start the sync thread for", path)
+}
+
+/// Without its sync thread a node would acknowledge nothing and say nothing: it is better dead.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the sync thread has panicked: the process ends");
+            std::process::abort();
+        }
+    }
 }
 
 #[cfg(test)]

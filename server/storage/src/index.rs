@@ -28,8 +28,8 @@ pub(crate) struct IndexEntry {
 
 #[derive(Debug)]
 enum Store {
-    /// Memory shared with the file, whose blocks are all real.
-    Mapped(Box<dyn FileMap>, Arc<dyn DiskFile>),
+    /// Memory shared with the file, whose blocks are all real. Without the file it cannot grow.
+    Mapped(Box<dyn FileMap>, Option<Arc<dyn DiskFile>>),
     /// The twin for disks without maps: memory, written through.
     Written(Vec<u8>, Arc<dyn DiskFile>),
     /// The file cannot be used; the index lives as long as the process.
@@ -166,7 +166,8 @@ impl Index {
     fn grow(&mut self) {
         let len = self.bytes().len() * 2;
         let grown = match &mut self.store {
-            Store::Mapped(_, file) => file.allocate(len as u64).and_then(|()| map_or_read(file, len)),
+            Store::Mapped(_, Some(file)) => file.allocate(len as u64).and_then(|()| map_or_read(file, len)),
+            Store::Mapped(_, None) => Err(io::Error::other("the index was finished")),
             Store::Written(bytes, file) => file.allocate(len as u64).map(|()| {
                 bytes.resize(len, 0);
                 Store::Written(std::mem::take(bytes), file.clone())
@@ -182,6 +183,13 @@ impl Index {
             bytes.resize(len, 0);
             Store::Memory(bytes)
         });
+    }
+
+    /// Closes the file, as its segment is sealed: the map stays. Saves a descriptor for each segment.
+    pub fn finish(&mut self) {
+        if let Store::Mapped(_, file) = &mut self.store {
+            *file = None;
+        }
     }
 
     /// Drops the entries at or behind `position`.
@@ -231,7 +239,7 @@ fn open_store(disk: &dyn Disk, path: &Path) -> io::Result<Store> {
 
 fn map_or_read(file: &Arc<dyn DiskFile>, len: usize) -> io::Result<Store> {
     if let Some(map) = file.map(len)? {
-        return Ok(Store::Mapped(map, file.clone()));
+        return Ok(Store::Mapped(map, Some(file.clone())));
     }
     let mut bytes = vec![0; len];
     file.read_exact_at(&mut bytes, 0)?;

@@ -133,5 +133,32 @@ impl<'a> Window<'a> {
     }
 }
 
+/// The incarnation in the first whole batch header at or behind `position` whose offset is at least `min_offset`:
+/// for a segment whose own header is lost.
+pub(crate) fn any_incarnation(
+    file: &dyn DiskFile,
+    position: u64,
+    min_offset: u64,
+) -> io::Result<Option<u64>> {
+    let mut window = Window::new(file, 0, file.size()?);
+    let mut position = position;
+    loop {
+        let bytes = window.bytes(position, CHUNK)?;
+        if bytes.len() < HEADER_LEN {
+            return Ok(None);
+        }
+        let last = bytes.len() - HEADER_LEN;
+        let head = (0..=last)
+            .map(|at| &bytes[at..at + HEADER_LEN])
+            .find(|head| head.starts_with(&MAGIC) && verify_header_crc(head).is_ok());
+        match head.map(BatchHeader::parse) {
+            Some(Ok(header)) if header.server.base_offset >= min_offset => {
+                return Ok(Some(header.server.incarnation));
+            }
+            Some(_) | None => position += last as u64 + 1,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

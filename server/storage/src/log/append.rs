@@ -127,6 +127,7 @@ impl LogInner {
     pub(super) fn seal_active(&self, writer: &mut Writer) -> Result<()> {
         if let Some(active) = &writer.active {
             active.seal(&writer.tip).map_err(|error| self.judge(error))?;
+            active.index.lock().finish();
             writer.active = None;
         }
         Ok(())

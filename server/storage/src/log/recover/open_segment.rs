@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use flymq_wire::batch::{BatchHeader, HEADER_LEN, verify_header_crc};
 use parking_lot::Mutex;
 
 use super::Recovery;
@@ -11,6 +10,7 @@ use crate::error::{IoContext, Result, StorageError};
 use crate::index::Index;
 use crate::layout;
 use crate::log::view::SegmentView;
+use crate::scan;
 use crate::segment::footer::{self, FOOTER_BYTES};
 use crate::segment::header::{HEADER_BYTES, SegmentHeader};
 use crate::segment::tip::Tip;
@@ -77,18 +77,14 @@ impl Recovery<'_> {
         }
     }
 
-    /// The incarnation of a segment whose header is damaged: its first batch names it, or the checkpoint does.
+    /// The incarnation of a segment whose header is damaged: the checkpoint knows it, or the first whole header of a
+    /// batch names it.
     fn guess_incarnation(&self, file: &dyn DiskFile, base: u64) -> Result<u64> {
-        let mut head = [0; HEADER_LEN];
-        let path = log_path(&self.place.dir, base);
-        file.read_up_to_at(&mut head, HEADER_BYTES as u64).on("read", &path)?;
-        if let Ok(header) = BatchHeader::parse(&head)
-            && verify_header_crc(&head).is_ok()
-            && header.server.base_offset == base
-        {
-            return Ok(header.server.incarnation);
+        if let Some(mark) = self.mark().filter(|mark| mark.segment_base == base) {
+            return Ok(mark.incarnation);
         }
-        Ok(self.mark().filter(|mark| mark.segment_base == base).map_or(0, |mark| mark.incarnation))
+        let found = scan::any_incarnation(file, HEADER_BYTES as u64, base);
+        Ok(found.on("read", &log_path(&self.place.dir, base))?.unwrap_or(0))
     }
 
     fn note_damaged(&mut self, base: u64) {
@@ -100,6 +96,7 @@ impl Recovery<'_> {
         if let Some(tip) = read_footer(segment)?
             && next_base.is_none_or(|next| tip.next_offset <= next)
         {
+            segment.index.lock().finish();
             return Ok(tip);
         }
         match next_base {

@@ -4,7 +4,7 @@ use flymq_types::{LeaderEpoch, Offset, SeededRng};
 
 use super::support::*;
 use crate::testing::batch;
-use crate::{LogConfig, SimDisk, StorageError};
+use crate::{SimDisk, StorageError};
 
 /// Opens, appends over several segments and epochs, syncs, retains. Returns the values that were durable when the disk
 /// stopped, and where the log started.
@@ -92,7 +92,7 @@ fn durable_records_survive_a_crash_at_any_later_step() {
 /// A log with two durable batches and a third one of which only some bytes are in the file.
 fn torn(keep: impl FnOnce(&mut [u8])) -> (SimDisk, usize) {
     let disk = SimDisk::new();
-    let fixture = Fixture::open(&disk, LogConfig::default());
+    let fixture = Fixture::open(&disk, from_files(4096));
     fixture.put(&[b"one"]).unwrap();
     fixture.put(&[b"two"]).unwrap();
     fixture.sync();
@@ -110,7 +110,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
     let (_, len) = torn(|_| {});
     for kept in 0..len {
         let (disk, _) = torn(|batch| batch[kept..].fill(0));
-        let after = Fixture::open(&disk, LogConfig::default());
+        let after = Fixture::open(&disk, from_files(4096));
         assert!(!after.report.has_damage(), "kept {kept}: {:?}", after.report);
         assert_eq!(after.report.torn_bytes > 0, kept > 0, "kept {kept}");
         assert_eq!(read_all(&after.log, 0).unwrap(), [b"one", b"two"], "kept {kept}");
@@ -118,7 +118,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
         assert_eq!(read_all(&after.log, 1).unwrap(), [b"two".as_slice(), b"3"]);
         disk.restart();
         drop(after);
-        let again = Fixture::open(&disk, LogConfig::default());
+        let again = Fixture::open(&disk, from_files(4096));
         assert_eq!(again.report.torn_bytes, 0, "cut once and for all");
         assert_eq!(read_all(&again.log, 0).unwrap(), [b"one".as_slice(), b"two", b"3"]);
     }
@@ -129,7 +129,7 @@ fn a_tail_with_its_beginning_missing_is_cut_too() {
     let (_, len) = torn(|_| {});
     for lost in 1..len {
         let (disk, _) = torn(|batch| batch[..lost].fill(0));
-        let after = Fixture::open(&disk, LogConfig::default());
+        let after = Fixture::open(&disk, from_files(4096));
         assert_eq!(read_all(&after.log, 0).unwrap(), [b"one", b"two"], "lost {lost}");
         assert!(!after.report.has_damage());
     }
