@@ -1,0 +1,107 @@
+//! What a stranger cannot do.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use flymq_grpc::GrpcOptions;
+use flymq_proto::pb::{self, broker_service_client::BrokerServiceClient};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, codec::CompressionEncoding};
+
+use super::{errors::reason, raw::call};
+use crate::broker::{PATIENCE, TestBroker, channel, start};
+
+/// A second gRPC door on the broker, with other limits.
+async fn door(broker: &TestBroker, options: GrpcOptions) -> (std::net::SocketAddr, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    let stop = CancellationToken::new();
+    tokio::spawn(flymq_grpc::serve(listener, broker.running.broker(), options, stop.clone()));
+    (addr, stop)
+}
+
+fn big(bytes: usize) -> pb::ProduceRequest {
+    let record = pb::Record { value: Bytes::from(vec![0; bytes]), ..Default::default() };
+    pb::ProduceRequest { topic: "big".to_owned(), records: vec![record], ..Default::default() }
+}
+
+#[tokio::test]
+async fn an_oversized_message_is_refused_before_it_is_read_and_a_bomb_before_it_unfolds() {
+    let broker = start().await;
+    let options = GrpcOptions { max_message_bytes: 64 * 1024, ..GrpcOptions::default() };
+    let (addr, _stop) = door(&broker, options).await;
+    let mut client = BrokerServiceClient::new(channel(addr).await);
+    let status = client.produce(big(65 * 1024)).await.expect_err("too large");
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "FRAME_TOO_LARGE"));
+    let mut zipped = client.clone().send_compressed(CompressionEncoding::Gzip);
+    let status = zipped.produce(big(8 * 1024 * 1024)).await.expect_err("a bomb");
+    assert_eq!(reason(&status), "FRAME_TOO_LARGE");
+    client.produce(big(1024)).await.expect("the connection lives");
+}
+
+#[tokio::test]
+async fn a_silent_or_wrong_connection_is_closed() {
+    let broker = start().await;
+    let options = GrpcOptions { handshake_timeout: Duration::from_millis(200), ..GrpcOptions::default() };
+    let (addr, _stop) = door(&broker, options).await;
+    for hello in [&b""[..], b"PRI * HTTP/2.0", b"GET / HTTP/1.1\r\n\r\n", &[0xAF, 1, 1, 0, 0, 0, 0, 0]] {
+        let mut socket = TcpStream::connect(addr).await.expect("open");
+        socket.write_all(hello).await.expect("written");
+        let mut rest = Vec::new();
+        let closed = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut rest)).await;
+        assert!(closed.is_ok(), "still open after {hello:?}");
+    }
+    let channel = channel(addr).await;
+    call(&channel, "/flymq.v1.AdminService/GetHealth", false, "").await.expect("others are served");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_wait_their_turn() {
+    let broker = start().await;
+    let (addr, _stop) = door(&broker, GrpcOptions { max_connections: 1, ..GrpcOptions::default() }).await;
+    let first = channel(addr).await;
+    call(&first, "/flymq.v1.AdminService/GetHealth", false, "").await.expect("served");
+    let second = tokio::spawn(async move {
+        let channel = channel(addr).await;
+        call(&channel, "/flymq.v1.AdminService/GetHealth", false, "").await
+    });
+    let early = tokio::time::timeout(Duration::from_millis(200), async {
+        while !second.is_finished() {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    assert!(early.is_err(), "the second connection was served beside the first");
+    drop(first);
+    let answer = tokio::time::timeout(PATIENCE, second).await.expect("its turn came").expect("no panic");
+    answer.expect("served");
+}
+
+#[tokio::test]
+async fn shutdown_ends_streams_and_closes_connections_in_time() {
+    let broker = Arc::new(start().await);
+    let options = GrpcOptions { drain_timeout: Duration::from_millis(500), ..GrpcOptions::default() };
+    let (addr, stop) = door(&broker, options).await;
+    let mut client = BrokerServiceClient::new(channel(addr).await);
+    client.produce(big(10)).await.expect("produced");
+    let request = pb::SubscribeRequest {
+        topic: "big".to_owned(),
+        from: pb::StartFrom::Latest.into(),
+        ..Default::default()
+    };
+    let mut stream = client.subscribe(request).await.expect("subscribed").into_inner();
+    let began = Instant::now();
+    stop.cancel();
+    let end = tokio::time::timeout(PATIENCE, stream.message()).await.expect("it ends");
+    let status = end.expect_err("with a reason");
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(client.produce(big(10)).await.is_err(), "the door is closed");
+}

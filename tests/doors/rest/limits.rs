@@ -1,0 +1,94 @@
+//! What a stranger cannot do.
+
+use std::time::Duration;
+
+use flymq_gateway::{HttpLimits, RestOptions};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    broker::{PATIENCE, TestBroker, start},
+    http::{get, post},
+};
+
+async fn door(broker: &TestBroker, options: RestOptions) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    tokio::spawn(flymq_gateway::serve_rest(
+        listener,
+        broker.running.broker(),
+        options,
+        CancellationToken::new(),
+    ));
+    addr
+}
+
+/// Sends bytes and reads until the door closes the connection.
+async fn raw(addr: std::net::SocketAddr, bytes: &[u8]) -> String {
+    let mut socket = TcpStream::connect(addr).await.expect("open");
+    // The door may close before it has read all of it.
+    let _ = socket.write_all(bytes).await;
+    let mut answer = Vec::new();
+    let read = async {
+        let mut part = [0; 4096];
+        while let Ok(n @ 1..) = socket.read(&mut part).await {
+            answer.extend_from_slice(&part[..n]);
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.expect("the door closes the connection");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_large_body_is_refused_and_the_door_lives() {
+    let broker = start().await;
+    let addr = door(&broker, RestOptions { max_body_bytes: 10_000, ..RestOptions::default() }).await;
+    let body = json!({"records": [{"value_text": "x".repeat(20_000)}]});
+    let answer = post(addr, "/api/v1/topics/t/records", &body).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "FRAME_TOO_LARGE"));
+    assert_eq!(get(addr, "/api/v1/topics").await.status, 200);
+}
+
+#[tokio::test]
+async fn slow_or_huge_headers_end_the_connection() {
+    let broker = start().await;
+    let http = HttpLimits {
+        header_timeout: Duration::from_millis(200),
+        max_header_bytes: 8192,
+        ..HttpLimits::default()
+    };
+    let addr = door(&broker, RestOptions { http, ..RestOptions::default() }).await;
+    for slow in ["", "P", "PRI * HTTP/2.0\r\n", "GET /api/v1/topics HTTP/1.1\r\nhost: local"] {
+        let answer = raw(addr, slow.as_bytes()).await;
+        assert!(!answer.contains("200 OK"), "{answer}");
+    }
+    let huge =
+        format!("GET /api/v1/topics HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "y".repeat(100_000));
+    let answer = raw(addr, huge.as_bytes()).await;
+    assert!(!answer.contains("200 OK"), "{answer}");
+    assert_eq!(get(addr, "/api/v1/topics").await.status, 200);
+}
+
+#[tokio::test]
+async fn garbage_is_answered_or_cut_off_and_the_door_lives() {
+    let broker = start().await;
+    let http = HttpLimits { header_timeout: Duration::from_millis(200), ..HttpLimits::default() };
+    let addr = door(&broker, RestOptions { http, ..RestOptions::default() }).await;
+    for bytes in [
+        &[0xAF, 1, 1, 0, 0, 0, 0, 0][..],
+        &[0; 64],
+        b"\r\n\r\n\r\n",
+        b"GET  HTTP/9.9\r\n\r\n",
+        b"GET /api/v1/topics HTTP/1.1\r\n\r\n",
+        b"POST /api/v1/topics HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{}",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nnonsense that is no frame",
+    ] {
+        let answer = raw(addr, bytes).await;
+        assert!(!answer.contains(" 200 "), "{bytes:?}: {answer}");
+    }
+    assert_eq!(get(addr, "/api/v1/topics").await.status, 200);
+}

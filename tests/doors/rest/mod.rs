@@ -1,0 +1,7 @@
+//! The REST door.
+
+mod calls;
+mod errors;
+mod guard;
+mod limits;
+mod stream;
