@@ -93,13 +93,35 @@ async fn run(
     shutdown: CancellationToken,
     _permit: OwnedSemaphorePermit,
 ) {
-    let open = gauge!("flymq_native_connections");
-    open.increment(1);
+    let _counted = Counted::new(&door);
     let (read, write) = socket.into_split();
     let (peer, id) = (caller.peer, Arc::clone(&caller.connection));
     match connection::run(read, write, caller, &door, &shutdown).await {
         Ok(()) => tracing::debug!(%peer, connection = %id, "connection closed"),
         Err(reason) => tracing::debug!(%peer, connection = %id, %reason, "connection ended"),
     }
-    open.decrement(1);
+}
+
+/// An open connection in the statistics; also one that ends by a panic leaves them.
+struct Counted<'a>(&'a Door);
+
+impl<'a> Counted<'a> {
+    fn new(door: &'a Door) -> Self {
+        let counted = Self(door);
+        counted.add(1);
+        counted
+    }
+
+    fn add(&self, change: i32) {
+        gauge!("flymq_connections", "door" => "native").increment(f64::from(change));
+        if let Some(node) = &self.0.options.node {
+            node.connections.fetch_add(change, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.add(-1);
+    }
 }

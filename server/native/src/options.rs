@@ -1,10 +1,14 @@
 //! What the native door can be told.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use flymq_api::Node;
 
 /// Settings of the native door. All sizes are in bytes.
 #[derive(Debug, Clone)]
 pub struct NativeOptions {
+    /// Where open connections are counted for the node's statistics, if anywhere.
+    pub node: Option<Arc<Node>>,
     /// Name of this node, told in HELLO.
     pub node_id: String,
     /// Name of the cluster, told in HELLO.
@@ -42,6 +46,7 @@ pub struct NativeOptions {
 impl Default for NativeOptions {
     fn default() -> Self {
         Self {
+            node: None,
             node_id: "node-1".to_owned(),
             cluster_id: "standalone".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

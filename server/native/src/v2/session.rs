@@ -100,18 +100,23 @@ where
         self.draining && self.calls.len() + self.gate.len() == 0 && self.writer.queued() == 0
     }
 
-    /// The server stops: running writes get their replies, waiting reads and streams do not.
+    /// The server stops: running calls get their replies, streams are told, long polls that still wait are not.
     async fn drain(mut self) -> Result<(), Closed> {
         self.draining = true;
-        self.streams = Streams::default();
+        let stopping = BrokerError::new(ErrorCode::Unavailable, "the broker is stopping");
+        for correlation in self.streams.drain() {
+            self.push_error(op::SUBSCRIBE_STREAM, correlation, &stopping);
+        }
         let patience = self.door.options.drain_timeout;
-        let rest = async {
-            while !self.calls.may_stop() || self.gate.len() > 0 || self.writer.queued() > 0 {
-                std::future::poll_fn(|cx| self.poll_step(cx)).await?;
-            }
-            Ok(())
-        };
-        timeout(patience, rest).await.unwrap_or(Ok(()))
+        timeout(patience, std::future::poll_fn(|cx| self.poll_drained(cx))).await.unwrap_or(Ok(()))
+    }
+
+    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        while let Poll::Ready(step) = self.poll_step(cx) {
+            step?;
+        }
+        let done = self.calls.may_stop() && self.gate.len() == 0 && self.writer.queued() == 0;
+        if done { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// When to look whether anything still happens.

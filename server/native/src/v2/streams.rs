@@ -89,6 +89,11 @@ impl<'a> Streams<'a> {
         self.open.len() < before
     }
 
+    /// Drops all streams; gives their correlation ids.
+    pub(super) fn drain(&mut self) -> Vec<u32> {
+        self.open.drain(..).map(|stream| stream.correlation).collect()
+    }
+
     /// The next thing any stream has to say. A stream without credit is not asked, so it reads nothing.
     pub(super) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         let count = self.open.len();

@@ -1,0 +1,132 @@
+//! The captured frames of the clients in the field, as whole sessions. Dots stand for times and the like.
+
+use super::support::{Broker, Client};
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits = hex.as_bytes().chunks(2);
+    digits.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+}
+
+/// Sends `request`; the reply must be `expected` but for the dots.
+async fn exchange(client: &mut Client, what: &str, request: &str, expected: &str) {
+    client.send_raw(&bytes(request)).await;
+    let frame = client.frame().await;
+    let mut got = format!("af01{:02x}{:02x}{:08x}", frame.op, frame.flags, frame.payload.len());
+    frame.payload.iter().for_each(|byte| got.push_str(&format!("{byte:02x}")));
+    let got: String = got
+        .chars()
+        .zip(expected.chars().chain(std::iter::repeat('?')))
+        .map(|(g, e)| if e == '.' { '.' } else { g })
+        .collect();
+    assert_eq!(got, expected, "{what}");
+}
+
+const CREATE: &str = "af010301000000080002743100000001";
+const CREATED: &str = "af0103010000000101";
+const HELLO_0: &str = "af0101010000001500027431000000000000000568656c6c6fffffffff";
+
+#[tokio::test]
+async fn go_creates_produces_and_fetches() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let go = &mut client;
+    exchange(go, "create", CREATE, CREATED).await;
+    exchange(go, "create again", CREATE, CREATED).await;
+    let stored = "af0101010000002000027431000000000000000000000000................ffffffff00000005";
+    exchange(go, "produce", HELLO_0, stored).await;
+    let keyed = "af0101010000001700027431000000026b3100000005776f726c64ffffffff";
+    let stored = "af0101010000002000027431000000000000000000000001................0000000200000005";
+    exchange(go, "produce with key", keyed, stored).await;
+    let fetch = "af0107010000001600027431000000000000000000000000000000050000";
+    let two = "af010701000000380000000200000000000000020000000000000000000000000000000568656c6c6f0000000000000001000000026b3100000005776f726c64";
+    exchange(go, "fetch", fetch, two).await;
+    let past = "af0107010000001600027431000000000000000000000063000000050000";
+    exchange(go, "fetch past the end", past, "af0107010000000c000000000000000000000063").await;
+    let without_filter = "af0107010000001400027431000000000000000000000001000000ff";
+    let one = "af010701000000230000000100000000000000020000000000000001000000026b3100000005776f726c64";
+    exchange(go, "fetch of Java 1.26.9", without_filter, one).await;
+    let nosuch = "af010701000000190006 6e6f73756368 00000000 0000000000000000 00000005 0000".replace(' ', "");
+    let nosuch = nosuch.replace("00000019", "0000001a");
+    let coded = "af01ff010000001d000000010017746f706963206e6f7420666f756e643a206e6f73756368";
+    exchange(go, "fetch of an unknown topic, coded", &nosuch, coded).await;
+}
+
+#[tokio::test]
+async fn go_lists_consumes_and_deletes() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let go = &mut client;
+    exchange(go, "create t3", "af010301000000080002743300000001", CREATED).await;
+    exchange(go, "create t1", CREATE, CREATED).await;
+    let names = "af0108010000000c000000020002743100027433";
+    exchange(go, "list", "af01080100000000", names).await;
+    let consume = "af0102010000001000027431000000000000000000000000";
+    let eof = "af01ff0100000009000000010003454f46";
+    exchange(go, "consume past the end, coded", consume, eof).await;
+    let stored = "af0101010000002000027431000000000000000000000000................ffffffff00000005";
+    exchange(go, "produce", HELLO_0, stored).await;
+    let hello = "af0102010000000d000000000000000568656c6c6f";
+    exchange(go, "consume", consume, hello).await;
+    let zero_copy = consume.replacen("af0102", "af010a", 1);
+    exchange(go, "consume zero copy", &zero_copy, &hello.replacen("af0102", "af010a", 1)).await;
+    let delete = "af010901000000040002 7431".replace(' ', "");
+    let deleted = "af0109010000000101";
+    exchange(go, "delete", &delete, deleted).await;
+    exchange(go, "delete again", &delete, deleted).await;
+    exchange(
+        go,
+        "list",
+        "af01080100000000",
+        "af0108010000000a0000000100027433".replace("0000000a", "00000008").as_str(),
+    )
+    .await;
+    exchange(go, "whoami", "af01720100000000", "af01720100000009000000000000000000").await;
+}
+
+#[tokio::test]
+async fn python_reads_as_a_group() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let python = &mut client;
+    exchange(python, "create t", "af01030100000007000174 00000001".replace(' ', "").as_str(), CREATED).await;
+    for offset in 0..2 {
+        let stored = format!(
+            "af0101010000001f000174000000000000000000000{offset:03x}................ffffffff00000001"
+        );
+        exchange(
+            python,
+            "produce",
+            "af010101000000100001740000000000000001 61ffffffff".replace(' ', "").as_str(),
+            &stored,
+        )
+        .await;
+    }
+    let subscribe = "af0105010000001300017400016700000000086561726c69657374";
+    exchange(python, "subscribe", subscribe, "af010501000000080000000000000000").await;
+    let commit = "af01060100000012000174000167000000000000000000000001";
+    exchange(python, "commit", commit, "af0106010000000101").await;
+    let reset = "af0161010000001900017400016700000000066f66667365740000000000000001";
+    exchange(python, "reset", reset, "af0161010000000101").await;
+    let lag = "af0164010000000a00017400016700000000";
+    exchange(
+        python,
+        "lag",
+        lag,
+        "af016401000000200000000000000001000000000000000100000000000000020000000000000001",
+    )
+    .await;
+    exchange(python, "offset", &lag.replacen("af0164", "af0160", 1), "af016001000000080000000000000001")
+        .await;
+    let groups = "af0162010000001e000000010001740001670000000100000001000000000000000000000001";
+    exchange(python, "groups", "af01620100000000", groups).await;
+}
+
+#[tokio::test]
+async fn go_sends_gzip() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let frame = "af0101030000005a1f8b08000000000000ffecc25b0d84301000c03d05a7a569ca076ecaab243840096e1709189864e27f8ed2cbb1d5bdb6a98d3b227e57c4fcf4650500000000000000000000000000804f99996f000000ffff6943f238b63a0000";
+    client.send_raw(&bytes(frame)).await;
+    let reply = client.frame().await;
+    assert_eq!((reply.op, &reply.payload[reply.payload.len() - 4..]), (1, &15_000u32.to_be_bytes()[..]));
+}
