@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use flymq_api::{BrokerError, Door as Entry, ErrorCode, Request, Response};
@@ -36,6 +37,8 @@ use crate::{
 
 /// Finished calls, pushes and frames taken in one step, before the others get their turn.
 const STEP: usize = 64;
+/// Time that long polls have to answer when the server stops.
+const LONG_POLL_GRACE: Duration = Duration::from_millis(250);
 
 /// A connection after its HELLO.
 pub(super) struct Session<'a, R, W> {
@@ -100,7 +103,8 @@ where
         self.draining && self.calls.len() + self.gate.len() == 0 && self.writer.queued() == 0
     }
 
-    /// The server stops: running calls get their replies, streams are told, long polls that still wait are not.
+    /// The server stops: streams are told, running calls get their replies. Long polls, which the broker ends when it
+    /// stops, get a moment for theirs.
     async fn drain(mut self) -> Result<(), Closed> {
         self.draining = true;
         let stopping = BrokerError::new(ErrorCode::Unavailable, "the broker is stopping");
@@ -108,14 +112,23 @@ where
             self.push_error(op::SUBSCRIBE_STREAM, correlation, &stopping);
         }
         let patience = self.door.options.drain_timeout;
-        timeout(patience, std::future::poll_fn(|cx| self.poll_drained(cx))).await.unwrap_or(Ok(()))
+        let all = std::future::poll_fn(|cx| self.poll_drained(cx, |calls| calls.len() == 0));
+        if let Ok(drained) = timeout(patience.min(LONG_POLL_GRACE), all).await {
+            return drained;
+        }
+        let writes = std::future::poll_fn(|cx| self.poll_drained(cx, Calls::may_stop));
+        timeout(patience, writes).await.unwrap_or(Ok(()))
     }
 
-    fn poll_drained(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+    fn poll_drained(
+        &mut self,
+        cx: &mut Context<'_>,
+        enough: impl Fn(&Calls<'a>) -> bool,
+    ) -> Poll<Result<(), Closed>> {
         while let Poll::Ready(step) = self.poll_step(cx) {
             step?;
         }
-        let done = self.calls.may_stop() && self.gate.len() == 0 && self.writer.queued() == 0;
+        let done = enough(&self.calls) && self.gate.len() == 0 && self.writer.queued() == 0;
         if done { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
@@ -237,7 +250,7 @@ where
         let started = match op {
             op::CREDIT => self.credit(message),
             op::CANCEL => self.cancel(message),
-            op::SUBSCRIBE_STREAM => self.subscribe(message, bytes),
+            op::SUBSCRIBE_STREAM => self.subscribe(cx, message, bytes),
             op::HELLO => Err(BrokerError::new(ErrorCode::Protocol, "HELLO is the first frame only")),
             _ => self.call(cx, message, bytes),
         };
@@ -313,7 +326,7 @@ where
         }
     }
 
-    fn subscribe(&mut self, message: Message, bytes: usize) -> Result<(), BrokerError> {
+    fn subscribe(&mut self, cx: &mut Context<'_>, message: Message, bytes: usize) -> Result<(), BrokerError> {
         let correlation = message.correlation;
         let mut request = pb::SubscribeRequest::decode(message.body).map_err(|error| {
             BrokerError::new(ErrorCode::Protocol, format!("malformed SUBSCRIBE_STREAM: {error}"))
@@ -330,8 +343,7 @@ where
         request.batches = true;
         let credit = request.credit_bytes;
         let context = self.caller.context(Entry::NativeV2, Some(correlation), bytes);
-        self.streams.open(correlation, credit, self.door.broker.subscribe(context, request));
-        Ok(())
+        self.streams.open(cx, correlation, credit, self.door.broker.subscribe(context, request))
     }
 
     fn credit(&mut self, message: Message) -> Result<(), BrokerError> {

@@ -65,14 +65,22 @@ impl<'a> Streams<'a> {
         self.open.iter().any(|stream| stream.correlation == correlation)
     }
 
+    /// Adds a stream and polls its opening at once, so that "from the latest on" means before whatever the client
+    /// sends next; gives the error if it cannot be.
     pub(super) fn open(
         &mut self,
+        cx: &mut Context<'_>,
         correlation: u32,
         credit: u32,
-        opening: BoxFuture<'a, Result<BatchStream, BrokerError>>,
-    ) {
+        mut opening: BoxFuture<'a, Result<BatchStream, BrokerError>>,
+    ) -> Result<(), BrokerError> {
+        let source = match opening.as_mut().poll(cx) {
+            Poll::Ready(opened) => Source::Open(opened?),
+            Poll::Pending => Source::Opening(opening),
+        };
         let credit = i64::from(if credit == 0 { DEFAULT_CREDIT } else { credit });
-        self.open.push(PushStream { correlation, credit, source: Source::Opening(opening), rest: None });
+        self.open.push(PushStream { correlation, credit, source, rest: None });
+        Ok(())
     }
 
     /// Allows a stream more bytes; one that has ended meanwhile does not care.

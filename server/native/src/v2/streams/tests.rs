@@ -31,6 +31,16 @@ fn opened(
     futures::future::ready(Ok(stream::iter(runs).boxed())).boxed()
 }
 
+fn open(
+    streams: &mut Streams<'_>,
+    correlation: u32,
+    credit: u32,
+    runs: Vec<Result<pb::SubscribeResponse, BrokerError>>,
+) {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    streams.open(&mut cx, correlation, credit, opened(runs)).expect("it opens");
+}
+
 fn next(streams: &mut Streams<'_>) -> Poll<Event> {
     streams.poll_event(&mut Context::from_waker(std::task::Waker::noop()))
 }
@@ -46,7 +56,7 @@ fn push(streams: &mut Streams<'_>) -> (u32, PushBody) {
 fn a_stream_never_sends_more_than_its_credit_and_a_batch() {
     let one = batch(0, 1000).len();
     let mut streams = Streams::default();
-    streams.open(7, (one + 1) as u32, opened(vec![Ok(run(0, 5, 1000))]));
+    open(&mut streams, 7, (one + 1) as u32, vec![Ok(run(0, 5, 1000))]);
     let (correlation, body) = push(&mut streams);
     assert_eq!((correlation, body.runs.len(), body.next_offset), (7, 2, 2));
     assert!(next(&mut streams).is_pending(), "the credit is used up");
@@ -63,7 +73,7 @@ fn a_stream_never_sends_more_than_its_credit_and_a_batch() {
 #[test]
 fn a_push_is_bounded_but_for_one_batch() {
     let mut streams = Streams::default();
-    streams.open(1, u32::MAX, opened(vec![Ok(run(0, 2, 400 << 10)), Ok(run(2, 10, 100 << 10))]));
+    open(&mut streams, 1, u32::MAX, vec![Ok(run(0, 2, 400 << 10)), Ok(run(2, 10, 100 << 10))]);
     let counts: Vec<usize> = (0..7).map(|_| push(&mut streams).1.runs.len()).collect();
     assert_eq!(counts, [1, 1, 2, 2, 2, 2, 2]);
 }
@@ -72,8 +82,8 @@ fn a_push_is_bounded_but_for_one_batch() {
 fn streams_take_turns_and_end_alone() {
     let mut streams = Streams::default();
     let lost = BrokerError::new(flymq_api::ErrorCode::Unavailable, "stopping");
-    streams.open(1, 0, opened(vec![Ok(run(0, 1, 10)), Ok(run(1, 1, 10)), Err(lost)]));
-    streams.open(2, 0, opened(vec![Ok(run(0, 1, 10)), Ok(run(1, 1, 10))]));
+    open(&mut streams, 1, 0, vec![Ok(run(0, 1, 10)), Ok(run(1, 1, 10)), Err(lost)]);
+    open(&mut streams, 2, 0, vec![Ok(run(0, 1, 10)), Ok(run(1, 1, 10))]);
     let order: Vec<u32> = (0..4).map(|_| push(&mut streams).0).collect();
     assert_eq!(order, [1, 2, 1, 2]);
     assert!(matches!(next(&mut streams), Poll::Ready(Event::Failed(1, _))));
