@@ -26,22 +26,6 @@ impl Engine {
         Ok(committed.into_iter().filter_map(|committed| self.lag_of(committed)).collect())
     }
 
-    /// Every group's lag summed over the partitions of a topic, at most `most` pairs: for a metrics scrape.
-    pub fn group_lags(&self, most: usize) -> Vec<(GroupId, TopicName, u64)> {
-        let mut lags = Vec::new();
-        for summary in self.groups(None) {
-            let Ok(committed) = self.committed(&summary.group, None, None) else { continue };
-            for of_topic in committed.chunk_by(|a, b| a.topic == b.topic) {
-                if lags.len() == most {
-                    return lags;
-                }
-                let lag = of_topic.iter().filter_map(|one| self.behind(one)).map(|(_, lag)| lag).sum();
-                lags.push((summary.group.clone(), of_topic[0].topic.clone(), lag));
-            }
-        }
-        lags
-    }
-
     fn lag_of(&self, committed: CommittedOffset) -> Option<PartitionLag> {
         let (latest, lag) = self.behind(&committed)?;
         let partition = self.topics.find(&committed.topic)?.partition(committed.partition).ok()?;

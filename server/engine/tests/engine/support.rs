@@ -169,3 +169,11 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
 pub fn not_found<T: std::fmt::Debug>(result: Result<T, EngineError>) -> bool {
     matches!(result, Err(EngineError::TopicNotFound { .. }))
 }
+
+/// Appends one record of this time to partition 0.
+pub async fn append_at(engine: &Engine, name: &str, time: i64) {
+    let mut builder = BatchBuilder::new();
+    builder.push(&NewRecord { value: Some(b"v"), timestamp: time, ..NewRecord::default() }).unwrap();
+    let target = Target::Partition(PartitionId(0));
+    engine.append(&topic(name), target, builder.build().unwrap(), Acks::Leader).await.unwrap();
+}
