@@ -192,6 +192,28 @@ async fn a_subscription_streams_all_partitions_and_ends_with_the_node() {
 }
 
 #[tokio::test]
+async fn a_run_that_does_not_fit_one_push_comes_in_several() {
+    let broker = TestBroker::start().await;
+    let large = "x".repeat(12 << 20);
+    let records = vec![record("", &large), record("", &large), record("", "small")];
+    broker.produce("t", Some(0), records).await.expect("produced as one batch");
+    let request = pb::SubscribeRequest {
+        topic: "t".to_owned(),
+        from: pb::StartFrom::Earliest.into(),
+        text: true,
+        ..Default::default()
+    };
+    let mut stream = broker.broker.subscribe(context(), request).await.expect("opened");
+    let mut offsets = Vec::new();
+    while offsets.len() < 3 {
+        let push = stream.next().await.expect("a push").expect("records");
+        assert!(push.encoded_len() <= 32 << 20, "{} bytes", push.encoded_len());
+        offsets.extend(push.records.iter().map(|r| r.offset));
+    }
+    assert_eq!(offsets, [0, 1, 2]);
+}
+
+#[tokio::test]
 async fn a_subscription_to_nothing_is_refused() {
     let broker = TestBroker::start().await;
     broker.create("t", 1).await;

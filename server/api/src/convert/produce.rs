@@ -199,3 +199,6 @@ fn capacity(records: &[pb::Record], indexes: &[usize], limits: &Limits) -> usize
     let payload: usize = indexes.iter().map(|&index| record_size(&records[index]) + 32).sum();
     payload.min(limits.batch_bytes - HEADER_LEN)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use flymq_engine::{EngineError, MemberGuard, MemberInfo, StartFrom, SubscribeSpec, Subscription};
+use flymq_engine::{EngineError, MemberGuard, MemberInfo, Pulled, StartFrom, SubscribeSpec, Subscription};
 use flymq_proto::pb;
 use flymq_types::{GroupId, Limits, Offset, PartitionId, TopicName};
 use futures::{StreamExt as _, stream};
@@ -13,7 +13,7 @@ use crate::{
     convert::{self, Page, Shape},
 };
 
-/// Most bytes of one push, and so of what a slow reader holds in memory.
+/// Most bytes read at a time (one batch may be larger), and so of what a slow reader holds in memory.
 const PUSH_BYTES: usize = 1 << 20;
 
 impl EngineBroker {
@@ -38,13 +38,14 @@ impl EngineBroker {
             batches: request.batches,
             text: request.text,
             max_records: i32::MAX as usize,
-            max_bytes: PUSH_BYTES,
+            max_bytes: self.limits.batch_bytes,
         };
         let state = Reader {
             node: self.node.clone(),
             topic: request.topic,
             subscription,
             positions,
+            rest: None,
             shape,
             limits: self.limits,
             _member: member,
@@ -96,6 +97,8 @@ struct Reader {
     topic: String,
     subscription: Subscription,
     positions: Vec<(PartitionId, Offset)>,
+    /// A run of which a part did not fit the last push.
+    rest: Option<Pulled>,
     shape: Shape,
     limits: Limits,
     /// Leaves the group when the stream is dropped.
@@ -105,28 +108,43 @@ struct Reader {
 impl Reader {
     async fn next(&mut self) -> Result<pb::SubscribeResponse, BrokerError> {
         loop {
-            let pulled = tokio::select! {
-                pulled = self.subscription.next(PUSH_BYTES) => pulled?,
-                () = self.node.stopping() => return Err(EngineError::ShuttingDown.into()),
+            let pulled = match self.rest.take() {
+                Some(rest) => rest,
+                None => self.pull().await?,
             };
-            let position = self
-                .positions
-                .iter_mut()
-                .find(|(partition, _)| *partition == pulled.partition)
-                .expect("a subscription only pulls the partitions it was opened with");
-            let shape = Shape { max_bytes: self.limits.frame_bytes, ..self.shape };
-            let page = Page::cut(position.1, &pulled.fetched, shape, &self.limits)?;
-            position.1 = Offset(page.next_offset);
-            if !page.records.is_empty() || !page.batches.is_empty() {
-                return Ok(pb::SubscribeResponse {
-                    topic: self.topic.clone(),
-                    partition: convert::count(pulled.partition.get() as usize),
-                    next_offset: page.next_offset,
-                    high_watermark: pulled.fetched.high_watermark.get(),
-                    records: page.records,
-                    batches: page.batches,
-                });
+            if let Some(push) = self.push(pulled)? {
+                return Ok(push);
             }
         }
+    }
+
+    async fn pull(&mut self) -> Result<Pulled, BrokerError> {
+        tokio::select! {
+            pulled = self.subscription.next(PUSH_BYTES) => Ok(pulled?),
+            () = self.node.stopping() => Err(EngineError::ShuttingDown.into()),
+        }
+    }
+
+    /// As much of a run as fits one push; `None` where it holds nothing for a reader.
+    fn push(&mut self, pulled: Pulled) -> Result<Option<pb::SubscribeResponse>, BrokerError> {
+        let position = self
+            .positions
+            .iter_mut()
+            .find(|(partition, _)| *partition == pulled.partition)
+            .expect("a subscription only pulls the partitions it was opened with");
+        let page = Page::cut(position.1, &pulled.fetched, self.shape, &self.limits)?;
+        position.1 = Offset(page.next_offset);
+        let push = pb::SubscribeResponse {
+            topic: self.topic.clone(),
+            partition: convert::count(pulled.partition.get() as usize),
+            next_offset: page.next_offset,
+            high_watermark: pulled.fetched.high_watermark.get(),
+            records: page.records,
+            batches: page.batches,
+        };
+        if position.1 < pulled.fetched.next_offset {
+            self.rest = Some(pulled);
+        }
+        Ok((!push.records.is_empty() || !push.batches.is_empty()).then_some(push))
     }
 }
