@@ -1,6 +1,7 @@
 //! 0xAF version 2: one TCP connection, many requests on their way, replies in any order.
 
 mod connection;
+mod produce;
 
 use std::sync::Arc;
 
@@ -42,7 +43,10 @@ impl NativeTransport {
 
 impl Transport for NativeTransport {
     fn call(&self, rpc: &'static RpcInfo, body: Bytes) -> BoxFuture<'static, Result<Bytes, ClientError>> {
-        self.connection.request(rpc.op.code, body)
+        match rpc.op.code {
+            v2::op::PRODUCE => produce::call(&self.connection, body),
+            code => self.connection.request(code, body),
+        }
     }
 
     fn produce(&self, call: ProduceCall) -> BoxFuture<'static, Result<ProduceReply, ClientError>> {

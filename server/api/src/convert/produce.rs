@@ -35,6 +35,8 @@ pub(crate) enum ProducePlan {
 pub(crate) struct ReadyBatch {
     pub bytes: Bytes,
     pub records: u32,
+    /// The key of a batch with a single record: it decides where no partition is named.
+    pub key: Option<Bytes>,
 }
 
 impl Produce {
@@ -98,7 +100,13 @@ fn ready(bytes: Bytes, limits: &Limits) -> Result<ReadyBatch, BrokerError> {
             check_size(record.offset as usize, size, limits)?;
         }
     }
-    Ok(ReadyBatch { bytes, records: header.record_count })
+    let key = if header.record_count == 1 { only_key(&bytes)? } else { None };
+    Ok(ReadyBatch { bytes, records: header.record_count, key })
+}
+
+fn only_key(batch: &Bytes) -> Result<Option<Bytes>, BrokerError> {
+    let Some(record) = RecordIter::new(batch)?.next() else { return Ok(None) };
+    Ok(record?.key.filter(|key| !key.is_empty()).map(|key| batch.slice_ref(key)))
 }
 
 fn check_record(index: usize, record: &pb::Record, limits: &Limits) -> Result<(), BrokerError> {

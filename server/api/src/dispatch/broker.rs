@@ -41,7 +41,11 @@ impl EngineBroker {
         acks: Acks,
         batch: ReadyBatch,
     ) -> Result<pb::ProduceResponse, BrokerError> {
-        let target = partition.map_or(Target::RoundRobin, Target::Partition);
+        let target = match (partition, batch.key) {
+            (Some(partition), _) => Target::Partition(partition),
+            (None, Some(key)) => Target::Key(key),
+            (None, None) => Target::RoundRobin,
+        };
         let appended = self.engine.append(&topic, target, batch.bytes, acks).await?;
         Ok(pb::ProduceResponse {
             topic: topic.to_string(),
