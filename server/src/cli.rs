@@ -9,7 +9,7 @@ use flymq_config::{Args, Command, Config, LoadArgs, Loaded, USAGE, render_show};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::{RunningBroker, StartError, VERSION, banner, logging, start_loaded};
+use crate::{RunningBroker, StartError, VERSION, banner, logging, open_files, start_loaded};
 
 /// Exit code of a wrong command line.
 const USAGE_EXIT: u8 = 2;
@@ -48,6 +48,7 @@ fn serve(loaded: Loaded) -> ExitCode {
     logging::install(&loaded.config.log);
     logging::log_panics();
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
+    open_files::raise_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flymq").build();
     let outcome =
         runtime.map_err(StartError::Runtime).and_then(|runtime| runtime.block_on(until_signal(loaded)));

@@ -53,6 +53,7 @@ impl Doors<'_> {
     fn open_native(&self, listener: TcpListener, broker: Arc<dyn Broker>) {
         let limits = build::limits(self.config);
         let options = NativeOptions {
+            node: Some(self.node.clone()),
             node_id: self.node.node_id.clone(),
             cluster_id: self.node.cluster_id.clone(),
             version: VERSION.to_owned(),
@@ -66,7 +67,8 @@ impl Doors<'_> {
 
     fn open_grpc(&self, listener: TcpListener, broker: Arc<dyn Broker>) {
         let max_connections = self.config.limits.max_connections as usize;
-        let options = GrpcOptions { max_connections, ..GrpcOptions::default() };
+        let node = Some(self.node.clone());
+        let options = GrpcOptions { node, max_connections, ..GrpcOptions::default() };
         let serving = flymq_grpc::serve(listener, broker, options, self.stop.clone());
         self.tracker.spawn(async move {
             if let Err(error) = serving.await {

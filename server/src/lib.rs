@@ -22,6 +22,7 @@ mod doors;
 mod error;
 mod listen;
 mod logging;
+mod open_files;
 mod running;
 mod start;
 

@@ -3,11 +3,12 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll, ready},
     time::Duration,
 };
 
+use flymq_api::Node;
 use futures::{FutureExt as _, Stream, future::BoxFuture, stream};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -33,19 +34,22 @@ pub(crate) fn incoming(
     close: CancellationToken,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let slots = Arc::new(Semaphore::new(options.max_connections));
-    let deadline = options.handshake_timeout;
-    stream::unfold((listener, slots, close), move |(listener, slots, close)| async move {
+    let (deadline, node) = (options.handshake_timeout, options.node.clone());
+    stream::unfold((listener, slots, close, node), move |(listener, slots, close, node)| async move {
         let permit = slots.clone().acquire_owned().await.ok()?;
         let connection = loop {
             match listener.accept().await {
-                Ok((socket, _)) => break Connection::new(socket, permit, deadline, close.clone()),
+                Ok((socket, _)) => {
+                    let open = OpenGauge::new(node.clone());
+                    break Connection::new(socket, permit, deadline, close.clone(), open);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "gRPC accept failed");
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
         };
-        Some((Ok(connection), (listener, slots, close)))
+        Some((Ok(connection), (listener, slots, close, node)))
     })
 }
 
@@ -65,6 +69,7 @@ impl Connection {
         permit: OwnedSemaphorePermit,
         deadline: Duration,
         close: CancellationToken,
+        open: OpenGauge,
     ) -> Self {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY not set");
@@ -74,7 +79,7 @@ impl Connection {
             handshake: Some((Box::pin(sleep(deadline)), PREFACE_BYTES)),
             closed: close.cancelled_owned().boxed(),
             _permit: permit,
-            _gauge: OpenGauge::new(),
+            _gauge: open,
         }
     }
 
@@ -141,18 +146,26 @@ impl Connected for Connection {
     }
 }
 
-/// Counts the open connections of this door.
-struct OpenGauge;
+/// Counts the open connections of this door, in the metrics and in the node's statistics.
+struct OpenGauge(Option<Arc<Node>>);
 
 impl OpenGauge {
-    fn new() -> Self {
-        metrics::gauge!("flymq_connections", "door" => "grpc").increment(1);
-        Self
+    fn new(node: Option<Arc<Node>>) -> Self {
+        let gauge = Self(node);
+        gauge.add(1);
+        gauge
+    }
+
+    fn add(&self, change: i32) {
+        metrics::gauge!("flymq_connections", "door" => "grpc").increment(f64::from(change));
+        if let Some(node) = &self.0 {
+            node.connections.fetch_add(change, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for OpenGauge {
     fn drop(&mut self) {
-        metrics::gauge!("flymq_connections", "door" => "grpc").decrement(1);
+        self.add(-1);
     }
 }

@@ -1,10 +1,14 @@
 //! Limits of the door. Every one bounds what a stranger can make the broker hold.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use flymq_api::Node;
 
 /// Limits of the gRPC door; the defaults fit a broker on a small machine.
 #[derive(Debug, Clone)]
 pub struct GrpcOptions {
+    /// Where open connections are counted for the node's statistics, if anywhere.
+    pub node: Option<Arc<Node>>,
     /// Largest message a client may send, in bytes, before and after decompression.
     pub max_message_bytes: usize,
     /// Connections served at once; further ones wait in the listen queue.
@@ -30,6 +34,7 @@ pub struct GrpcOptions {
 impl Default for GrpcOptions {
     fn default() -> Self {
         Self {
+            node: None,
             max_message_bytes: 32 * 1024 * 1024,
             max_connections: 4096,
             max_concurrent_streams: 256,

@@ -60,6 +60,25 @@ fn sigterm_ends_in_order_and_the_directory_is_free_again() {
 }
 
 #[test]
+fn open_connections_are_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = Process::start(dir.path());
+    let connections = || broker.rest("GET", "/api/v1/stats", &Value::Null).1["connections"].as_i64();
+    assert_eq!(connections(), Some(0));
+    let sockets = ["native", "grpc"].map(|door| TcpStream::connect(broker.addr(door)).expect("open"));
+    wait_until(|| connections() == Some(2));
+    drop(sockets);
+    wait_until(|| connections() == Some(0));
+}
+
+fn wait_until(condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < give_up, "it does not come about");
+    }
+}
+
+#[test]
 fn health_and_metrics_answer() {
     let dir = tempfile::tempdir().expect("a directory");
     let broker = Process::start(dir.path());

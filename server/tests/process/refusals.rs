@@ -44,6 +44,24 @@ fn a_directory_that_cannot_be_made_is_refused() {
 }
 
 #[test]
+fn damaged_metadata_refuses_to_start_and_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = Process::start(dir.path());
+    broker.produce("t", "v");
+    broker.produce("u", "v");
+    broker.crash();
+    let log = dir.path().join("metadata/log");
+    let mut bytes = std::fs::read(&log).expect("the metadata log");
+    let middle = bytes.iter().position(|&b| b == b't').expect("the first topic's name");
+    bytes[middle] ^= 0xff;
+    std::fs::write(&log, &bytes).expect("writable");
+    let (code, text) = refused(&mut flymq(dir.path()));
+    assert_eq!(code, 7, "{text}");
+    assert!(text.contains("metadata") && text.contains("backup"), "{text}");
+    assert_eq!(std::fs::read(&log).expect("still there"), bytes);
+}
+
+#[test]
 fn protection_that_is_not_built_refuses_to_start() {
     let dir = tempfile::tempdir().expect("a directory");
     let (code, text) = refused(flymq(dir.path()).env("FLYMQ_AUTH_ENABLED", "true"));
