@@ -38,7 +38,7 @@ fn the_sync_thread_syncs_without_being_asked() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(DataDirOptions::real(temp.path())).unwrap();
     let logs: Vec<_> =
-        (0..8).map(|p| dir.open_log(TOPIC, PartitionId(p), LogConfig::default()).unwrap().0).collect();
+        (0..70).map(|p| dir.open_log(TOPIC, PartitionId(p), LogConfig::default()).unwrap().0).collect();
     logs.iter().for_each(|log| assert!(log.append(&batch(&[b"x"]), EPOCH, NOW).is_ok()));
     let deadline = std::time::Instant::now() + WAIT;
     while logs.iter().any(|log| log.durable_offset() < Offset(1)) {
