@@ -25,12 +25,16 @@ stop() {
     rm -rf "$scratch"
 }
 trap stop EXIT
-trap 'exit 130' INT TERM
+# Ctrl-C is how a person ends it: no failure.
+trap 'exit 0' INT TERM
 
 [ -z "$once" ] || export FLYMQ_DATA_DIR=${FLYMQ_DATA_DIR:-$scratch/data}
 log=$scratch/flymq.log
+# A process group of its own: Ctrl-C reaches the broker once, as the SIGTERM of `stop`.
+set -m
 "$bin/flymq" -human-readable >"$log" 2>&1 &
 broker=$!
+set +m
 
 # Ready means: it answers a client.
 server=${FLYMQ_BIND_ADDR:-127.0.0.1:9092}
