@@ -77,7 +77,8 @@ fn admit(
         tracing::debug!(%peer, %error, "cannot set socket options");
     }
     let caller = Caller::new(peer, door.connections.fetch_add(1, Ordering::Relaxed));
-    connections.spawn(run(socket, caller, Arc::clone(door), shutdown.clone(), permit));
+    // A token of its own: its lock is taken at every wake-up, and must not be everybody's.
+    connections.spawn(run(socket, caller, Arc::clone(door), shutdown.child_token(), permit));
 }
 
 fn set_options(socket: &TcpStream) -> io::Result<()> {

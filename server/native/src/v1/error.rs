@@ -120,21 +120,21 @@ fn not_leader(error: &BrokerError) -> String {
 mod tests {
     use super::*;
 
-    fn told(error: BrokerError) -> String {
-        About::group("t", "g", 3).failure(&error).text
+    fn told(error: &BrokerError) -> String {
+        About::group("t", "g", 3).failure(error).text
     }
 
     #[test]
     fn texts_that_clients_act_on_are_the_originals() {
         let error = |code| BrokerError::new(code, "other words");
-        assert_eq!(told(error(ErrorCode::TopicNotFound)), "topic not found: t");
-        assert_eq!(told(error(ErrorCode::TopicNotFound).with("topic", "x")), "topic not found: x");
-        assert_eq!(told(error(ErrorCode::PartitionNotFound)), "partition 3 not found");
-        assert_eq!(told(error(ErrorCode::GroupNotFound)), "consumer group not found: t:g");
-        assert_eq!(told(error(ErrorCode::EndOfPartition)), "EOF");
-        assert_eq!(told(error(ErrorCode::NotLeader)), "not leader: no leader elected");
+        assert_eq!(told(&error(ErrorCode::TopicNotFound)), "topic not found: t");
+        assert_eq!(told(&error(ErrorCode::TopicNotFound).with("topic", "x")), "topic not found: x");
+        assert_eq!(told(&error(ErrorCode::PartitionNotFound)), "partition 3 not found");
+        assert_eq!(told(&error(ErrorCode::GroupNotFound)), "consumer group not found: t:g");
+        assert_eq!(told(&error(ErrorCode::EndOfPartition)), "EOF");
+        assert_eq!(told(&error(ErrorCode::NotLeader)), "not leader: no leader elected");
         let leader = error(ErrorCode::NotLeader).with("leader_id", "n2").with("leader_addr", "h:9092");
-        assert_eq!(told(leader), "not leader: leader_id=n2 leader_addr=h:9092");
-        assert_eq!(told(error(ErrorCode::Timeout)), "other words");
+        assert_eq!(told(&leader), "not leader: leader_id=n2 leader_addr=h:9092");
+        assert_eq!(told(&error(ErrorCode::Timeout)), "other words");
     }
 }

@@ -1,6 +1,5 @@
 //! PRODUCE, PRODUCE_WITH_TTL, CONSUME, FETCH and the two that mean the same.
 
-use bytes::Bytes;
 use flymq_api::{BrokerError, ErrorCode};
 use flymq_proto::pb;
 use flymq_wire::{
@@ -124,7 +123,7 @@ fn fit(fetched: pb::FetchResponse) -> FetchReply {
 }
 
 fn message(record: pb::Record) -> Message {
-    Message { offset: record.offset, key: record.key.unwrap_or_else(Bytes::new), value: record.value }
+    Message { offset: record.offset, key: record.key.unwrap_or_default(), value: record.value }
 }
 
 /// Past the end there is nothing yet. Below the start the records are gone: these clients know no error for it and

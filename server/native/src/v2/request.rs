@@ -117,7 +117,7 @@ mod tests {
         let produce = ProduceBody { acks: Acks::All, partition: -1, timeout_ms: 9, topic: "t".into(), batch };
         let body = body(produce.encode(1).expect("small"));
         let within = body.as_ptr_range();
-        let decoded = decode(op::PRODUCE, body.clone()).expect("sound");
+        let decoded = decode(op::PRODUCE, body).expect("sound");
         let Request::Produce(request) = decoded.request else { panic!("wrong rpc") };
         assert_eq!((request.partition, request.acks(), decoded.timeout_ms), (None, pb::Acks::All, 9));
         assert!(within.contains(&request.batch.as_ptr()), "the batch was copied");

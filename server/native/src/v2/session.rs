@@ -37,6 +37,8 @@ use crate::{
 
 /// Finished calls, pushes and frames taken in one step, before the others get their turn.
 const STEP: usize = 64;
+/// Steps per wake-up.
+const STEPS: usize = 8;
 /// Time that long polls have to answer when the server stops.
 const LONG_POLL_GRACE: Duration = Duration::from_millis(250);
 
@@ -54,7 +56,8 @@ pub(super) struct Session<'a, R, W> {
     /// A whole frame may be at hand although the socket is silent.
     buffered: bool,
     last_read: Instant,
-    last_write: Instant,
+    /// Since when the socket takes no bytes of those that wait.
+    stalled_since: Option<Instant>,
 }
 
 impl<'a, R, W> Session<'a, R, W>
@@ -68,7 +71,6 @@ where
         reader: &'a mut FrameReader<R>,
         writer: &'a mut FrameWriter<W>,
     ) -> Self {
-        let now = Instant::now();
         Self {
             door,
             caller,
@@ -79,19 +81,20 @@ where
             streams: Streams::default(),
             draining: false,
             buffered: true,
-            last_read: now,
-            last_write: now,
+            last_read: Instant::now(),
+            stalled_since: None,
         }
     }
 
     /// Serves until the peer closes, breaks the framing, falls silent, or the server stops.
     pub(super) async fn run(mut self, shutdown: &CancellationToken) -> Result<(), Closed> {
         let mut alarm = std::pin::pin!(sleep_until(self.alarm_at()));
+        let mut stopped = std::pin::pin!(shutdown.cancelled());
         while !self.is_done() {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => return self.drain().await,
-                step = std::future::poll_fn(|cx| self.poll_step(cx)) => step?,
+                () = stopped.as_mut() => return self.drain().await,
+                step = std::future::poll_fn(|cx| self.poll_steps(cx)) => step?,
                 () = alarm.as_mut() => self.on_alarm(alarm.as_mut())?,
             }
         }
@@ -134,15 +137,14 @@ where
 
     /// When to look whether anything still happens.
     fn alarm_at(&self) -> Instant {
-        let silent_since = if self.writer.queued() > 0 { self.last_write } else { self.last_read };
-        silent_since + self.door.options.idle_timeout
+        self.stalled_since.unwrap_or(self.last_read) + self.door.options.idle_timeout
     }
 
     /// The alarm is set lazily: it goes off once per idle timeout at most, and then looks at what happened since.
     fn on_alarm(&mut self, alarm: std::pin::Pin<&mut Sleep>) -> Result<(), Closed> {
         let now = Instant::now();
         if self.alarm_at() <= now {
-            if self.writer.queued() > 0 {
+            if self.stalled_since.is_some() {
                 return Err(Closed::Stalled);
             }
             if self.calls.len() + self.streams.len() + self.gate.len() == 0 || self.reader.has_part() {
@@ -153,6 +155,21 @@ where
         }
         alarm.reset(self.alarm_at());
         Ok(())
+    }
+
+    /// Several steps, so that one wake-up pays for the alarm and the stop signal once.
+    fn poll_steps(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Closed>> {
+        std::task::ready!(self.poll_step(cx))?;
+        for _ in 1..STEPS {
+            if self.is_done() {
+                break;
+            }
+            match self.poll_step(cx) {
+                Poll::Ready(step) => step?,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Lets calls, streams, writes and reads each do what they can; pending when none can.
@@ -201,10 +218,13 @@ where
         }
         match self.writer.poll_write(cx)? {
             Poll::Ready(_) => {
-                self.last_write = Instant::now();
+                self.stalled_since = None;
                 Ok(true)
             }
-            Poll::Pending => Ok(false),
+            Poll::Pending => {
+                self.stalled_since.get_or_insert_with(Instant::now);
+                Ok(false)
+            }
         }
     }
 

@@ -159,14 +159,13 @@ async fn throw(broker: &Broker, bytes: &[u8], after_hello: bool) {
 fn noise_ends_in_typed_errors_and_hurts_nobody() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (broker, bystander) = runtime.block_on(with_bystander());
-    let bystander = std::cell::RefCell::new(bystander);
+    let bystander = tokio::sync::Mutex::new(bystander);
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig::with_cases(200));
     runner
         .run(&(noise(), any::<bool>()), |(bytes, after_hello)| {
             runtime.block_on(async {
                 throw(&broker, &bytes, after_hello).await;
-                let mut bystander = bystander.borrow_mut();
-                let listed = bystander.ask(Request::ListTopics(Empty)).await;
+                let listed = bystander.lock().await.ask(Request::ListTopics(Empty)).await;
                 assert_eq!(listed.op, op::LIST_TOPICS);
             });
             Ok(())

@@ -23,7 +23,7 @@ use flymq_wire::{
     v1,
     v2::{Acks, FetchBody, Isolation, Message, ProduceBody, op},
 };
-use futures::{FutureExt as _, future::BoxFuture};
+use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -112,6 +112,8 @@ pub struct Probe {
     pub finished: AtomicUsize,
     /// Most calls at one time.
     pub peak: AtomicUsize,
+    /// Runs that streams have given.
+    pub pulled: AtomicUsize,
 }
 
 /// The real broker, watched.
@@ -138,7 +140,13 @@ impl flymq_api::Broker for Probed {
         ctx: CallContext,
         request: pb::SubscribeRequest,
     ) -> BoxFuture<'_, Result<BatchStream, BrokerError>> {
-        self.inner.subscribe(ctx, request)
+        let subscribing = self.inner.subscribe(ctx, request);
+        let probe = self.probe.clone();
+        async move {
+            let stream = subscribing.await?;
+            Ok(stream.inspect(move |_| _ = probe.pulled.fetch_add(1, SeqCst)).boxed())
+        }
+        .boxed()
     }
 }
 

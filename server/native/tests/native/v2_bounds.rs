@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use flymq_native::NativeOptions;
 use flymq_proto::pb;
-use flymq_wire::v2::{Acks, FetchReply};
+use flymq_wire::v2::{Acks, FetchReply, PushBody, op};
 
-use super::support::{Broker, batch, eventually, fetch, produce};
+use super::support::{Broker, batch, eventually, fetch, produce, request};
 
 #[tokio::test]
 async fn a_client_that_does_not_read_stops_its_own_requests_only() {
@@ -35,6 +35,33 @@ async fn a_client_that_does_not_read_stops_its_own_requests_only() {
         let message = slow.message().await;
         assert_eq!(message.correlation, n);
         assert!(!FetchReply::decode(message.body).unwrap().runs.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_subscriber_that_does_not_read_costs_what_the_queue_holds() {
+    const MIB: usize = 1 << 20;
+    let options = NativeOptions { max_queued_bytes: MIB, ..NativeOptions::default() };
+    let broker = Broker::with(options).await;
+    let mut writer = broker.v2().await;
+    for n in 0..64 {
+        writer.send(produce("t", 0, Acks::Leader, batch(&[&vec![5; MIB]])).encode(n).unwrap()).await;
+        assert!(!writer.message().await.is_error());
+    }
+    let mut slow = broker.v2().await;
+    let from = pb::StartFrom::Earliest.into();
+    let subscribe =
+        pb::SubscribeRequest { topic: "t".to_owned(), from, credit_bytes: u32::MAX, ..Default::default() };
+    slow.send(request(op::SUBSCRIBE_STREAM, 9, &subscribe)).await;
+    eventually("the stream has begun", || broker.probe.pulled.load(SeqCst) > 0).await;
+    for _ in 0..50 {
+        let _: pb::GetHealthResponse = writer.call(144, &pb::GetHealthRequest {}).await;
+    }
+    let pulled = broker.probe.pulled.load(SeqCst);
+    assert!(pulled < 32, "{pulled} of 64 runs of 1 MiB were read although nobody takes them");
+    let mut next = 0;
+    while next < 64 {
+        next = PushBody::decode(slow.message().await.body).unwrap().next_offset;
     }
 }
 
