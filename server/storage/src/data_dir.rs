@@ -68,9 +68,33 @@ pub struct DataDir {
     path: PathBuf,
     id: DirectoryId,
     context: Arc<Context>,
-    open: Mutex<HashMap<(TopicId, PartitionId), Weak<LogInner>>>,
+    open: Mutex<HashMap<(TopicId, PartitionId), Slot>>,
     thread: Option<JoinHandle<()>>,
     _lock: Box<dyn DiskLock>,
+}
+
+/// A log that this process has, or is getting.
+#[derive(Debug)]
+enum Slot {
+    /// Recovery is under way on another thread.
+    Opening,
+    Open(Weak<LogInner>),
+}
+
+impl Slot {
+    fn log(&self) -> Option<Arc<LogInner>> {
+        match self {
+            Self::Opening => None,
+            Self::Open(log) => log.upgrade(),
+        }
+    }
+
+    fn is_taken(&self) -> bool {
+        match self {
+            Self::Opening => true,
+            Self::Open(log) => log.strong_count() > 0,
+        }
+    }
 }
 
 impl DataDir {
@@ -130,26 +154,34 @@ impl DataDir {
         Ok(logs)
     }
 
-    /// Opens a log through recovery; one that does not exist is empty.
+    /// Opens a log through recovery; one that does not exist is empty. Several threads may open different logs at once.
     ///
     /// # Errors
-    /// `AlreadyOpen` while another handle lives; `UnknownFormat`; `Io`. Damage is no error: see the report.
+    /// `AlreadyOpen` while another handle lives or is made; `UnknownFormat`; `Io`. Damage is no error: see the report.
     pub fn open_log(
         &self,
         topic: TopicId,
         partition: PartitionId,
         config: LogConfig,
     ) -> Result<(Log, RecoveryReport)> {
-        let mut open = self.open.lock();
-        if open.get(&(topic, partition)).is_some_and(|log| log.strong_count() > 0) {
-            return Err(StorageError::AlreadyOpen { topic, partition });
+        let key = (topic, partition);
+        {
+            let mut open = self.open.lock();
+            if open.get(&key).is_some_and(Slot::is_taken) {
+                return Err(StorageError::AlreadyOpen { topic, partition });
+            }
+            open.insert(key, Slot::Opening);
         }
         let topic_dir = self.context.topics.join(topic.to_string());
         let dir = topic_dir.join(partition.to_string());
         let place = LogPlace { topic, partition, topic_dir, dir };
-        let (log, report) = Log::open(self.context.clone(), place, config)?;
-        open.insert((topic, partition), Arc::downgrade(&log.0));
-        Ok((log, report))
+        let opened = Log::open(self.context.clone(), place, config);
+        let mut open = self.open.lock();
+        match &opened {
+            Ok((log, _)) => open.insert(key, Slot::Open(Arc::downgrade(&log.0))),
+            Err(_) => open.remove(&key),
+        };
+        opened
     }
 
     /// One sync round over all dirty logs, for owners of a directory in [`SyncMode::Manual`].
@@ -172,7 +204,7 @@ impl Drop for DataDir {
         }
         self.context.syncer.round();
         self.context.syncer.write_marks(usize::MAX);
-        self.open.lock().values().filter_map(Weak::upgrade).for_each(|log| log.close());
+        self.open.lock().values().filter_map(Slot::log).for_each(|log| log.close());
     }
 }
 

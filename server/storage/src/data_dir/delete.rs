@@ -4,11 +4,10 @@
 //! then its files go.
 
 use std::path::{Path, PathBuf};
-use std::sync::Weak;
 
 use flymq_types::{PartitionId, TopicId};
 
-use super::DataDir;
+use super::{DataDir, Slot};
 use crate::disk::Disk;
 use crate::error::{IoContext, Result};
 
@@ -17,10 +16,11 @@ const DELETED: &str = ".deleted";
 const MAX_DEPTH: usize = 4;
 
 impl DataDir {
-    /// Deletes a log; open handles answer `Closed`. A log without files is no error.
+    /// Deletes a log; open handles answer `Closed`. A log without files is no error. Not to be called while another
+    /// thread opens the same log.
     pub fn delete_log(&self, topic: TopicId, partition: PartitionId) -> Result<()> {
         let mut open = self.open.lock();
-        if let Some(log) = open.remove(&(topic, partition)).as_ref().and_then(Weak::upgrade) {
+        if let Some(log) = open.remove(&(topic, partition)).as_ref().and_then(Slot::log) {
             log.close();
         }
         let topic_dir = self.context.topics.join(topic.to_string());
@@ -30,9 +30,9 @@ impl DataDir {
     /// Deletes all logs of a topic; open handles answer `Closed`. A topic without files is no error.
     pub fn delete_topic(&self, topic: TopicId) -> Result<()> {
         let mut open = self.open.lock();
-        open.retain(|key, log| {
+        open.retain(|key, slot| {
             if key.0 == topic
-                && let Some(log) = log.upgrade()
+                && let Some(log) = slot.log()
             {
                 log.close();
             }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::support::*;
 use crate::testing::{batch, values};
-use crate::{LogConfig, SimDisk, StorageError};
+use crate::{LogConfig, Retention, SimDisk, StorageError};
 
 #[derive(Debug, Clone)]
 enum Op {
@@ -13,6 +13,8 @@ enum Op {
     Append(Vec<(usize, usize)>),
     Sync,
     Marks,
+    /// Remove old segments beyond this many bytes.
+    Retain(u64),
     /// Read from this part of the log (0-255 of 255) with this limit.
     Read(u8, usize),
     /// Kill the process: nothing written may be lost.
@@ -26,6 +28,7 @@ fn op() -> impl Strategy<Value = Op> {
         6 => prop::collection::vec((1_usize..4, 0_usize..1_200), 1..5).prop_map(Op::Append),
         3 => Just(Op::Sync),
         1 => Just(Op::Marks),
+        1 => (4_000_u64..40_000).prop_map(Op::Retain),
         4 => (any::<u8>(), 1_usize..8_000).prop_map(|(at, max)| Op::Read(at, max)),
         1 => Just(Op::Kill),
         2 => any::<u64>().prop_map(Op::PowerCut),
@@ -40,13 +43,15 @@ struct Model {
     /// refused; nobody had been told that it was safe.
     values: Vec<Option<Vec<u8>>>,
     written: u64,
+    /// Where the log starts.
+    start: usize,
 }
 
 impl Model {
     fn new(config: LogConfig) -> Self {
         let disk = SimDisk::new();
         let fixture = Some(Fixture::open(&disk, config));
-        Self { disk, config, fixture, values: Vec::new(), written: 0 }
+        Self { disk, config, fixture, values: Vec::new(), written: 0, start: 0 }
     }
 
     fn fixture(&self) -> &Fixture {
@@ -77,7 +82,7 @@ impl Model {
     }
 
     fn read(&self, at: u8, max_bytes: usize) {
-        let from = self.values.len() * usize::from(at) / 255;
+        let from = self.start + (self.values.len() - self.start) * usize::from(at) / 255;
         let batches = match self.fixture().log.read(Offset(from as u64), max_bytes, ALL) {
             Ok(batches) => batches,
             Err(StorageError::Corrupt { start, end }) => {
@@ -99,7 +104,7 @@ impl Model {
     }
 
     fn read_everything(&self) {
-        let mut at = 0;
+        let mut at = self.start;
         while at < self.values.len() {
             match self.fixture().log.read(Offset(at as u64), 1 << 20, ALL) {
                 Ok(batches) => {
@@ -118,6 +123,16 @@ impl Model {
         }
     }
 
+    fn retain(&mut self, bytes: u64) {
+        let log = &self.fixture().log;
+        let (upto, before) = (log.durable_offset(), log.stats());
+        let gone = log.retain(NOW, Retention { ms: 0, bytes }, upto).unwrap();
+        let (start, after) = (log.start_offset(), log.stats());
+        assert!(start <= upto && after.segments == before.segments - gone);
+        assert!(gone == 0 || after.bytes >= bytes, "too much went");
+        self.start = start.0 as usize;
+    }
+
     /// Starts again after a kill or a power cut; the first `kept` records must be as they were, and no other ones may
     /// appear.
     fn reopen(&mut self, kept: usize) {
@@ -132,6 +147,7 @@ impl Model {
             self.values.len()
         );
         assert_eq!(log.durable_offset().0 as usize, end);
+        assert_eq!(log.start_offset().0 as usize, self.start);
         self.values.truncate(end);
         for range in &report.quarantined {
             let (start, end) = (range.start.0 as usize, range.end.0 as usize);
@@ -149,6 +165,7 @@ impl Model {
                 assert_eq!(self.fixture().log.durable_offset().0 as usize, self.values.len());
             }
             Op::Marks => self.fixture().dir.write_marks(),
+            Op::Retain(bytes) => self.retain(*bytes),
             Op::Read(at, max) => self.read(*at, *max),
             Op::Kill => {
                 self.disk.restart();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use flymq_types::{Offset, PartitionId};
 
 use super::support::*;
-use crate::testing::batch;
-use crate::{DataDir, DataDirOptions, LogConfig, StorageError};
+use crate::testing::{batch, values};
+use crate::{DataDir, DataDirOptions, LogConfig, Retention, StorageError};
 
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -81,6 +81,45 @@ fn many_threads_append_and_read_at_once() {
         let own: Vec<_> = all.iter().filter(|v| v.len() == 2 && v[0] == writer).map(|v| v[1]).collect();
         assert_eq!(own, (0..100).collect::<Vec<_>>(), "each writer's order is kept");
     }
+}
+
+#[test]
+fn retention_never_disturbs_readers() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::open(DataDirOptions::real(temp.path())).unwrap();
+    let config = LogConfig { segment_bytes: 16 << 10, tail_cache_bytes: 4_000 };
+    let (log, _) = dir.open_log(TOPIC, PartitionId(0), config).unwrap();
+    let last = Offset(2_000);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for i in 0..last.0 {
+                log.append(&batch(&[format!("{i}|{}", "x".repeat(400)).as_bytes()]), EPOCH, NOW).unwrap();
+            }
+        });
+        scope.spawn(|| {
+            while log.end_offset() < last {
+                log.retain(NOW, Retention { ms: 0, bytes: 50_000 }, log.durable_offset()).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut at = Offset(0);
+                while at < last {
+                    at = match log.read(at, 8_000, last) {
+                        Ok(batches) => {
+                            for (value, offset) in values(&batches).iter().zip(at.0..) {
+                                assert!(value.starts_with(format!("{offset}|").as_bytes()));
+                            }
+                            batches.last().map_or(at, |batch| batch.next_offset())
+                        }
+                        Err(StorageError::OffsetOutOfRange { start, .. }) => start,
+                        Err(error) => panic!("{error}"),
+                    };
+                }
+            });
+        }
+    });
+    assert!(log.start_offset() > Offset(0) && log.stats().bytes < 100_000);
 }
 
 #[test]
