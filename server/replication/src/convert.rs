@@ -189,7 +189,7 @@ mod tests {
             config: config.clone(),
             created: Timestamp(-5),
         };
-        let alter = AlterTopic { id, name: name.clone(), revision: 0, partitions: 4, config };
+        let alter = AlterTopic { id, name, revision: 0, partitions: 4, config };
         let gone = CreateTopic {
             id: TopicId::from_bytes([1; 16]),
             name: TopicName::internal("__x").expect("valid"),

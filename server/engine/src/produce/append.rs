@@ -1,12 +1,16 @@
 //! From a producer's bytes to an acknowledgement.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use flymq_types::{Acks, PartitionId, TopicName};
+use flymq_types::{Acks, Offset, PartitionId, RecordBatch, TopicName};
 
 use super::check::check_batch;
 use super::{Appended, Target};
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::partition::Partition;
+use crate::task::blocking;
 use crate::topic::NODES;
 
 impl Engine {
@@ -39,13 +43,28 @@ impl Engine {
                 return Err(EngineError::NotEnoughReplicas { topic, partition, in_sync: NODES, required });
             }
         }
-        let appended = partition.append(&batch, self.clock.wall())?;
+        let appended = self.append_to(&partition, &batch).await?;
         self.counters.count_produced(batch.record_count());
         match acks {
             Acks::None | Acks::Leader => {}
             Acks::All => partition.durable(appended.last_offset.plus(1)).await?,
         }
         Ok(appended)
+    }
+
+    /// A partition's first append makes its directory and segment, durably: work of many milliseconds, which goes to
+    /// a blocking thread. Later ones write to the page cache.
+    async fn append_to(
+        &self,
+        partition: &Arc<Partition>,
+        batch: &RecordBatch,
+    ) -> Result<Appended, EngineError> {
+        let now = self.clock.wall();
+        if partition.log()?.end_offset() > Offset::ZERO {
+            return partition.append(batch, now);
+        }
+        let (partition, batch) = (partition.clone(), batch.clone());
+        blocking(move || partition.append(&batch, now)).await?
     }
 
     /// The partition that a record with this key goes to; without key the next in turn. An unknown topic is created

@@ -175,7 +175,7 @@ mod tests {
     fn impossible_settings_are_refused() {
         let ok = TopicConfig::default();
         assert!(ok.validate(1).is_ok());
-        let three = TopicConfig { replication_factor: Some(3), ..ok.clone() };
+        let three = TopicConfig { replication_factor: Some(3), ..TopicConfig::default() };
         assert!(matches!(three.validate(1), Err(EngineError::ReplicationFactor { asked: 3, nodes: 1 })));
         assert!(three.validate(3).is_ok());
         for bad in [

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flymq_engine::{Engine, FetchSpec, Target};
+use flymq_engine::{Engine, EngineError, FetchSpec, Target};
 use flymq_types::{Acks, PartitionId, SeededRng};
 use parking_lot::Mutex;
 
@@ -17,10 +17,10 @@ struct Known {
     read: Mutex<BTreeMap<u64, String>>,
 }
 
-fn learn(book: &Mutex<BTreeMap<u64, String>>, offset: u64, value: String) {
-    let before = book.lock().insert(offset, value.clone());
+fn learn(book: &Mutex<BTreeMap<u64, String>>, offset: u64, value: &str) {
+    let before = book.lock().insert(offset, value.to_owned());
     assert!(
-        before.as_ref().is_none_or(|before| *before == value),
+        before.as_ref().is_none_or(|before| before == value),
         "offset {offset}: {before:?}, then {value}"
     );
 }
@@ -32,7 +32,7 @@ async fn produce(engine: Arc<Engine>, known: Arc<Known>, producer: u64, run: u64
         let target = Target::Partition(PartitionId(0));
         match engine.append(&topic("t"), target, batch(&[&value]), acks).await {
             Ok(appended) if acks == Acks::All => {
-                learn(&known.acknowledged, appended.base_offset.get(), value);
+                learn(&known.acknowledged, appended.base_offset.get(), &value);
                 count.fetch_add(1, Ordering::Relaxed);
             }
             Ok(_) => {}
@@ -50,9 +50,26 @@ async fn consume(engine: Arc<Engine>, known: Arc<Known>) {
             return;
         };
         for (at, value) in values(&read, offset) {
-            learn(&known.read, at, value);
+            learn(&known.read, at, &value);
         }
         offset = read.next_offset.get();
+    }
+}
+
+/// Every record that can be read. A power cut can leave a hole between batches that were never synced; storage
+/// does not cut there but names the range, and records around it are read.
+async fn survivors(engine: &Engine) -> BTreeMap<u64, String> {
+    let (mut there, mut offset) = (BTreeMap::new(), 0);
+    loop {
+        match engine.fetch(spec("t", 0, offset)).await {
+            Ok(read) if read.batches.is_empty() => return there,
+            Ok(read) => {
+                there.extend(values(&read, offset));
+                offset = read.next_offset.get();
+            }
+            Err(EngineError::CorruptData { end, .. }) => offset = end.get(),
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -80,8 +97,7 @@ async fn what_is_acknowledged_or_read_survives_every_power_cut() {
             }
             drop(engine);
             let engine = node.open().await;
-            let there: BTreeMap<_, _> = read_all(&engine, "t", 0).await.into_iter().collect();
-            assert!(there.keys().copied().eq(0..there.len() as u64), "seed {seed}: dense");
+            let there = survivors(&engine).await;
             for (what, book) in [("acknowledged", &known.acknowledged), ("read", &known.read)] {
                 for (offset, value) in &*book.lock() {
                     assert_eq!(there.get(offset), Some(value), "seed {seed}, run {run}: {what} at {offset}");

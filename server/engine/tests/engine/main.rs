@@ -1,5 +1,8 @@
 //! The engine from outside, on a simulated disk that can crash, and on a real one.
 
+#![allow(clippy::unwrap_used, reason = "a test ends there")]
+#![allow(clippy::disallowed_methods, reason = "tests start tasks")]
+
 mod crash;
 mod fetch;
 mod groups;

@@ -11,7 +11,7 @@ const PARTITIONS: u32 = 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_partitions_are_made_written_and_opened_again() {
-    let node = Node::real();
+    let node = Node::simulated();
     let engine = node.open().await;
     engine.create_topic(new_topic("t", PARTITIONS)).await.unwrap();
     for partition in 0..PARTITIONS {

@@ -166,8 +166,8 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
     assert!(tokio::time::timeout(DEADLINE, waiting).await.is_ok(), "never: {what}");
 }
 
-pub fn not_found<T: std::fmt::Debug>(result: Result<T, EngineError>) -> bool {
-    matches!(result, Err(EngineError::TopicNotFound { .. }))
+pub fn not_found<T>(result: Result<T, EngineError>) -> bool {
+    matches!(result.err(), Some(EngineError::TopicNotFound { .. }))
 }
 
 /// Appends one record of this time to partition 0.

@@ -45,8 +45,11 @@ pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes)
 }
 
+/// An open file with all its bytes.
+pub(super) type FileBytes = (Arc<dyn DiskFile>, Vec<u8>);
+
 /// All bytes of a file, or `None` where there is none.
-pub(super) fn read_all(disk: &dyn Disk, path: &Path) -> Result<Option<(Arc<dyn DiskFile>, Vec<u8>)>> {
+pub(super) fn read_all(disk: &dyn Disk, path: &Path) -> Result<Option<FileBytes>> {
     if !disk.exists(path).on("look for", path)? {
         return Ok(None);
     }

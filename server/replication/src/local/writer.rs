@@ -90,7 +90,7 @@ impl Writer {
                 }
             },
             Err(error) => {
-                tracing::warn!(%error, "could not write a metadata snapshot; the log goes on growing")
+                tracing::warn!(%error, "could not write a metadata snapshot; the log goes on growing");
             }
         }
     }
