@@ -109,6 +109,13 @@ fn codec(out: &mut String, unary: &[&RpcInfo]) -> std::fmt::Result {
     for rpc in unary {
         writeln!(out, "            Self::{0}(m) => m.encode_to_vec().into(),", rpc.name)?;
     }
+    writeln!(
+        out,
+        "        }}\n    }}\n\n    /// Writes the protobuf body into a buffer that grows.\n    pub fn encode_into(&self, out: &mut impl BufMut) {{\n        match self {{"
+    )?;
+    for rpc in unary {
+        writeln!(out, "            Self::{0}(m) => m.encode_raw(out),", rpc.name)?;
+    }
     writeln!(out, "        }}\n    }}\n}}")
 }
 

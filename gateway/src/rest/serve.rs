@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, Method, Request, StatusCode, header},
     response::Response,
 };
-use flymq_api::Broker;
+use flymq_api::{Broker, CallContext, REQUEST_ID_HEADER};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     RestOptions, call,
     call::with_type,
-    context::{REQUEST_ID, call_context},
+    context::call_context,
     error::{HttpError, allow_header},
     guard,
     route::{Found, find},
@@ -59,7 +59,7 @@ async fn handle(door: Arc<Door>, request: Request<Body>) -> Response {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(&request_id) {
-        headers.insert(REQUEST_ID, id);
+        headers.insert(REQUEST_ID_HEADER, id);
     }
     response
 }
@@ -73,11 +73,7 @@ fn with_origin(mut response: Response, origin: Option<HeaderValue>) -> Response 
     response
 }
 
-async fn answer(
-    door: &Door,
-    ctx: flymq_api::CallContext,
-    request: Request<Body>,
-) -> Result<Response, HttpError> {
+async fn answer(door: &Door, ctx: CallContext, request: Request<Body>) -> Result<Response, HttpError> {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     if path == "/" || path == OPENAPI_PATH {

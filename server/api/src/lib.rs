@@ -17,6 +17,7 @@ mod error;
 mod layers;
 mod node;
 mod ops;
+mod request_id;
 mod stack;
 
 pub use broker::{BatchStream, Broker, CallContext, Door, Principal};
@@ -29,4 +30,5 @@ pub use layers::{
 };
 pub use node::{ConfigEntry, Node, Phase};
 pub use ops::{Access, AuditEvent, OPS, OpMeta, Request, Response, Rpc};
+pub use request_id::{REQUEST_ID_HEADER, request_id};
 pub use stack::{StackOptions, stack};

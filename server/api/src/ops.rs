@@ -1,6 +1,6 @@
 //! What each rpc is: its op code, the right it needs, its audit event. Derived from the proto options at build time.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes};
 use flymq_proto::pb;
 pub use flymq_proto::pb::{Access, AuditEvent};
 use prost::Message as _;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use flymq_api::{Broker, BrokerError, CallContext, ErrorCode, OpMeta, Response};
+use flymq_api::{Broker, BrokerError, CallContext, ErrorCode, OpMeta, REQUEST_ID_HEADER, Response};
 use flymq_proto::pb;
 use futures::{Stream, StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +18,7 @@ use tower::service_fn;
 
 use crate::{
     codec::{Inbound, RpcCodec},
-    context::{REQUEST_ID, call_context, request_id_header},
+    context::{call_context, request_id_header},
     status::status,
 };
 
@@ -41,7 +41,7 @@ impl Calls {
             self.unary(op, ctx, request).await
         };
         if let Some(id) = request_id {
-            response.headers_mut().insert(REQUEST_ID, id);
+            response.headers_mut().insert(REQUEST_ID_HEADER, id);
         }
         response
     }

@@ -1,6 +1,6 @@
 //! Between gRPC message bytes and the unions of the op table.
 
-use bytes::{Buf as _, BufMut as _};
+use bytes::Buf as _;
 use flymq_api::{Request, Response, Rpc};
 use tonic::{
     Status,
@@ -42,7 +42,7 @@ impl Encoder for ResponseEncoder {
     type Error = Status;
 
     fn encode(&mut self, item: Response, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        dst.put(item.encode());
+        item.encode_into(dst);
         Ok(())
     }
 }

@@ -7,14 +7,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use flymq_api::{BrokerError, ErrorCode, OPS, OpMeta};
+use flymq_api::{BrokerError, ErrorCode, OPS, OpMeta, REQUEST_ID_HEADER};
 use futures::future::BoxFuture;
 use tonic::{body::Body, codegen::http, server::NamedService};
 use tower::{Service, util::BoxCloneSyncService};
 
 use crate::{
     call::Calls,
-    context::{REQUEST_ID, call_context, request_id_header},
+    context::{call_context, request_id_header},
     status::status,
 };
 
@@ -83,7 +83,7 @@ fn unknown(request: &http::Request<Body>) -> http::Response<Body> {
     let error = BrokerError::new(ErrorCode::Unimplemented, text);
     let mut response = status(&error, &ctx.request_id).into_http();
     if let Some(id) = request_id_header(&ctx.request_id) {
-        response.headers_mut().insert(REQUEST_ID, id);
+        response.headers_mut().insert(REQUEST_ID_HEADER, id);
     }
     response
 }
