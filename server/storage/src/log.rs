@@ -87,6 +87,8 @@ pub(crate) struct LogInner {
     end: AtomicU64,
     /// Whether the log stands in the syncer's queue.
     dirty: AtomicBool,
+    /// Whether the log stands in the syncer's list of logs whose mark is behind.
+    awaits_mark: AtomicBool,
     closed: AtomicBool,
     failure: OnceLock<StorageError>,
     listeners: Mutex<Vec<Weak<dyn DurableListener>>>,

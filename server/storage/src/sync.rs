@@ -131,6 +131,11 @@ impl Syncer {
         due.iter().for_each(|log| log.write_mark());
     }
 
+    #[cfg(test)]
+    pub fn awaiting_marks(&self) -> usize {
+        self.unmarked.lock().len()
+    }
+
     /// The thread's body.
     pub fn run(&self, interval: Duration) {
         let mut last_marks = self.clock.monotonic();

@@ -126,3 +126,19 @@ fn a_directory_that_cannot_be_made_whole_is_made_at_the_next_start() {
         put(&open(&disk), TOPIC, 0);
     }
 }
+
+#[test]
+fn a_busy_log_waits_for_its_mark_once() {
+    let disk = SimDisk::new();
+    let dir = open(&disk);
+    let log = put(&dir, TOPIC, 0);
+    for _ in 0..3 {
+        for _ in 0..50 {
+            log.append(&batch(&[b"x"]), EPOCH, NOW).unwrap();
+            dir.sync_round();
+            assert_eq!(dir.context.syncer.awaiting_marks(), 1);
+        }
+        dir.write_marks();
+        assert_eq!(dir.context.syncer.awaiting_marks(), 0);
+    }
+}

@@ -54,7 +54,7 @@ impl Log {
 }
 
 impl LogInner {
-    /// One log's part of a round. Says whether the mark on disk is now behind.
+    /// One log's part of a round. Says whether the log has to be remembered for a mark: once until it gets one.
     pub(crate) fn sync(&self) -> bool {
         // Before the snapshot: an append after it queues the log again.
         self.dirty.swap(false, Ordering::AcqRel);
@@ -81,7 +81,7 @@ impl LogInner {
             self.write_mark();
             return false;
         }
-        true
+        !self.awaits_mark.swap(true, Ordering::AcqRel)
     }
 
     /// Remembers a true mark; returns how many bytes the one on disk is behind it.
@@ -99,6 +99,7 @@ impl LogInner {
 
     /// Brings the mark on disk up to what is durable. A failure costs scan time at the next start, nothing else.
     pub(crate) fn write_mark(&self) {
+        self.awaits_mark.store(false, Ordering::Release);
         if self.check_open().is_err() {
             return;
         }

@@ -67,6 +67,7 @@ impl Log {
             durable: AtomicU64::new(tip.next_offset),
             end: AtomicU64::new(tip.next_offset),
             dirty: AtomicBool::new(false),
+            awaits_mark: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             failure: std::sync::OnceLock::new(),
             listeners: Mutex::default(),
