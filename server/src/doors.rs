@@ -39,14 +39,28 @@ impl Doors<'_> {
         self.open_native(native, broker.clone());
         self.open_grpc(grpc, broker.clone());
         if let Some(listener) = rest {
-            let (broker, stop) = (broker.clone(), self.stop.clone());
-            self.tracker.spawn(flymq_gateway::serve_rest(listener, broker, RestOptions::default(), stop));
+            let (broker, stop, options) = (broker.clone(), self.stop.clone(), self.rest_options());
+            self.tracker.spawn(flymq_gateway::serve_rest(listener, broker, options, stop));
         }
         if let Some(listener) = metrics {
             let (broker, stop, handle) =
                 (broker.clone(), self.stop.clone(), flymq_gateway::metrics::install());
             let options = MetricsOptions::default();
             self.tracker.spawn(flymq_gateway::serve_metrics(listener, handle, broker, options, stop));
+        }
+    }
+
+    /// The node may be called by its own names, and by those the user lists.
+    fn rest_options(&self) -> RestOptions {
+        let access = &self.config.observability.admin_access;
+        let mut allowed_hosts = access.allowed_hosts.clone();
+        let advertised = self.node.client_addr.rsplit_once(':').map(|(host, _)| host.to_owned());
+        allowed_hosts.extend(advertised);
+        allowed_hosts.push(self.node.node_id.clone());
+        RestOptions {
+            allowed_hosts,
+            allowed_origins: access.allowed_origins.clone(),
+            ..RestOptions::default()
         }
     }
 

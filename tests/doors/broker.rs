@@ -24,8 +24,14 @@ pub struct TestBroker {
 }
 
 pub async fn start() -> TestBroker {
+    start_with(|_| ()).await
+}
+
+pub async fn start_with(change: impl FnOnce(&mut Config)) -> TestBroker {
     let data = TempDir::new().expect("a temporary directory");
-    let running = flymq_server::start(Config::embedded(data.path())).await.expect("the broker starts");
+    let mut config = Config::embedded(data.path());
+    change(&mut config);
+    let running = flymq_server::start(config).await.expect("the broker starts");
     TestBroker { running, _data: data }
 }
 
@@ -53,7 +59,7 @@ pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("not in time: {what}"));
 }
 
-/// The real broker, with a count of its open subscriptions.
+/// The real broker, with a count of its open calls and subscriptions.
 #[derive(Clone)]
 pub struct Counted {
     inner: Arc<dyn Broker>,
@@ -72,7 +78,13 @@ impl Counted {
 
 impl Broker for Counted {
     fn call(&self, ctx: CallContext, request: Request) -> BoxFuture<'_, Result<Response, BrokerError>> {
-        self.inner.call(ctx, request)
+        let open = Open::new(self.open.clone());
+        async move {
+            let answer = self.inner.call(ctx, request).await;
+            drop(open);
+            answer
+        }
+        .boxed()
     }
 
     fn subscribe(

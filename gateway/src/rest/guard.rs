@@ -17,9 +17,10 @@ pub(crate) fn check(headers: &HeaderMap, uri: &Uri, options: &RestOptions) -> Re
     let name = host_name(&host);
     if !is_own_name(name) && !allows(&options.allowed_hosts, name) {
         let text = format!("this door is not called {name}");
-        return Err(BrokerError::new(ErrorCode::PermissionDenied, text)
-            .with("host", name)
-            .with("way_out", "call it by IP address or localhost, or add the name to the allowed hosts"));
+        return Err(BrokerError::new(ErrorCode::PermissionDenied, text).with("host", name).with(
+            "way_out",
+            "call it by IP address or localhost, or add the name to observability.admin.allowed_hosts",
+        ));
     }
     match headers.get(header::ORIGIN) {
         None => Ok(()),
@@ -34,7 +35,9 @@ fn check_origin(origin: &str, host: &str, options: &RestOptions) -> Result<(), B
         return Ok(());
     }
     let text = format!("pages of {origin} may not call this broker");
-    Err(BrokerError::new(ErrorCode::PermissionDenied, text).with("origin", origin))
+    Err(BrokerError::new(ErrorCode::PermissionDenied, text)
+        .with("origin", origin)
+        .with("way_out", "add the origin to observability.admin.allowed_origins"))
 }
 
 /// The one host of the request: HTTP/2 has it in the URI, HTTP/1 in the header.

@@ -99,3 +99,26 @@ async fn values_are_bytes_and_may_be_empty() {
     }
     assert_eq!((&found[0].value[..], &found[1].value[..]), (&b""[..], &[0u8, 159, 146, 150][..]));
 }
+
+#[tokio::test]
+async fn a_long_poll_ends_when_its_caller_leaves() {
+    let broker = start().await;
+    let counted = Counted::new(broker.running.broker());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    let stop = CancellationToken::new();
+    tokio::spawn(flymq_grpc::serve(
+        listener,
+        Arc::new(counted.clone()),
+        GrpcOptions::default(),
+        stop.clone(),
+    ));
+    let mut client = BrokerServiceClient::new(channel(addr).await);
+    client.produce(produce("t", &["a"])).await.expect("produced");
+    let fetch =
+        pb::FetchRequest { topic: "t".to_owned(), offset: 1, max_wait_ms: 30_000, ..Default::default() };
+    let polling = tokio::spawn(async move { client.fetch(fetch).await });
+    eventually("it waits", async || counted.open() == 1).await;
+    polling.abort();
+    eventually("it is gone", async || counted.open() == 0).await;
+}

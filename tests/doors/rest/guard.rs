@@ -1,7 +1,7 @@
 //! Web pages that have no business here.
 
 use crate::{
-    broker::start,
+    broker::{start, start_with},
     http::{request, send},
 };
 
@@ -31,4 +31,18 @@ async fn a_rebound_host_name_is_refused() {
     let preflight = [("origin", "http://evil.example"), ("access-control-request-method", "POST")];
     let answer = send(addr, request("OPTIONS", "/api/v1/topics", &preflight, "")).await;
     assert_eq!(answer.status, 403);
+}
+
+#[tokio::test]
+async fn the_configuration_lets_names_and_pages_in() {
+    let broker = start_with(|config| {
+        let access = &mut config.observability.admin_access;
+        access.allowed_hosts = vec!["mq.example".to_owned()];
+        access.allowed_origins = vec!["https://console.example".to_owned()];
+    })
+    .await;
+    let headers = [("host", "mq.example:9096"), ("origin", "https://console.example")];
+    let answer = send(broker.rest(), request("GET", "/api/v1/topics", &headers, "")).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.headers["access-control-allow-origin"], "https://console.example");
 }

@@ -109,3 +109,24 @@ async fn head_does_not_subscribe() {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
 }
+
+#[tokio::test]
+async fn a_long_poll_ends_when_its_client_leaves() {
+    let broker = start().await;
+    let counted = Counted::new(broker.running.broker());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    let options = RestOptions::default();
+    tokio::spawn(flymq_gateway::serve_rest(
+        listener,
+        Arc::new(counted.clone()),
+        options,
+        CancellationToken::new(),
+    ));
+    assert_eq!(post(addr, "/api/v1/topics", &json!({"name": "t"})).await.status, 200);
+    let path = "/api/v1/topics/t/records?max_wait_ms=30000";
+    let polling = tokio::spawn(open(addr, request("GET", path, &[], "")));
+    eventually("it waits", async || counted.open() == 1).await;
+    polling.abort();
+    eventually("it is gone", async || counted.open() == 0).await;
+}

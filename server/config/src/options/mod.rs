@@ -15,7 +15,7 @@ pub use cluster::ClusterOptions;
 pub use features::{AuditOptions, DelayedOptions, DlqOptions, SchemaOptions, TransactionOptions, TtlOptions};
 pub use listen::ListenOptions;
 pub use observability::{
-    HttpListenerOptions, LogOptions, MetricsOptions, ObservabilityOptions, TracingOptions,
+    HttpListenerOptions, LogOptions, MetricsOptions, ObservabilityOptions, TracingOptions, WebAccessOptions,
 };
 pub use performance::{LimitsOptions, PerformanceOptions};
 pub use security::SecurityOptions;

@@ -12,6 +12,8 @@ pub struct ObservabilityOptions {
     pub health: HttpListenerOptions,
     /// Admin REST.
     pub admin: HttpListenerOptions,
+    /// Which names and web pages may use the admin REST.
+    pub admin_access: WebAccessOptions,
 }
 
 impl ObservabilityOptions {
@@ -56,6 +58,16 @@ pub struct HttpListenerOptions {
     pub tls_enabled: bool,
 }
 
+/// Names under which a listener may be called, and web pages that may call it. Without them only addresses, `localhost` and
+/// names without a dot work, so that no page can reach the broker through a name that was pointed at it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct WebAccessOptions {
+    /// Further host names; `*` = all.
+    pub allowed_hosts: Vec<String>,
+    /// Origins of foreign pages, `https://console.example`.
+    pub allowed_origins: Vec<String>,
+}
+
 /// Log output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogOptions {
@@ -81,6 +93,7 @@ impl Default for ObservabilityOptions {
             },
             health: http(9095),
             admin: http(9096),
+            admin_access: WebAccessOptions::default(),
         }
     }
 }
