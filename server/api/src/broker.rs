@@ -29,6 +29,14 @@ impl Door {
             Self::InProcess => "in-process",
         }
     }
+
+    /// Whether this door writes batches to its socket piece by piece, so that they need not lie in one.
+    pub(crate) fn takes_pieces(self) -> bool {
+        match self {
+            Self::NativeV2 => true,
+            Self::Grpc | Self::NativeV1 | Self::Rest | Self::InProcess => false,
+        }
+    }
 }
 
 /// Who calls.
@@ -80,6 +88,8 @@ pub type BatchStream = BoxStream<'static, Result<pb::SubscribeResponse, BrokerEr
 /// # Contract
 /// - `call` answers with the response variant of the request's rpc, or an error of the table.
 /// - Dropping the future cancels waiting, never a write that has begun.
+/// - For [`Door::NativeV2`] an element of `batches` is a whole batch, or its header alone (96 bytes, which no whole
+///   batch has) with the payload as the next element. For all other doors it is a whole batch.
 /// - `subscribe` pulls: a record batch is read only when the door polls, so a slow client costs one batch of memory.
 pub trait Broker: Send + Sync + 'static {
     fn call(&self, ctx: CallContext, request: Request) -> BoxFuture<'_, Result<Response, BrokerError>>;

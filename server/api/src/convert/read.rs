@@ -9,7 +9,7 @@ use flymq_types::{BatchError, BatchFlags, Compression, Limits, Offset, RecordBat
 use prost::Message as _;
 
 use super::{invalid, isolation, partition, topic};
-use crate::{BrokerError, ErrorCode, dispatch::not_built};
+use crate::{BrokerError, Door, ErrorCode, dispatch::not_built};
 
 const DEFAULT_RECORDS: i32 = 500;
 const DEFAULT_BYTES: u32 = 1 << 20;
@@ -21,6 +21,8 @@ const REPLY_OVERHEAD: usize = 4 << 10;
 pub(crate) struct Shape {
     /// Whole batches as stored, rather than records.
     pub batches: bool,
+    /// Each batch in as many pieces as it has in memory, so that none is copied; see [`crate::Broker`].
+    pub pieces: bool,
     /// Also as text where the bytes are UTF-8.
     pub text: bool,
     pub max_records: usize,
@@ -36,7 +38,7 @@ pub(crate) struct Fetch {
 }
 
 impl Fetch {
-    pub fn parse(request: &pb::FetchRequest, limits: &Limits) -> Result<Self, BrokerError> {
+    pub fn parse(request: &pb::FetchRequest, door: Door, limits: &Limits) -> Result<Self, BrokerError> {
         no_filter(&request.filter)?;
         let max_records = match request.max_records {
             0 if request.batches => i32::MAX,
@@ -59,6 +61,7 @@ impl Fetch {
             },
             shape: Shape {
                 batches: request.batches,
+                pieces: door.takes_pieces(),
                 text: request.text,
                 max_records: usize::try_from(max_records).unwrap_or(usize::MAX),
                 max_bytes,
@@ -99,7 +102,11 @@ impl Page {
             }
             records += batch.header().record_count as usize;
             page.next_offset = batch.header().next_offset();
-            page.batches.push(batch.to_bytes());
+            if shape.pieces {
+                page.batches.extend(batch.chunks());
+            } else {
+                page.batches.push(batch.to_bytes());
+            }
         }
         page
     }
@@ -172,7 +179,7 @@ pub(crate) fn find(
     text: bool,
     limits: &Limits,
 ) -> Result<Option<pb::Record>, BrokerError> {
-    let shape = Shape { batches: false, text, max_records: 1, max_bytes: limits.batch_bytes };
+    let shape = Shape { batches: false, pieces: false, text, max_records: 1, max_bytes: limits.batch_bytes };
     let page = Page::decoded(offset, fetched, shape, limits)?;
     Ok(page.records.into_iter().next())
 }

@@ -9,7 +9,7 @@ use futures::future::join_all;
 
 use super::EngineBroker;
 use crate::{
-    BrokerError, ErrorCode,
+    BrokerError, Door, ErrorCode,
     convert::{self, BuiltBatch, Fetch, Page, Produce, ProducePlan, ReadyBatch},
     layers::Served,
 };
@@ -142,8 +142,8 @@ impl EngineBroker {
         Ok(pb::ConsumeResponse { topic: request.topic, partition: request.partition, record: Some(record) })
     }
 
-    pub(super) async fn fetch(&self, request: pb::FetchRequest) -> Result<Served, BrokerError> {
-        let Fetch { spec, shape } = Fetch::parse(&request, &self.limits)?;
+    pub(super) async fn fetch(&self, door: Door, request: pb::FetchRequest) -> Result<Served, BrokerError> {
+        let Fetch { spec, shape } = Fetch::parse(&request, door, &self.limits)?;
         let (asked_at, from) = (self.clock.wall().as_millis(), spec.offset);
         let fetched = self.fetch_synced(spec).await?;
         // A long poll waited until its first batch was appended; the rest of the time is the broker's.

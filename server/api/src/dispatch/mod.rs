@@ -51,7 +51,7 @@ impl EngineBroker {
         let response: Response = match request {
             R::Produce(m) => self.produce(m).await?.into(),
             R::Consume(m) => self.consume(m).await?.into(),
-            R::Fetch(m) => return self.fetch(m).await,
+            R::Fetch(m) => return self.fetch(ctx.door, m).await,
 
             R::CreateTopic(m) => self.create_topic(&m).await?.into(),
             R::GetTopic(m) => self.get_topic(&m)?.into(),

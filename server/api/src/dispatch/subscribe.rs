@@ -36,6 +36,7 @@ impl EngineBroker {
             self.engine.subscribe(SubscribeSpec { topic, positions: positions.clone(), isolation }).await?;
         let shape = Shape {
             batches: request.batches,
+            pieces: ctx.door.takes_pieces(),
             text: request.text,
             max_records: i32::MAX as usize,
             max_bytes: self.limits.batch_bytes,

@@ -10,6 +10,7 @@ use std::{
 
 use flymq_proto::pb;
 use flymq_types::BatchHeader;
+use flymq_wire::batch::HEADER_LEN;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use metrics::{Counter, Histogram};
 
@@ -66,9 +67,16 @@ fn consumed(totals: &Totals, counter: &Counter, records: u64) {
 }
 
 fn count(records: &[pb::Record], batches: &[bytes::Bytes]) -> u64 {
-    let in_batch =
-        |batch: &bytes::Bytes| BatchHeader::parse(batch).map_or(0, |header| header.record_count.into());
-    records.len() as u64 + batches.iter().map(in_batch).sum::<u64>()
+    let mut total = records.len() as u64;
+    let mut pieces = batches.iter();
+    while let Some(piece) = pieces.next() {
+        total += BatchHeader::parse(piece).map_or(0, |header| header.record_count.into());
+        if piece.len() == HEADER_LEN {
+            // A header alone: its payload is the next piece.
+            pieces.next();
+        }
+    }
+    total
 }
 
 impl<B: AuthorizedBroker> AuthorizedBroker for Measure<B> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use flymq_api::{BrokerError, ErrorCode, Response};
 use flymq_proto::pb;
 use flymq_wire::{
-    batch::BatchHeader,
+    batch::{BatchHeader, HEADER_LEN},
     codec::EncodeError,
     frame::{FrameParts, MAX_PAYLOAD},
     v2::{CORRELATION_LEN, FetchReply, Message, ProduceReply},
@@ -39,10 +39,10 @@ fn produce(produced: &pb::ProduceResponse) -> ProduceReply {
 fn fetch(fetched: pb::FetchResponse) -> FetchReply {
     let mut runs = fetched.batches;
     let mut next_offset = fetched.next_offset;
-    let fitting = count_within(&runs, ROOM);
+    let (fitting, end) = fit(&runs, ROOM);
     if fitting < runs.len() {
         runs.truncate(fitting);
-        next_offset = runs.last().and_then(end_of).unwrap_or(next_offset);
+        next_offset = end.unwrap_or(next_offset);
     }
     FetchReply {
         high_watermark: fetched.high_watermark,
@@ -53,19 +53,29 @@ fn fetch(fetched: pb::FetchResponse) -> FetchReply {
     }
 }
 
-/// How many of the first batches have at most `room` bytes together; one at least.
-fn count_within(batches: &[Bytes], room: usize) -> usize {
-    let mut total = 0;
-    let fitting = batches.iter().take_while(|batch| {
-        total += batch.len();
-        total <= room
-    });
-    fitting.count().max(1)
+/// How many of the first pieces are batches of at most `room` bytes together, and where they end; one batch at least.
+fn fit(pieces: &[Bytes], room: usize) -> (usize, Option<u64>) {
+    let (mut at, mut total, mut end) = (0, 0, None);
+    while at < pieces.len() {
+        let next = (at + pieces_of(&pieces[at])).min(pieces.len());
+        total += pieces[at..next].iter().map(Bytes::len).sum::<usize>();
+        if total > room && at > 0 {
+            break;
+        }
+        end = end_of(&pieces[at]);
+        at = next;
+    }
+    (at, end)
 }
 
-/// The offset after the last record of a batch.
-pub(super) fn end_of(batch: &Bytes) -> Option<u64> {
-    let header = BatchHeader::parse(batch).ok()?;
+/// Pieces of the batch that begins with `first`: itself, or a header alone with the payload behind it.
+pub(super) fn pieces_of(first: &Bytes) -> usize {
+    if first.len() == HEADER_LEN { 2 } else { 1 }
+}
+
+/// The offset after the last record of the batch that begins with `first`.
+pub(super) fn end_of(first: &Bytes) -> Option<u64> {
+    let header = BatchHeader::parse(first).ok()?;
     Some(header.server.base_offset + u64::from(header.record_count))
 }
 
@@ -73,11 +83,15 @@ pub(super) fn end_of(batch: &Bytes) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn pieces(lens: &[usize]) -> Vec<Bytes> {
+        lens.iter().map(|len| Bytes::from(vec![0; *len])).collect()
+    }
+
     #[test]
     fn batches_are_counted_into_the_room_there_is() {
-        let batches: Vec<Bytes> = [10, 10, 10].map(|len| Bytes::from(vec![0; len])).to_vec();
-        assert_eq!(count_within(&batches, 30), 3);
-        assert_eq!(count_within(&batches, 29), 2);
-        assert_eq!(count_within(&batches, 1), 1);
+        let whole = pieces(&[100, 100, 100]);
+        assert_eq!([300, 299, 1].map(|room| fit(&whole, room).0), [3, 2, 1]);
+        let split = pieces(&[100, HEADER_LEN, 4, 100]);
+        assert_eq!([300, 299, 200, 199, 0].map(|room| fit(&split, room).0), [4, 3, 3, 1, 1]);
     }
 }

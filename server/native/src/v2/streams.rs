@@ -11,7 +11,7 @@ use flymq_proto::pb;
 use flymq_wire::v2::PushBody;
 use futures::{StreamExt as _, future::BoxFuture};
 
-use super::reply::end_of;
+use super::reply::{end_of, pieces_of};
 
 /// Credit of a stream whose request names none.
 const DEFAULT_CREDIT: u32 = 1 << 20;
@@ -38,7 +38,8 @@ struct Run {
     partition: i32,
     high_watermark: u64,
     next_offset: u64,
-    batches: VecDeque<Bytes>,
+    /// Batches, each in one or two pieces.
+    pieces: VecDeque<Bytes>,
 }
 
 /// What a stream has to say.
@@ -149,18 +150,24 @@ impl Run {
     /// Takes a push off the front: batches while there is credit, up to [`PUSH_BYTES`], one at least.
     fn take(&mut self, credit: &mut i64) -> Option<PushBody> {
         let mut runs = Vec::new();
-        let mut bytes = 0;
-        while *credit > 0 && (bytes < PUSH_BYTES || runs.is_empty()) {
-            let Some(batch) = self.batches.front() else { break };
-            if !runs.is_empty() && bytes + batch.len() > PUSH_BYTES {
+        let (mut bytes, mut end) = (0, None);
+        while *credit > 0
+            && let Some(first) = self.pieces.front()
+        {
+            let count = pieces_of(first).min(self.pieces.len());
+            let size: usize = self.pieces.range(..count).map(Bytes::len).sum();
+            if !runs.is_empty() && bytes + size > PUSH_BYTES {
                 break;
             }
-            bytes += batch.len();
-            *credit -= batch.len() as i64;
-            runs.extend(self.batches.pop_front());
+            bytes += size;
+            *credit -= size as i64;
+            end = end_of(first);
+            runs.extend(self.pieces.drain(..count));
         }
-        let last = runs.last()?;
-        let next_offset = if self.batches.is_empty() { None } else { end_of(last) };
+        if runs.is_empty() {
+            return None;
+        }
+        let next_offset = if self.pieces.is_empty() { None } else { end };
         Some(PushBody {
             partition: self.partition,
             high_watermark: self.high_watermark,
@@ -178,7 +185,7 @@ impl From<pb::SubscribeResponse> for Run {
             partition: read.partition,
             high_watermark: read.high_watermark,
             next_offset: read.next_offset,
-            batches: read.batches.into(),
+            pieces: read.batches.into(),
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Broker {
     pub addr: SocketAddr,
     pub node: Arc<Node>,
     pub probe: Arc<Probe>,
+    /// Behind the door.
+    pub broker: Arc<dyn flymq_api::Broker>,
     shutdown: CancellationToken,
     serving: JoinHandle<()>,
     _dir: tempfile::TempDir,
@@ -59,14 +61,14 @@ impl Broker {
         let stack_options = StackOptions { auth_enabled: options.auth_required, ..StackOptions::default() };
         let broker = stack(engine, node.clone(), clock, &stack_options);
         let probe = Arc::new(Probe::default());
-        let broker = Arc::new(Probed { inner: broker, probe: probe.clone() });
+        let broker: Arc<dyn flymq_api::Broker> = Arc::new(Probed { inner: broker, probe: probe.clone() });
         node.enter(Phase::Ready);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let options = NativeOptions { node: Some(node.clone()), ..options };
-        let serving = tokio::spawn(serve(listener, broker, options, shutdown.clone()));
-        Self { addr, node, probe, shutdown, serving, _dir: dir }
+        let serving = tokio::spawn(serve(listener, broker.clone(), options, shutdown.clone()));
+        Self { addr, node, probe, broker, shutdown, serving, _dir: dir }
     }
 
     /// Stops in the order of the server; returns when every connection is closed.

@@ -1,9 +1,10 @@
 //! Version 2: requests, replies out of order, appends in order.
 
 use bytes::{Bytes, BytesMut};
+use flymq_api::{CallContext, Door};
 use flymq_proto::pb;
 use flymq_wire::{
-    batch::{RecordIter, verify},
+    batch::{HEADER_LEN, RecordIter, verify},
     v2::{Acks, FetchReply, ProduceReply, op},
 };
 
@@ -177,6 +178,22 @@ async fn a_reply_holds_a_batch_even_if_it_is_larger_than_asked() {
     client.send(body.encode(1).unwrap()).await;
     let reply = fetched(&mut client).await;
     assert_eq!((values(&reply).len(), reply.next_offset), (1, 1));
+}
+
+/// The bytes of a large batch are those that the socket was read into, through the log's cache and out again.
+#[tokio::test]
+async fn a_batch_is_not_copied_on_its_way_through_the_broker() {
+    let broker = Broker::start().await;
+    let sent = batch(&[&vec![3; 100_000]]);
+    let context = || CallContext::new(Door::NativeV2, "test");
+    let topic = || "t".to_owned();
+    let produce = pb::ProduceRequest { topic: topic(), batch: sent.clone(), acks: 3, ..Default::default() };
+    broker.broker.call(context(), produce.into()).await.unwrap();
+    let fetch = pb::FetchRequest { topic: topic(), batches: true, ..Default::default() };
+    let fetched = broker.broker.call(context(), fetch.into()).await.unwrap();
+    let fetched = pb::FetchResponse::try_from(fetched).unwrap();
+    let [head, payload] = &fetched.batches[..] else { panic!("{} pieces", fetched.batches.len()) };
+    assert_eq!((head.len(), payload.as_ptr()), (HEADER_LEN, sent[HEADER_LEN..].as_ptr()));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-use flymq_wire::batch::{BatchBuilder, NewRecord, ServerFields, stamp_header};
+use flymq_wire::batch::{BatchBuilder, HEADER_LEN, NewRecord, ServerFields, stamp_header};
 use futures::{FutureExt as _, stream};
 
 use super::*;
@@ -68,6 +68,23 @@ fn a_stream_never_sends_more_than_its_credit_and_a_batch() {
     assert_eq!((body.runs.len(), body.next_offset), (2, 5));
     assert!(matches!(next(&mut streams), Poll::Ready(Event::Ended(7))));
     assert_eq!(streams.len(), 0);
+}
+
+#[test]
+fn a_batch_in_two_pieces_is_one_batch() {
+    let split = |offset| {
+        let whole = batch(offset, 1000);
+        [whole.slice(..HEADER_LEN), whole.slice(HEADER_LEN..)]
+    };
+    let batches = (0..3).flat_map(split).collect();
+    let run = pb::SubscribeResponse { batches, next_offset: 3, ..Default::default() };
+    let mut streams = Streams::default();
+    open(&mut streams, 7, 1200, vec![Ok(run)]);
+    let (_, body) = push(&mut streams);
+    assert_eq!((body.runs.len(), body.next_offset), (4, 2), "the credit is used up within the second batch");
+    streams.add_credit(7, u32::MAX);
+    let (_, body) = push(&mut streams);
+    assert_eq!((body.runs.len(), body.next_offset), (2, 3));
 }
 
 #[test]
