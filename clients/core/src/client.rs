@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flymq_proto::RpcInfo;
 
 use crate::{
-    ClientConfig, ClientError, Consumer, ConsumerConfig, Producer, ProducerConfig, json,
+    ClientConfig, ClientError, Consumer, ConsumerConfig, Message, NewMessage, Producer, ProducerConfig, json,
     metadata::TopicCache,
     retry::RetryPolicy,
     transport::{Transport, rpc_by_name},
@@ -146,6 +146,22 @@ impl Client {
     /// The connection of a slot, made anew if it broke.
     pub(crate) async fn link(&self, slot: usize) -> Result<Arc<dyn Transport>, ClientError> {
         self.inner.links.get(slot, &self.inner.config).await
+    }
+
+    /// The message as it is sent: encrypted where the client has a key.
+    pub(crate) fn sealed(&self, message: NewMessage) -> Result<NewMessage, ClientError> {
+        match &self.inner.config.encryption {
+            Some(encryptor) => encryptor.seal(message),
+            None => Ok(message),
+        }
+    }
+
+    /// Messages as the program sees them: decrypted where the client has a key.
+    fn opened(&self, messages: Vec<Message>) -> Result<Vec<Message>, ClientError> {
+        match &self.inner.config.encryption {
+            Some(encryptor) => messages.into_iter().map(|m| encryptor.open(m)).collect(),
+            None => Ok(messages),
+        }
     }
 
     pub(crate) fn topics(&self) -> &TopicCache {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ClientError, pb::Acks};
+use crate::{ClientError, Encryptor, pb::Acks};
 
 /// How the client talks to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +44,8 @@ pub struct ClientConfig {
     pub client_id: String,
     pub username: Option<String>,
     pub password: Option<String>,
+    /// Encrypts the values of all messages that are sent, decrypts those that are read.
+    pub encryption: Option<Encryptor>,
 }
 
 impl Default for ClientConfig {
@@ -59,6 +61,7 @@ impl Default for ClientConfig {
             client_id: "flymq-rust".to_owned(),
             username: None,
             password: None,
+            encryption: None,
         }
     }
 }

@@ -16,6 +16,7 @@
 mod client;
 mod config;
 mod consumer;
+mod encryption;
 mod error;
 mod json;
 mod message;
@@ -29,6 +30,7 @@ mod transport;
 pub use client::Client;
 pub use config::{ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig, TransportKind};
 pub use consumer::Consumer;
+pub use encryption::{ENCRYPTION_HEADER, Encryptor, generate_key};
 pub use error::{ClientError, ErrorInfo};
 pub use flymq_proto::pb::{self, ErrorCode};
 pub use message::{FetchSpec, Fetched, Message, NewMessage, RecordMetadata};

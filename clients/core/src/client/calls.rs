@@ -33,6 +33,7 @@ impl Client {
         message: NewMessage,
         acks: Acks,
     ) -> Result<RecordMetadata, ClientError> {
+        let message = self.sealed(message)?;
         let partition = match (message.partition, &message.key) {
             (Some(partition), _) => partition,
             (None, None) => ANY_PARTITION,
@@ -71,11 +72,13 @@ impl Client {
                 "the messages of one batch name different partitions: send one batch for each",
             ));
         }
+        let sealed = messages.into_iter().map(|m| self.sealed(m).map(NewMessage::into_record));
+        let records = sealed.collect::<Result<_, _>>()?;
         let request = pb::ProduceRequest {
             topic: topic.to_owned(),
             partition,
             acks: acks.into(),
-            records: messages.into_iter().map(NewMessage::into_record).collect(),
+            records,
             ..pb::ProduceRequest::default()
         };
         let reply: pb::ProduceResponse = self.call("Produce", &request).await?;
@@ -102,7 +105,8 @@ impl Client {
         };
         let reply: pb::ConsumeResponse = self.call("Consume", &request).await?;
         let record = reply.record.ok_or_else(|| ClientError::protocol("the server sent no record"))?;
-        Ok(Message::from_record(&topic.into(), reply.partition, record))
+        let mut messages = self.opened(vec![Message::from_record(&topic.into(), reply.partition, record)])?;
+        messages.pop().ok_or_else(|| ClientError::protocol("the server sent no record"))
     }
 
     /// Reads messages from an offset on.
@@ -113,6 +117,7 @@ impl Client {
         let reply = self.with_retry("Fetch", true, |link| link.fetch(spec)).await?;
         let messages =
             open_batches(&spec.topic, spec.partition, reply.batches, spec.offset, spec.max_messages)?;
+        let messages = self.opened(messages)?;
         let next_offset = if messages.len() == spec.max_messages {
             messages.last().map_or(spec.offset, |m| m.offset + 1)
         } else {
@@ -132,7 +137,8 @@ impl Client {
     ) -> Result<impl Stream<Item = Result<Message, ClientError>> + Send + use<>, ClientError> {
         let pushes = self.with_retry("Subscribe", true, |link| link.subscribe(request.clone())).await?;
         let from = if request.from() == StartFrom::Offset { request.offset } else { 0 };
-        Ok(pushes.flat_map(move |push| stream::iter(opened(push, from))))
+        let client = self.clone();
+        Ok(pushes.flat_map(move |push| stream::iter(client.opened_push(push, from))))
     }
 
     /// Creates a topic.
@@ -247,12 +253,12 @@ impl Client {
         let reply = self.call("GetHealth", &pb::GetHealthRequest {}).await?;
         Ok((reply, start.elapsed()))
     }
-}
 
-fn opened(push: Result<Push, ClientError>, from: u64) -> Vec<Result<Message, ClientError>> {
-    let messages = push.and_then(|p| open_batches(&p.topic, p.partition, p.batches, from, usize::MAX));
-    match messages {
-        Ok(messages) => messages.into_iter().map(Ok).collect(),
-        Err(error) => vec![Err(error)],
+    fn opened_push(&self, push: Result<Push, ClientError>, from: u64) -> Vec<Result<Message, ClientError>> {
+        let messages = push.and_then(|p| open_batches(&p.topic, p.partition, p.batches, from, usize::MAX));
+        match messages.and_then(|messages| self.opened(messages)) {
+            Ok(messages) => messages.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        }
     }
 }

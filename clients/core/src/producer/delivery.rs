@@ -62,6 +62,7 @@ impl BatchResult {
 
 /// The promise of one message's metadata. Await it, ask [`Delivery::try_get`], or leave a callback; dropping it gives up only
 /// the knowledge of the result, not the message.
+#[derive(Clone)]
 pub struct Delivery {
     topic: Arc<str>,
     batch: Arc<BatchResult>,

@@ -58,6 +58,7 @@ impl Producer {
     /// # Errors
     /// `RecordTooLarge` for a message that no buffer can hold, `Cancelled` after close. What happens later is told by the [`Delivery`].
     pub async fn send(&self, topic: &str, message: NewMessage) -> Result<Delivery, ClientError> {
+        let message = self.shared.client.sealed(message)?;
         let partition = match (message.partition, &message.key) {
             (Some(partition), _) => partition,
             (None, None) => ANY_PARTITION,
@@ -82,6 +83,7 @@ impl Producer {
         topic: &str,
         message: NewMessage,
     ) -> Result<Result<Delivery, NewMessage>, ClientError> {
+        let message = self.shared.client.sealed(message)?;
         let partition = match (message.partition, &message.key) {
             (Some(partition), _) => partition,
             (None, None) => ANY_PARTITION,

@@ -7,10 +7,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use flymq_wire::batch::{BatchBuilder, NewRecord};
+use flymq_wire::batch::{BatchBuilder, BatchFlags, NewRecord};
 
 use super::{Delivery, delivery::BatchResult};
-use crate::{ClientError, NewMessage, ProducerConfig};
+use crate::{ClientError, NewMessage, ProducerConfig, encryption::is_sealed};
 
 /// Messages without key: the server picks a partition for each batch.
 pub(crate) const ANY_PARTITION: i32 = -1;
@@ -237,6 +237,9 @@ fn encode(builder: &mut BatchBuilder, message: &NewMessage) -> Result<(), Client
         timestamp: message.timestamp_ms.unwrap_or_else(unix_ms),
         expires_at: None,
     };
+    if is_sealed(&message.headers) {
+        builder.add_flags(BatchFlags::CLIENT_ENCRYPTED);
+    }
     let headers = message.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
     let pushed = builder.push_with_headers(&record, headers);
     pushed.map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
