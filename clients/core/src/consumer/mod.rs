@@ -123,6 +123,21 @@ impl Consumer {
         Ok(())
     }
 
+    /// As [`Consumer::seek`], in one topic.
+    ///
+    /// # Errors
+    /// `PartitionNotFound` when the topic is not subscribed or has no such partition, those of the first look-up.
+    pub async fn seek_in(&mut self, topic: &str, partition: i32, offset: u64) -> Result<(), ClientError> {
+        self.ensure_started().await?;
+        if !self.positions.knows(topic, partition) {
+            let message = format!("partition {partition} of {topic} is not read by this consumer");
+            let error = ClientError::new(pb::ErrorCode::PartitionNotFound, message);
+            return Err(error.with("topic", topic).with("partition", partition));
+        }
+        self.restart(topic, partition, offset);
+        Ok(())
+    }
+
     /// The next `poll` reads all partitions from their first message.
     ///
     /// # Errors

@@ -1,0 +1,68 @@
+"""Settings with their documented defaults."""
+
+from __future__ import annotations
+
+from typing import Literal, Optional, Union
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Acks = Literal["all", "quorum", "leader", "none"]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClientConfig(_Config):
+    """How a client connects. Times are in milliseconds."""
+
+    #: `"host:port"`, several with commas, or a list; the next is tried when one does not answer.
+    bootstrap_servers: Union[str, list[str]] = "localhost:9092"
+    connect_timeout_ms: int = Field(10_000, gt=0)
+    #: One request with all its retries.
+    request_timeout_ms: int = Field(30_000, gt=0)
+    #: Repeats after the first attempt.
+    max_retries: int = Field(3, ge=0)
+    #: Before the first repeat; doubles each time.
+    retry_delay_ms: int = Field(1_000, ge=0)
+    tls_enabled: bool = False
+    tls_ca_file: Optional[str] = None
+    tls_cert_file: Optional[str] = None
+    tls_key_file: Optional[str] = None
+    tls_insecure_skip_verify: bool = False
+    username: Optional[str] = None
+    password: Optional[str] = Field(None, repr=False)
+    #: On by itself when `encryption_key` is given to the client directly.
+    encryption_enabled: bool = False
+    #: 64 hexadecimal characters.
+    encryption_key: Optional[str] = Field(None, repr=False)
+
+    def servers(self) -> str:
+        """The servers as one text."""
+        servers = self.bootstrap_servers
+        return servers if isinstance(servers, str) else ",".join(servers)
+
+
+class ProducerConfig(_Config):
+    """How a producer batches. `batch_size` counts bytes here, but messages in `client.producer(batch_size=)`."""
+
+    #: Bytes after which a batch is sent.
+    batch_size: int = Field(16_384, gt=0)
+    #: How long a batch that is not full waits for more.
+    linger_ms: int = Field(0, ge=0)
+    #: Messages after which a batch is sent.
+    max_batch_messages: int = Field(1_000, gt=0)
+    acks: Acks = "all"
+    retries: int = Field(3, ge=0)
+    retry_backoff_ms: int = Field(100, ge=0)
+
+
+class ConsumerConfig(_Config):
+    """How a consumer reads."""
+
+    group_id: Optional[str] = None
+    #: Where a partition without a committed offset begins.
+    auto_offset_reset: Literal["earliest", "latest"] = "latest"
+    enable_auto_commit: bool = True
+    auto_commit_interval_ms: int = Field(5_000, gt=0)
+    max_poll_records: int = Field(500, gt=0)

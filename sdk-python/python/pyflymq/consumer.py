@@ -1,0 +1,230 @@
+"""Consumers and groups of them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Optional, SupportsIndex, Union
+
+import pydantic
+
+from pyflymq import _core
+from pyflymq._records import consumed, count_of, offset_of, partition_of
+from pyflymq.config import ConsumerConfig
+from pyflymq.exceptions import ClosedError, FlyMQError, InvalidArgumentError, UnsupportedError
+from pyflymq.models import ConsumedMessage
+
+if TYPE_CHECKING:
+    from pyflymq.client import FlyMQClient
+
+Topics = Union[str, Sequence[str]]
+Handler = Callable[[ConsumedMessage], object]
+
+#: How long one wait of an iteration lasts; nothing is lost between two.
+ITERATION_WAIT_MS = 1_000
+
+_log = logging.getLogger("pyflymq")
+
+
+def consumer_config(config: Optional[ConsumerConfig], **settings: Any) -> ConsumerConfig:
+    """`config` with what is given beside it."""
+    base = config.model_dump() if config else {}
+    given = {name: value for name, value in settings.items() if value is not None}
+    try:
+        return ConsumerConfig(**{**base, **given})
+    except pydantic.ValidationError as error:
+        raise InvalidArgumentError(f"the consumer settings are not valid: {error}") from error
+
+
+def core_consumer(
+    client: _core.Client, topics: Topics, config: ConsumerConfig, filter: Optional[str]
+) -> _core.Consumer:
+    """The core's consumer for a configuration."""
+    names = [topics] if isinstance(topics, str) else list(topics)
+    if filter is not None:
+        raise UnsupportedError("server-side filters of consumers are not built yet in this version")
+    if patterns := [name for name in names if {"+", "#"} & set(name.split("/"))]:
+        raise UnsupportedError(f"topic patterns are not built yet in this version: {', '.join(patterns)}")
+    return client.consumer(
+        names,
+        group=config.group_id,
+        offset_reset=config.auto_offset_reset,
+        auto_commit=config.enable_auto_commit,
+        auto_commit_interval_ms=config.auto_commit_interval_ms,
+        max_poll_records=config.max_poll_records,
+    )
+
+
+class HighLevelConsumer:
+    """Reads topics, alone or as a group; iterate over it, or `poll`.
+
+    At least once: with auto-commit a message is committed only after the next one was asked for.
+    """
+
+    def __init__(
+        self,
+        client: FlyMQClient,
+        topics: Topics,
+        config: Optional[ConsumerConfig] = None,
+        *,
+        filter: Optional[str] = None,
+    ) -> None:
+        self.config = config or ConsumerConfig()
+        self._client = client
+        self._core = core_consumer(client._core, topics, self.config, filter)
+        self._closed = False
+
+    def poll(self, timeout_ms: int = 1_000, max_records: Optional[int] = None) -> list[ConsumedMessage]:
+        """Up to `max_records` messages, waiting up to `timeout_ms` for the first; `[]` when none came."""
+        if self._closed:
+            raise ClosedError("the consumer is closed")
+        limit = 0 if max_records is None else count_of("max_records", max_records)
+        received = self._core.poll(count_of("timeout_ms", timeout_ms), limit).wait()
+        serde = self._client._calls.serde
+        return [consumed(one, serde) for one in received]
+
+    def __iter__(self) -> Iterator[ConsumedMessage]:
+        return self
+
+    def __next__(self) -> ConsumedMessage:
+        """The next message; waits until there is one, ends when the consumer is closed."""
+        while not self._closed:
+            # One at a time, so that a commit covers what the loop has seen; the core fetches ahead.
+            if messages := self.poll(ITERATION_WAIT_MS, 1):
+                return messages[0]
+        raise StopIteration
+
+    def commit(self) -> None:
+        """Commits what was handed out so far; durable when it returns."""
+        self._core.commit().wait()
+
+    def seek(self, partition: int, offset: SupportsIndex, *, topic: Optional[str] = None) -> None:
+        """The next poll reads the partition from `offset`, in every topic that has it unless one is named."""
+        self._core.seek(partition_of(partition) or 0, offset_of(offset), topic).wait()
+
+    def seek_to_beginning(self) -> None:
+        """The next poll reads all partitions from their first message."""
+        self._core.seek_to_beginning().wait()
+
+    def seek_to_end(self) -> None:
+        """The next poll reads only what comes from now on."""
+        self._core.seek_to_end().wait()
+
+    def position(self, partition: int = 0) -> int:
+        """The next offset that is handed out of a partition."""
+        return self._core.position(partition_of(partition) or 0).wait()
+
+    def assignment(self) -> list[tuple[str, int]]:
+        """Topics and partitions that it reads; empty before the first poll."""
+        return [(topic, partition) for topic, partition, _ in self._core.assignment().wait()]
+
+    def close(self) -> None:
+        """Commits (with auto-commit) and stops; a poll that waits in another thread ends. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._core.close().wait()
+
+    def __enter__(self) -> HighLevelConsumer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Consumer(HighLevelConsumer):
+    """A consumer of one topic."""
+
+    def __init__(
+        self,
+        client: FlyMQClient,
+        topic: str,
+        group_id: Optional[str] = None,
+        *,
+        config: Optional[ConsumerConfig] = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(client, topic, consumer_config(config, group_id=group_id, **settings))
+
+
+class ConsumerGroup:
+    """Calls `handler` with each message, in a thread of its own, and commits what it has handled.
+
+    A handler that raises ends the group at that message, which stays uncommitted: it comes again at the next start.
+    `error` holds what was raised, and `stop` raises it.
+    """
+
+    def __init__(
+        self,
+        client: FlyMQClient,
+        topics: Topics,
+        group_id: str,
+        handler: Handler,
+        *,
+        config: Optional[ConsumerConfig] = None,
+        **settings: Any,
+    ) -> None:
+        self.config = consumer_config(config, group_id=group_id, **settings)
+        #: What ended the group, if something did.
+        self.error: Optional[Exception] = None
+        self._client = client
+        self._topics = topics
+        self._handler = handler
+        self._consumer: Optional[HighLevelConsumer] = None
+        self._thread: Optional[threading.Thread] = None
+
+    def start(self) -> None:
+        """Begins in the background."""
+        if self._thread is not None:
+            raise InvalidArgumentError("the consumer group runs already", hint="Call stop() first.")
+        self.error = None
+        self._consumer = HighLevelConsumer(self._client, self._topics, self.config)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._consumer,), name="pyflymq-group", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends after the message at hand, commits, and joins the thread. Idempotent. Raises what a handler raised."""
+        consumer, thread = self._consumer, self._thread
+        self._consumer = self._thread = None
+        if consumer is not None and thread is not None:
+            consumer._closed = True
+            consumer._core.interrupt()
+            thread.join()
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+    def __enter__(self) -> ConsumerGroup:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _run(self, consumer: HighLevelConsumer) -> None:
+        try:
+            for message in consumer:
+                self._handle(consumer, message)
+        except Exception as error:
+            # A wait that `stop` ended is no failure.
+            if not (isinstance(error, ClosedError) and consumer._closed):
+                _log.exception("the consumer group %s ends", self.config.group_id)
+                self.error = error
+        finally:
+            self._leave(consumer)
+
+    def _handle(self, consumer: HighLevelConsumer, message: ConsumedMessage) -> None:
+        try:
+            self._handler(message)
+        except Exception:
+            consumer.seek(message.partition, message.offset, topic=message.topic)
+            raise
+
+    def _leave(self, consumer: HighLevelConsumer) -> None:
+        consumer._closed = True
+        try:
+            consumer._core.close().wait()
+        except FlyMQError as error:
+            self.error = self.error or error

@@ -1,0 +1,180 @@
+//! The client.
+
+use std::time::Duration;
+
+use flymq_client::{
+    ClientConfig, ClientError, ConsumerConfig, FetchSpec, NewMessage, OffsetReset, ProducerConfig,
+};
+use pyo3::{exceptions::PyValueError, prelude::*};
+
+use crate::{
+    consumer::Consumer,
+    convert::{self, Outgoing, Received, Stored, received},
+    error::to_py,
+    operation::Operation,
+    producer::Producer,
+};
+
+/// A connected client; every method may be called from any thread.
+#[pyclass(frozen, module = "pyflymq._core")]
+pub struct Client {
+    inner: flymq_client::Client,
+}
+
+#[pymethods]
+impl Client {
+    /// An operation that gives a connected client.
+    #[staticmethod]
+    #[pyo3(signature = (servers, *, connect_timeout_ms, request_timeout_ms, max_retries, retry_delay_ms,
+                        username = None, password = None, encryption_key = None))]
+    #[expect(clippy::too_many_arguments, reason = "all but one are keywords in Python")]
+    fn connect(
+        py: Python<'_>,
+        servers: &str,
+        connect_timeout_ms: u64,
+        request_timeout_ms: u64,
+        max_retries: u32,
+        retry_delay_ms: u64,
+        username: Option<String>,
+        password: Option<String>,
+        encryption_key: Option<&str>,
+    ) -> PyResult<Operation> {
+        let encryption = encryption_key.map(flymq_client::Encryptor::from_hex_key).transpose();
+        let config = ClientConfig::parse(servers).and_then(|parsed| {
+            Ok(ClientConfig {
+                connect_timeout: Duration::from_millis(connect_timeout_ms),
+                request_timeout: Duration::from_millis(request_timeout_ms),
+                max_retries,
+                retry_backoff: Duration::from_millis(retry_delay_ms),
+                client_id: "pyflymq".to_owned(),
+                username,
+                password,
+                encryption: encryption?,
+                ..parsed
+            })
+        });
+        let config = config.map_err(|e| to_py(py, &e))?;
+        Ok(Operation::new(async move {
+            let inner = flymq_client::Client::with_config(config).await?;
+            Ok(Self { inner })
+        }))
+    }
+
+    /// Any unary rpc by name, JSON in and out.
+    fn call_json(&self, rpc: String, request: String) -> Operation {
+        let client = self.inner.clone();
+        Operation::new(async move { client.call_json(&rpc, &request).await })
+    }
+
+    /// Stores one message; gives `(topic, partition, offset, timestamp_ms)`.
+    fn produce(&self, py: Python<'_>, topic: String, message: Outgoing, acks: &str) -> PyResult<Operation> {
+        let acks = convert::acks(acks).map_err(|e| to_py(py, &e))?;
+        let (client, message) = (self.inner.clone(), convert::message(message));
+        Ok(Operation::new(async move { client.produce_one(&topic, message, acks).await.map(Stored) }))
+    }
+
+    /// Stores messages in their order; gives a list as [`Client::produce`].
+    fn produce_batch(
+        &self,
+        py: Python<'_>,
+        topic: String,
+        messages: Vec<Outgoing>,
+        acks: &str,
+    ) -> PyResult<Operation> {
+        let acks = convert::acks(acks).map_err(|e| to_py(py, &e))?;
+        let messages: Vec<NewMessage> = messages.into_iter().map(convert::message).collect();
+        let client = self.inner.clone();
+        Ok(Operation::new(async move {
+            let stored = client.produce_batch(&topic, messages, acks).await?;
+            Ok(stored.into_iter().map(Stored).collect::<Vec<_>>())
+        }))
+    }
+
+    /// The message at an offset.
+    fn consume(&self, topic: String, partition: i32, offset: u64) -> Operation {
+        let client = self.inner.clone();
+        Operation::new(async move { client.consume(&topic, partition, offset).await.map(Received) })
+    }
+
+    /// `(messages, next_offset, high_watermark, low_watermark)` from an offset on.
+    fn fetch(
+        &self,
+        topic: &str,
+        partition: i32,
+        offset: u64,
+        max_messages: usize,
+        max_bytes: u32,
+        max_wait_ms: u64,
+    ) -> Operation {
+        let client = self.inner.clone();
+        let spec = FetchSpec {
+            max_messages,
+            max_bytes,
+            max_wait: Duration::from_millis(max_wait_ms),
+            ..FetchSpec::new(topic, partition, offset)
+        };
+        Operation::new(async move {
+            let found = client.fetch(&spec).await?;
+            Ok((received(found.messages), found.next_offset, found.high_watermark, found.low_watermark))
+        })
+    }
+
+    /// A batching producer on this client's connections.
+    #[pyo3(signature = (*, batch_bytes, batch_messages, linger_ms, acks, retries, retry_backoff_ms))]
+    #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
+    fn producer(
+        &self,
+        py: Python<'_>,
+        batch_bytes: usize,
+        batch_messages: u32,
+        linger_ms: u64,
+        acks: &str,
+        retries: u32,
+        retry_backoff_ms: u64,
+    ) -> PyResult<Producer> {
+        let config = ProducerConfig {
+            batch_bytes,
+            batch_messages,
+            linger: Duration::from_millis(linger_ms),
+            acks: convert::acks(acks).map_err(|e| to_py(py, &e))?,
+            retries,
+            retry_backoff: Duration::from_millis(retry_backoff_ms),
+            ..ProducerConfig::default()
+        };
+        Ok(Producer::new(self.inner.producer(config)))
+    }
+
+    /// A consumer on this client's connections; it reads from its first poll on.
+    #[pyo3(signature = (topics, *, group, offset_reset, auto_commit, auto_commit_interval_ms, max_poll_records))]
+    #[expect(clippy::too_many_arguments, reason = "all but one are keywords in Python")]
+    fn consumer(
+        &self,
+        py: Python<'_>,
+        topics: Vec<String>,
+        group: Option<String>,
+        offset_reset: &str,
+        auto_commit: bool,
+        auto_commit_interval_ms: u64,
+        max_poll_records: usize,
+    ) -> PyResult<Consumer> {
+        let offset_reset = match offset_reset {
+            "earliest" => OffsetReset::Earliest,
+            "latest" => OffsetReset::Latest,
+            other => return Err(PyValueError::new_err(format!("unknown offset reset {other:?}"))),
+        };
+        let config = ConsumerConfig {
+            offset_reset,
+            enable_auto_commit: auto_commit,
+            auto_commit_interval: Duration::from_millis(auto_commit_interval_ms),
+            max_poll_records,
+            ..ConsumerConfig::new(topics, group.as_deref())
+        };
+        let consumer: Result<_, ClientError> = self.inner.consumer(config);
+        consumer.map(Consumer::new).map_err(|e| to_py(py, &e))
+    }
+
+    /// Drops the connections; later calls fail.
+    fn close(&self) {
+        self.inner.close();
+    }
+}

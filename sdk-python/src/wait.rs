@@ -1,0 +1,35 @@
+//! Blocking waits of Python threads.
+
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use pyo3::prelude::*;
+
+/// How long a signal such as Ctrl-C may go unnoticed.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// Waits for a future with the interpreter lock released; `None` when `limit` is over.
+///
+/// # Errors
+/// What a signal handler raises (`KeyboardInterrupt`); the future is dropped then, which cancels its request.
+pub fn block<T: Send>(
+    py: Python<'_>,
+    mut future: BoxFuture<'static, T>,
+    limit: Option<Duration>,
+) -> PyResult<Option<T>> {
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    loop {
+        let slice = deadline.map_or(SLICE, |at| SLICE.min(at.saturating_duration_since(Instant::now())));
+        let done = py.detach(|| {
+            let slice = async { tokio::time::timeout(slice, future.as_mut()).await };
+            flymq_client::runtime().block_on(slice).ok()
+        });
+        if done.is_some() {
+            return Ok(done);
+        }
+        py.check_signals()?;
+        if deadline.is_some_and(|at| Instant::now() >= at) {
+            return Ok(None);
+        }
+    }
+}
