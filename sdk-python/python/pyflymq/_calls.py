@@ -223,16 +223,12 @@ def _topic(topic: dict[str, Any]) -> TopicMetadata:
     known = PartitionInfo.model_fields
     parts = [PartitionInfo(**{k: v for k, v in p.items() if k in known}) for p in topic["partitions"]]
     replicas = (topic.get("options") or {}).get("replication_factor") or 1
-    return TopicMetadata(
-        name=topic["name"], partitions=len(parts), replication_factor=replicas, partition_info=parts
-    )
+    return TopicMetadata(name=topic["name"], partitions=len(parts), replication_factor=replicas, partition_info=parts)
 
 
 def _cluster(reply: dict[str, Any]) -> ClusterMetadata:
     nodes = [NodeMetadata(node_id=m["node_id"], address=m.get("client_addr", "")) for m in reply["members"]]
-    partitions = {
-        topic["name"]: {p["partition"]: p["leader"] for p in topic["partitions"]} for topic in reply["topics"]
-    }
+    partitions = {topic["name"]: {p["partition"]: p["leader"] for p in topic["partitions"]} for topic in reply["topics"]}
     return ClusterMetadata(cluster_id=reply["cluster_id"], nodes=nodes, partitions=partitions)
 
 

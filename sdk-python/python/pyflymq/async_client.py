@@ -9,6 +9,7 @@ from pyflymq import _core
 from pyflymq._calls import Calls
 from pyflymq._records import Headers, Key, consumed, count_of, offset_of, outgoing, partition_of
 from pyflymq._settings import MEMORY, client_config, open_core
+from pyflymq.client import FlyMQClient
 from pyflymq.config import ClientConfig, ConsumerConfig, ProducerConfig
 from pyflymq.consumer import ITERATION_WAIT_MS, Topics, consumer_config, core_consumer
 from pyflymq.exceptions import ClosedError
@@ -78,9 +79,7 @@ class AsyncFlyMQClient:
         if self._closed:
             raise ClosedError("the client is closed")
         if self._connected is None:
-            raise ClosedError(
-                "the client is not connected", hint="Use `async with AsyncFlyMQClient() as client`."
-            )
+            raise ClosedError("the client is not connected", hint="Use `async with AsyncFlyMQClient() as client`.")
         return self._connected
 
     @property
@@ -128,9 +127,7 @@ class AsyncFlyMQClient:
         """Stores one message and says where."""
         return await self._calls.produce(topic, value, key, headers, partition, acks)
 
-    async def produce_batch(
-        self, topic: str, messages: Iterable[Any], *, acks: str = "all"
-    ) -> list[RecordMetadata]:
+    async def produce_batch(self, topic: str, messages: Iterable[Any], *, acks: str = "all") -> list[RecordMetadata]:
         """Stores `(key, value)` pairs, or values alone, in their order."""
         return await self._calls.produce_batch(topic, messages, acks)
 
@@ -138,21 +135,15 @@ class AsyncFlyMQClient:
         """Stores a message that becomes visible after `delay_ms`."""
         return await self._calls.produce_delayed(topic, value, key, delay_ms)
 
-    async def produce_with_ttl(
-        self, topic: str, value: Any, ttl_ms: int, *, key: Key = None
-    ) -> RecordMetadata:
+    async def produce_with_ttl(self, topic: str, value: Any, ttl_ms: int, *, key: Key = None) -> RecordMetadata:
         """Stores a message that no read returns after `ttl_ms`."""
         return await self._calls.produce_with(topic, value, key, {"ttl_ms": ttl_ms})
 
-    async def produce_with_schema(
-        self, topic: str, value: Any, schema_name: str, *, key: Key = None
-    ) -> RecordMetadata:
+    async def produce_with_schema(self, topic: str, value: Any, schema_name: str, *, key: Key = None) -> RecordMetadata:
         """Stores a message if it matches the schema."""
         return await self._calls.produce_with(topic, value, key, {"schema": schema_name})
 
-    async def consume(
-        self, topic: str, offset: SupportsIndex, partition: Optional[int] = None
-    ) -> ConsumedMessage:
+    async def consume(self, topic: str, offset: SupportsIndex, partition: Optional[int] = None) -> ConsumedMessage:
         """The message at an offset; `offset` may be what `produce` gave."""
         return await self._calls.consume(topic, offset, partition)
 
@@ -194,9 +185,7 @@ class AsyncFlyMQClient:
         """A consumer of one or more topics; `settings` are those of `ConsumerConfig`."""
         if auto_commit is not None:
             settings["enable_auto_commit"] = auto_commit
-        return AsyncConsumer(
-            self, topics, consumer_config(config, group_id=group_id, **settings), filter=filter
-        )
+        return AsyncConsumer(self, topics, consumer_config(config, group_id=group_id, **settings), filter=filter)
 
     async def begin_transaction(self) -> AsyncTransaction:
         """A transaction: `produce` in it, then `commit` or `rollback`; or use it with `async with`."""
@@ -264,7 +253,7 @@ class AsyncConsumer:
 
     def __init__(
         self,
-        client: AsyncFlyMQClient,
+        client: Union[AsyncFlyMQClient, FlyMQClient],
         topics: Topics,
         config: Optional[ConsumerConfig] = None,
         *,

@@ -42,9 +42,7 @@ def connect(
 
     `settings` are those of `ClientConfig`. Raises `ConnectionError` when no server answers.
     """
-    return FlyMQClient(
-        servers, username=username, password=password, encryption_key=encryption_key, **settings
-    )
+    return FlyMQClient(servers, username=username, password=password, encryption_key=encryption_key, **settings)
 
 
 class FlyMQClient:
@@ -169,9 +167,7 @@ class FlyMQClient:
         """
         return self._open().produce(topic, value, key, headers, partition, acks).wait()
 
-    def produce_batch(
-        self, topic: str, messages: Iterable[Any], *, acks: str = "all"
-    ) -> list[RecordMetadata]:
+    def produce_batch(self, topic: str, messages: Iterable[Any], *, acks: str = "all") -> list[RecordMetadata]:
         """Stores `(key, value)` pairs, or values alone, in their order."""
         return self._open().produce_batch(topic, messages, acks).wait()
 
@@ -183,17 +179,13 @@ class FlyMQClient:
         """Stores a message that no read returns after `ttl_ms`."""
         return self._open().produce_with(topic, value, key, {"ttl_ms": ttl_ms}).wait()
 
-    def produce_with_schema(
-        self, topic: str, value: Any, schema_name: str, *, key: Key = None
-    ) -> RecordMetadata:
+    def produce_with_schema(self, topic: str, value: Any, schema_name: str, *, key: Key = None) -> RecordMetadata:
         """Stores a message if it matches the schema. Raises `SchemaError`."""
         return self._open().produce_with(topic, value, key, {"schema": schema_name}).wait()
 
     # Consume
 
-    def consume(
-        self, topic: str, offset: SupportsIndex, partition: Optional[int] = None
-    ) -> ConsumedMessage:
+    def consume(self, topic: str, offset: SupportsIndex, partition: Optional[int] = None) -> ConsumedMessage:
         """The message at an offset, of partition 0 unless said otherwise; `offset` may be what `produce` gave.
 
         Raises `EndOfPartitionError` when there is none yet, `OffsetOutOfRangeError`, `TopicNotFoundError`.

@@ -37,9 +37,7 @@ def consumer_config(config: Optional[ConsumerConfig], **settings: Any) -> Consum
         raise InvalidArgumentError(f"the consumer settings are not valid: {error}") from error
 
 
-def core_consumer(
-    client: _core.Client, topics: Topics, config: ConsumerConfig, filter: Optional[str]
-) -> _core.Consumer:
+def core_consumer(client: _core.Client, topics: Topics, config: ConsumerConfig, filter: Optional[str]) -> _core.Consumer:
     """The core's consumer for a configuration."""
     names = [topics] if isinstance(topics, str) else list(topics)
     if filter is not None:
@@ -179,9 +177,7 @@ class ConsumerGroup:
             raise InvalidArgumentError("the consumer group runs already", hint="Call stop() first.")
         self.error = None
         self._consumer = HighLevelConsumer(self._client, self._topics, self.config)
-        self._thread = threading.Thread(
-            target=self._run, args=(self._consumer,), name="pyflymq-group", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, args=(self._consumer,), name="pyflymq-group", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

@@ -15,9 +15,7 @@ from pyflymq.exceptions import ClosedError, InvalidArgumentError, TimeoutError
 class FlyMQClientPool:
     """Up to `size` clients, made when needed. One client serves many threads; a pool gives each its own connection."""
 
-    def __init__(
-        self, servers: Union[str, Sequence[str], None] = None, *, size: int = 10, **settings: Any
-    ) -> None:
+    def __init__(self, servers: Union[str, Sequence[str], None] = None, *, size: int = 10, **settings: Any) -> None:
         if size < 1:
             raise InvalidArgumentError(f"a pool has at least one client, not {size}")
         self.size = size

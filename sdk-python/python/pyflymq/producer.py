@@ -175,5 +175,3 @@ def core_producer(client: _core.Client, config: ProducerConfig) -> _core.Produce
         retries=config.retries,
         retry_backoff_ms=config.retry_backoff_ms,
     )
-
-

@@ -26,9 +26,7 @@ OnCompleted = Callable[[], None]
 class ReactiveConsumer:
     """A topic as an `Observable`. All subscribers see each message once, in a thread of the consumer."""
 
-    def __init__(
-        self, client: FlyMQClient, topic: str, group: Optional[str] = None, **settings: Any
-    ) -> None:
+    def __init__(self, client: FlyMQClient, topic: str, group: Optional[str] = None, **settings: Any) -> None:
         self._client = client
         self._topic = topic
         self._config = consumer_config(None, group_id=group, **settings)
@@ -63,9 +61,7 @@ class ReactiveConsumer:
             if self._thread is not None:
                 return
             consumer = self._consumer = HighLevelConsumer(self._client, self._topic, self._config)
-            self._thread = threading.Thread(
-                target=self._run, args=(consumer,), name="pyflymq-reactive", daemon=True
-            )
+            self._thread = threading.Thread(target=self._run, args=(consumer,), name="pyflymq-reactive", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:

@@ -53,9 +53,7 @@ class StringSerializer:
         """The text's bytes."""
         if isinstance(obj, str):
             return obj.encode()
-        raise SerializationError(
-            f"the value for topic {topic} is a {type(obj).__name__}; the string serde takes str"
-        )
+        raise SerializationError(f"the value for topic {topic} is a {type(obj).__name__}; the string serde takes str")
 
 
 class StringDeserializer:
