@@ -33,9 +33,8 @@ impl Consumer {
             if closing.is_cancelled() {
                 return Err(ClientError::closed("consumer"));
             }
-            let polled = async {
-                consumer.lock().await.poll(Duration::from_millis(timeout_ms), max_records).await
-            };
+            let polled =
+                async { consumer.lock().await.poll(Duration::from_millis(timeout_ms), max_records).await };
             let messages = tokio::select! {
                 biased;
                 () = closing.cancelled() => Vec::new(),

@@ -10,13 +10,8 @@ use pyo3::{
 };
 
 /// `(value, key, headers, partition, timestamp_ms)` of a message to send.
-pub type Outgoing = (
-    Option<PyBackedBytes>,
-    Option<PyBackedBytes>,
-    Vec<(String, PyBackedBytes)>,
-    Option<i32>,
-    Option<i64>,
-);
+pub type Outgoing =
+    (Option<PyBackedBytes>, Option<PyBackedBytes>, Vec<(String, PyBackedBytes)>, Option<i32>, Option<i64>);
 
 /// The message of [`Outgoing`].
 pub fn message((value, key, headers, partition, timestamp_ms): Outgoing) -> NewMessage {

@@ -4,7 +4,10 @@
 //! Whatever may wait returns an [`Operation`](operation::Operation), which Python either waits for (without the
 //! interpreter lock, and open to Ctrl-C) or awaits. Control calls cross as JSON, records as bytes (docs/adr/0002).
 
-#![expect(missing_debug_implementations, reason = "handles that only Python sees; it prints them its own way")]
+#![expect(
+    missing_debug_implementations,
+    reason = "handles that only Python sees; it prints them its own way"
+)]
 
 mod broker;
 mod client;

@@ -145,7 +145,8 @@ mod tests {
     #[test]
     fn values_come_back_and_no_two_ciphertexts_are_alike() {
         let cipher = encryptor();
-        let (one, two) = (cipher.encrypt(b"salary").expect("seals"), cipher.encrypt(b"salary").expect("seals"));
+        let (one, two) =
+            (cipher.encrypt(b"salary").expect("seals"), cipher.encrypt(b"salary").expect("seals"));
         assert_ne!(one, two, "a fresh nonce each time");
         assert_eq!(one.len(), 12 + 6 + 16);
         assert_eq!(cipher.decrypt(&one).expect("opens"), b"salary");
