@@ -26,8 +26,7 @@ pub(super) fn call(connection: &Connection, body: Bytes) -> BoxFuture<'static, R
         let message = "ttl_ms and schema cannot be asked for on the native port: connect by grpc://host:9097";
         return refuse(ClientError::invalid(message));
     }
-    let topic = request.topic.clone();
-    let batches = match pack(request) {
+    let batches = match pack(&request) {
         Ok(batches) => batches,
         Err(error) => return refuse(error),
     };
@@ -41,7 +40,7 @@ pub(super) fn call(connection: &Connection, body: Bytes) -> BoxFuture<'static, R
             }
         })
         .collect();
-    async move { Ok(response(&topic, &try_join_all(sent).await?).encode_to_vec().into()) }.boxed()
+    async move { Ok(response(&request.topic, &try_join_all(sent).await?).encode_to_vec().into()) }.boxed()
 }
 
 fn refuse(error: ClientError) -> BoxFuture<'static, Result<Bytes, ClientError>> {
@@ -54,7 +53,7 @@ struct Packed {
     records: Vec<(i32, i32)>,
 }
 
-fn pack(request: pb::ProduceRequest) -> Result<Vec<Packed>, ClientError> {
+fn pack(request: &pb::ProduceRequest) -> Result<Vec<Packed>, ClientError> {
     let acks = super::acks(request.acks());
     let body = |partition, batch| v2::ProduceBody {
         acks,
