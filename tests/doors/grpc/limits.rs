@@ -74,7 +74,7 @@ async fn connections_beyond_the_limit_wait_their_turn() {
     });
     let early = tokio::time::timeout(Duration::from_millis(200), async {
         while !second.is_finished() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await;
