@@ -33,24 +33,28 @@ fn append_for_ever(logs: &[Log], name: &str, acks: Acks) -> StorageError {
     loop {
         let partition = (n % logs.len() as u64) as usize;
         let value = format!("{name}.{n}");
-        if let Err(error) = append(&logs[partition], partition, &value, n, acks) {
+        if let Err(error) = append(&logs[partition], partition, &value, acks) {
             return error;
         }
         n += 1;
     }
 }
 
-fn append(log: &Log, partition: usize, value: &str, n: u64, acks: Acks) -> Result<(), StorageError> {
-    // Lengths from a few bytes to more than the tail cache holds.
-    let padded = format!("{value}|{}", "x".repeat((n * 131 % 20_000) as usize));
-    let done = log.append(&batch(padded.as_bytes()), LeaderEpoch(1), Timestamp(1_000))?;
+fn append(log: &Log, partition: usize, value: &str, acks: Acks) -> Result<(), StorageError> {
+    let done = log.append(&batch(padded(value).as_bytes()), LeaderEpoch(1), Timestamp(1_000))?;
     if acks == Acks::All {
         log.wait_durable(done.last_offset.plus(1), Duration::from_secs(30))?;
     }
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{partition} {} {value}", done.base_offset).expect("the parent reads");
+    writeln!(out, "{partition} {} {value} {acks}", done.base_offset).expect("the parent reads");
     out.flush().expect("the parent reads");
     Ok(())
+}
+
+/// What is stored for `<cycle>.<writer>.<n>`: from a few bytes to more than the tail cache holds.
+pub(crate) fn padded(value: &str) -> String {
+    let n: usize = value.rsplit('.').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    format!("{value}|{}", "x".repeat(n * 131 % 20_000))
 }
 
 fn batch(value: &[u8]) -> RecordBatch {

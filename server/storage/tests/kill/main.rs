@@ -4,6 +4,8 @@
 //! The test starts itself as the appending process (`appender <dir> <cycle>`), reads a random number of its
 //! acknowledgements, and kills it in the middle of its work. It is its own harness: `cargo test -p flymq-storage --test
 //! kill`. `FLYMQ_KILL_CYCLES` sets the number of cycles (default 25).
+//!
+//! `tests/crash/power_cut.sh` uses the same program: `check <dir> <acknowledgements>` looks into a picture of the disk.
 #![allow(clippy::disallowed_methods, reason = "works on a real disk")]
 
 mod appender;
@@ -13,7 +15,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use flymq_storage::{DataDir, DataDirOptions, Log, LogConfig};
+use flymq_storage::{DataDir, DataDirOptions, Log, LogConfig, StorageError};
 use flymq_types::{Offset, PartitionId, Rng, SeededRng, TopicId};
 
 const TOPIC: TopicId = TopicId::from_bytes([0x4b; 16]);
@@ -22,7 +24,8 @@ const PARTITIONS: u32 = 2;
 const CONFIG: LogConfig = LogConfig { segment_bytes: 64 << 10, tail_cache_bytes: 16 << 10 };
 const MAX_LINES: u64 = 300;
 
-type Acked = HashMap<(u32, u64), String>;
+/// Value and promise by partition and offset.
+type Acked = HashMap<(u32, u64), (String, String)>;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
@@ -31,13 +34,18 @@ fn main() {
     {
         return appender::run(Path::new(dir), cycle);
     }
+    if let [_, mode, dir, file] = &args[..]
+        && mode == "check"
+    {
+        return check_picture(Path::new(dir), Path::new(file));
+    }
     let cycles = std::env::var("FLYMQ_KILL_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(25);
     let temp = tempfile::tempdir().expect("a temporary directory");
     let rng = SeededRng::new(9);
     let mut acked = Acked::new();
     for cycle in 0..cycles {
         run_and_kill(temp.path(), cycle, 1 + rng.next_u64() % MAX_LINES, &mut acked);
-        check(temp.path(), cycle, &acked);
+        assert_eq!(check(temp.path(), cycle, &acked), 0, "cycle {cycle}: a kill damages nothing");
     }
     println!("kill -9: {cycles} cycles, {} acknowledged, 0 lost, 0 offsets reused", acked.len());
 }
@@ -68,38 +76,63 @@ fn run_and_kill(dir: &Path, cycle: u64, lines: u64, acked: &mut Acked) {
     assert!(seen >= lines, "the appender ended by itself after {seen} acknowledgements: {status}");
 }
 
-/// `partition offset value`
+/// After a power cut only what was acknowledged for `all` must be there.
+fn check_picture(dir: &Path, file: &Path) {
+    let mut acked = Acked::new();
+    let lines = std::fs::read_to_string(file).expect("the acknowledgements can be read");
+    lines.lines().for_each(|line| note(line, &mut acked));
+    acked.retain(|_, (_, acks)| acks == "all");
+    let quarantined = check(dir, 0, &acked);
+    println!("power cut: {} acknowledged for all, 0 lost; {quarantined} others refused", acked.len());
+}
+
+/// `partition offset value acks`
 fn note(line: &str, acked: &mut Acked) {
     let mut words = line.split_whitespace();
     let mut number = || words.next().and_then(|word| word.parse::<u64>().ok()).expect("a number");
     let place = (u32::try_from(number()).expect("a partition"), number());
-    let value = words.next().expect("a value").to_owned();
-    let before = acked.insert(place, value.clone());
+    let mut word = || words.next().expect("a word").to_owned();
+    let (value, acks) = (word(), word());
+    let before = acked.insert(place, (value.clone(), acks));
     assert!(before.is_none(), "offset {place:?} was acknowledged for {before:?} and for {value}");
 }
 
-fn check(dir: &Path, cycle: u64, acked: &Acked) {
+/// Every acknowledged record must be there. Returns how many offsets are refused as damaged.
+fn check(dir: &Path, cycle: u64, acked: &Acked) -> u64 {
     let data = DataDir::open(DataDirOptions::real(dir)).expect("the directory opens");
+    let mut refused = 0;
     for partition in 0..PARTITIONS {
         let (log, report) = data.open_log(TOPIC, PartitionId(partition), CONFIG).expect("the log opens");
-        assert!(!report.has_damage(), "cycle {cycle}: {report:?}");
+        assert!(report.damaged_files.is_empty() && report.moved.is_empty(), "cycle {cycle}: {report:?}");
         let stored = read_all(&log);
-        let mine = acked.iter().filter(|((p, _), _)| *p == partition);
-        for ((_, offset), value) in mine {
-            let found = usize::try_from(*offset).ok().and_then(|at| stored.get(at));
+        refused += log.end_offset().get() - stored.len() as u64;
+        for ((_, offset), (value, _)) in acked.iter().filter(|((p, _), _)| *p == partition) {
+            let found = stored.get(offset);
             assert_eq!(found, Some(value), "cycle {cycle}: lost partition {partition} offset {offset}");
         }
     }
+    refused
 }
 
-fn read_all(log: &Log) -> Vec<String> {
-    let (mut at, mut found) = (Offset::ZERO, Vec::new());
+/// Every record that can be read, by offset; each must be whole as the appender made it.
+fn read_all(log: &Log) -> HashMap<u64, String> {
+    let (mut at, mut found) = (Offset::ZERO, HashMap::new());
     while at < log.end_offset() {
-        for batch in log.read(at, 1 << 20, Offset::MAX).expect("everything can be read") {
+        let batches = match log.read(at, 1 << 20, Offset::MAX) {
+            Ok(batches) => batches,
+            Err(StorageError::Corrupt { end, .. }) => {
+                at = end;
+                continue;
+            }
+            Err(error) => panic!("{error}"),
+        };
+        for batch in batches {
             for record in batch.records().expect("not compressed") {
                 let record = record.expect("a good record");
-                let text = String::from_utf8_lossy(record.value.unwrap_or_default());
-                found.push(text.split('|').next().unwrap_or_default().to_owned());
+                let text = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
+                let value = text.split('|').next().unwrap_or_default().to_owned();
+                assert_eq!(text, appender::padded(&value), "a record that nobody sent");
+                found.insert(record.offset, value);
             }
             at = batch.next_offset();
         }
