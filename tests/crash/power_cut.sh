@@ -17,6 +17,7 @@ work=$(mktemp -d)
 pid=
 cleanup() {
     [ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true
+    wait 2>/dev/null || true
     for mounted in picture disk pool; do
         ! mountpoint -q "$work/$mounted" || umount "$work/$mounted"
     done

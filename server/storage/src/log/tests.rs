@@ -1,4 +1,5 @@
 mod basics;
+mod chaos;
 mod crash;
 mod damage;
 mod disk_errors;
