@@ -179,7 +179,8 @@ fn ops_of_version_2() {
     assert_eq!(named, ops.map(|(code, name)| (u64::from(code), name)));
     assert_eq!((op::PRODUCE, op::FETCH), (v1::op::PRODUCE, v1::op::FETCH));
     let flags: Vec<(u64, &str)> = rows("Flags").iter().map(|row| (number(row[0]), row[1])).collect();
-    let bits = [(flag::ERROR, "ERROR"), (flag::MORE, "MORE"), (flag::END, "END")];
+    let bits =
+        [(flag::ERROR, "ERROR"), (flag::MORE, "MORE"), (flag::END, "END"), (flag::PROTOBUF, "PROTOBUF")];
     assert_eq!(flags, bits.map(|(bit, name)| (u64::from(bit), name)));
 }
 

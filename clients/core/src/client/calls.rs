@@ -8,7 +8,6 @@ use super::Client;
 use crate::{
     Acks, ClientError, FetchSpec, Fetched, Message, NewMessage, RecordMetadata, StartFrom,
     message::open_batches,
-    metadata::partition_of,
     pb::{self, ErrorCode},
     producer::{ANY_PARTITION, batch_of_one},
     transport::{ProduceCall, Push},
@@ -34,21 +33,8 @@ impl Client {
         acks: Acks,
     ) -> Result<RecordMetadata, ClientError> {
         let message = self.sealed(message)?;
-        let partition = match (message.partition, &message.key) {
-            (Some(partition), _) => partition,
-            (None, None) => ANY_PARTITION,
-            (None, Some(key)) => match self.partition_count(topic).await {
-                Ok(count) => partition_of(key, count),
-                Err(error) if error.code == ErrorCode::TopicNotFound => {
-                    // The server makes the topic, where it may, and picks the partition by the same hash.
-                    let mut stored = self.produce_batch(topic, vec![message], acks).await?;
-                    return stored.pop().ok_or_else(|| {
-                        ClientError::protocol("the server does not say where the message is")
-                    });
-                }
-                Err(error) => return Err(error),
-            },
-        };
+        // Of a batch with one record the server takes the key, and it makes the topic where it may.
+        let partition = message.partition.unwrap_or(ANY_PARTITION);
         let call = ProduceCall { topic: topic.into(), partition, acks, batch: batch_of_one(&message)? };
         let reply = self.with_retry("Produce", false, |link| link.produce(call.clone())).await?;
         let (partition, offset, timestamp_ms) = (reply.partition, reply.base_offset, reply.timestamp_ms);

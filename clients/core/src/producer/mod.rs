@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use delivery::Delivery;
 use queue::Queues;
-pub(crate) use queue::{ANY_PARTITION, batch_of, batch_of_one};
+pub(crate) use queue::{ANY_PARTITION, batch_of_one};
 
 use crate::{
     Client, ClientError, NewMessage, ProducerConfig, RecordMetadata, metadata::partition_of, pb::ErrorCode,

@@ -247,15 +247,8 @@ fn encode(builder: &mut BatchBuilder, message: &NewMessage) -> Result<(), Client
 
 /// A batch that holds one message.
 pub(crate) fn batch_of_one(message: &NewMessage) -> Result<Bytes, ClientError> {
-    batch_of(std::slice::from_ref(message))
-}
-
-/// A batch that holds these messages, in their order.
-pub(crate) fn batch_of(messages: &[NewMessage]) -> Result<Bytes, ClientError> {
-    let mut builder = BatchBuilder::with_capacity(messages.iter().map(weight).sum());
-    for message in messages {
-        encode(&mut builder, message)?;
-    }
+    let mut builder = BatchBuilder::with_capacity(weight(message));
+    encode(&mut builder, message)?;
     builder.build().map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
 }
 

@@ -1,7 +1,6 @@
 //! 0xAF version 2: one TCP connection, many requests on their way, replies in any order.
 
 mod connection;
-mod produce;
 
 use std::sync::Arc;
 
@@ -33,7 +32,7 @@ impl NativeTransport {
             username: config.username.clone().unwrap_or_default(),
             password: config.password.clone().unwrap_or_default(),
         };
-        let body = connection.request(v2::op::HELLO, hello.encode_to_vec().into()).await?;
+        let body = connection.request(v2::op::HELLO, 0, hello.encode_to_vec().into()).await?;
         let reply = pb::HelloResponse::decode(body)
             .map_err(|e| ClientError::protocol(format!("hello reply: {e}")))?;
         tracing::debug!(addr, server = reply.server_version, node = reply.node_id, "connected");
@@ -43,10 +42,9 @@ impl NativeTransport {
 
 impl Transport for NativeTransport {
     fn call(&self, rpc: &'static RpcInfo, body: Bytes) -> BoxFuture<'static, Result<Bytes, ClientError>> {
-        match rpc.op.code {
-            v2::op::PRODUCE => produce::call(&self.connection, body),
-            code => self.connection.request(code, body),
-        }
+        let code = rpc.op.code;
+        let own_layout = matches!(code, v2::op::PRODUCE | v2::op::FETCH);
+        self.connection.request(code, if own_layout { v2::flag::PROTOBUF } else { 0 }, body)
     }
 
     fn produce(&self, call: ProduceCall) -> BoxFuture<'static, Result<ProduceReply, ClientError>> {

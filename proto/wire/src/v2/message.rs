@@ -16,6 +16,8 @@ pub mod flag {
     pub const MORE: u8 = 0x02;
     /// The last frame of a stream.
     pub const END: u8 = 0x04;
+    /// On a request for PRODUCE or FETCH: its body is the rpc's protobuf message, and so is the reply's.
+    pub const PROTOBUF: u8 = 0x08;
 }
 
 /// A version 2 frame with its correlation id taken off.

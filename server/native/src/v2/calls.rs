@@ -16,6 +16,8 @@ use futures::{
 pub(super) struct Asked {
     pub(super) op: u8,
     pub(super) correlation: u32,
+    /// The reply is the rpc's message, whatever layout its op has.
+    pub(super) as_protobuf: bool,
     /// Payload bytes, counted against the connection's bound.
     pub(super) bytes: usize,
     /// Waits for records rather than does anything: nothing is lost when a stopping server drops it.

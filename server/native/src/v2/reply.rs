@@ -14,10 +14,15 @@ use flymq_wire::{
 const ROOM: usize = MAX_PAYLOAD as usize - CORRELATION_LEN - FetchReply::FIXED_LEN;
 
 /// The reply frame; batches are shared, not copied.
-pub(super) fn encode(op: u8, correlation: u32, response: Response) -> Result<FrameParts, BrokerError> {
+pub(super) fn encode(
+    op: u8,
+    correlation: u32,
+    as_protobuf: bool,
+    response: Response,
+) -> Result<FrameParts, BrokerError> {
     let frame = match response {
-        Response::Produce(produced) => produce(&produced).encode(correlation),
-        Response::Fetch(fetched) => fetch(fetched).encode(correlation),
+        Response::Produce(produced) if !as_protobuf => produce(&produced).encode(correlation),
+        Response::Fetch(fetched) if !as_protobuf => fetch(fetched).encode(correlation),
         other => Message { op, flags: 0, correlation, body: other.encode() }.into_frame(),
     };
     frame.map_err(too_large)

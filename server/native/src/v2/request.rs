@@ -23,14 +23,14 @@ pub(super) struct Decoded {
     pub(super) timeout_ms: u32,
 }
 
-/// Decodes the body of `code`.
+/// Decodes the body of `code`; `as_protobuf` (flag PROTOBUF) is for the ops that have a layout of their own.
 ///
 /// # Errors
 /// `UNIMPLEMENTED` for an unknown op, `PROTOCOL` for bytes that are not its body.
-pub(super) fn decode(code: u8, body: Bytes) -> Result<Decoded, BrokerError> {
+pub(super) fn decode(code: u8, as_protobuf: bool, body: Bytes) -> Result<Decoded, BrokerError> {
     match code {
-        op::PRODUCE => produce(body),
-        op::FETCH => fetch(body),
+        op::PRODUCE if !as_protobuf => produce(body),
+        op::FETCH if !as_protobuf => fetch(body),
         _ => protobuf(code, body),
     }
 }
@@ -117,7 +117,7 @@ mod tests {
         let produce = ProduceBody { acks: Acks::All, partition: -1, timeout_ms: 9, topic: "t".into(), batch };
         let body = body(produce.encode(1).expect("small"));
         let within = body.as_ptr_range();
-        let decoded = decode(op::PRODUCE, body).expect("sound");
+        let decoded = decode(op::PRODUCE, false, body).expect("sound");
         let Request::Produce(request) = decoded.request else { panic!("wrong rpc") };
         assert_eq!((request.partition, request.acks(), decoded.timeout_ms), (None, pb::Acks::All, 9));
         assert!(within.contains(&request.batch.as_ptr()), "the batch was copied");
@@ -134,7 +134,7 @@ mod tests {
             isolation: Isolation::ReadUncommitted,
             topic: "t".into(),
         };
-        let decoded = decode(op::FETCH, body(fetch.encode(1).expect("small"))).expect("sound");
+        let decoded = decode(op::FETCH, false, body(fetch.encode(1).expect("small"))).expect("sound");
         let Request::Fetch(request) = decoded.request else { panic!("wrong rpc") };
         assert!(request.batches && request.max_bytes == MAX_FETCH);
         assert_eq!(request.isolation(), pb::Isolation::ReadUncommitted);
@@ -142,12 +142,15 @@ mod tests {
 
     #[test]
     fn what_is_unknown_malformed_or_too_large_is_told_apart() {
-        assert_eq!(code(decode(0xEE, Bytes::new())), ErrorCode::Unimplemented);
-        assert_eq!(code(decode(op::PRODUCE, Bytes::from_static(b"\0"))), ErrorCode::Protocol);
-        assert_eq!(code(decode(op::FETCH, Bytes::from_static(b"\0"))), ErrorCode::Protocol);
-        assert_eq!(code(decode(3, Bytes::from_static(b"\xFF\xFF"))), ErrorCode::Protocol);
+        assert_eq!(code(decode(0xEE, false, Bytes::new())), ErrorCode::Unimplemented);
+        assert_eq!(code(decode(op::PRODUCE, false, Bytes::from_static(b"\0"))), ErrorCode::Protocol);
+        assert_eq!(code(decode(op::FETCH, false, Bytes::from_static(b"\0"))), ErrorCode::Protocol);
+        assert_eq!(code(decode(3, false, Bytes::from_static(b"\xFF\xFF"))), ErrorCode::Protocol);
         let batch = Bytes::from(vec![0; MAX_BATCH + 1]);
         let large = ProduceBody { acks: Acks::All, partition: 0, timeout_ms: 0, topic: "t".into(), batch };
-        assert_eq!(code(decode(op::PRODUCE, body(large.encode(1).expect("fits")))), ErrorCode::FrameTooLarge);
+        assert_eq!(
+            code(decode(op::PRODUCE, false, body(large.encode(1).expect("fits")))),
+            ErrorCode::FrameTooLarge
+        );
     }
 }

@@ -282,9 +282,10 @@ where
 
     fn call(&mut self, cx: &mut Context<'_>, message: Message, bytes: usize) -> Result<(), BrokerError> {
         let (code, correlation) = (message.op, message.correlation);
-        let decoded = request::decode(code, message.body)?;
+        let as_protobuf = message.flags & flag::PROTOBUF != 0;
+        let decoded = request::decode(code, as_protobuf, message.body)?;
         let waits = matches!(decoded.request, Request::Fetch(_));
-        let asked = Asked { op: code, correlation, bytes, waits, first_to: None };
+        let asked = Asked { op: code, correlation, as_protobuf, bytes, waits, first_to: None };
         let number = if waits || code == op::PRODUCE { None } else { Some(correlation) };
         let mut context = self.caller.context(Entry::NativeV2, number, bytes);
         context.deadline = caller::deadline(decoded.timeout_ms);
@@ -334,9 +335,9 @@ where
 
     /// Queues the reply; gives the produces that waited for this one.
     fn finish(&mut self, (asked, result): Finished) -> VecDeque<Held> {
-        let Asked { op, correlation, first_to, .. } = asked;
+        let Asked { op, correlation, as_protobuf, first_to, .. } = asked;
         let ok = result.is_ok();
-        match result.and_then(|response| reply::encode(op, correlation, response)) {
+        match result.and_then(|response| reply::encode(op, correlation, as_protobuf, response)) {
             Ok(frame) => self.writer.push(frame),
             Err(error) => self.push_error(op, correlation, &error),
         }

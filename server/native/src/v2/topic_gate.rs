@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     fn produce(correlation: u32) -> Held {
-        let asked = Asked { op: 1, correlation, bytes: 10, waits: false, first_to: None };
+        let asked = Asked { op: 1, correlation, as_protobuf: false, bytes: 10, waits: false, first_to: None };
         let produce = pb::ProduceRequest { topic: "t".to_owned(), ..Default::default() };
         (asked, CallContext::new(Door::NativeV2, "r"), produce)
     }

@@ -78,8 +78,8 @@ impl Connection {
     }
 
     /// Sends a protobuf body under `op`.
-    pub(super) fn request(&self, op: u8, body: Bytes) -> BoxFuture<'static, Reply> {
-        self.send(move |correlation| Message { op, flags: 0, correlation, body }.into_frame()).boxed()
+    pub(super) fn request(&self, op: u8, flags: u8, body: Bytes) -> BoxFuture<'static, Reply> {
+        self.send(move |correlation| Message { op, flags, correlation, body }.into_frame()).boxed()
     }
 
     /// Sends the frame that `encode` makes, and gives the future of its reply. The frame is queued before this returns.
