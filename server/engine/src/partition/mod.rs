@@ -1,6 +1,7 @@
 //! One open partition: its log, its high watermark, and reads that respect it.
 
 mod ready;
+mod turn;
 mod watermark;
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use flymq_storage::{DurableListener, Log, StorageError};
 use flymq_types::{LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
 
 pub(crate) use ready::ReadyQueue;
+pub(crate) use turn::Turns;
 pub(crate) use watermark::{HighWatermark, Listening, Stop};
 
 use crate::error::EngineError;
@@ -23,6 +25,7 @@ pub(crate) struct Partition {
     /// The log, or why it could not be opened.
     log: Result<Log, String>,
     high: Arc<HighWatermark>,
+    turns: Turns,
 }
 
 impl DurableListener for HighWatermark {
@@ -41,11 +44,12 @@ impl Partition {
         let listener: Arc<dyn DurableListener> = high.clone();
         log.subscribe(&listener); // held weakly: it lives as long as the partition
         high.advance(log.durable_offset()); // a round may have ended before the subscription
-        Self { topic, number, log: Ok(log), high }
+        Self { topic, number, log: Ok(log), high, turns: Turns::default() }
     }
 
     pub(crate) fn offline(topic: TopicName, number: PartitionId, reason: String) -> Self {
-        Self { topic, number, log: Err(reason), high: Arc::new(HighWatermark::new(Offset::ZERO)) }
+        let high = Arc::new(HighWatermark::new(Offset::ZERO));
+        Self { topic, number, log: Err(reason), high, turns: Turns::default() }
     }
 
     pub(crate) fn topic(&self) -> &TopicName {
@@ -54,6 +58,11 @@ impl Partition {
 
     pub(crate) fn number(&self) -> PartitionId {
         self.number
+    }
+
+    /// Order among the first appends.
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.turns
     }
 
     pub(crate) fn high(&self) -> &Arc<HighWatermark> {

@@ -53,18 +53,28 @@ impl Engine {
     }
 
     /// A partition's first append makes its directory and segment, durably: work of many milliseconds, which goes to
-    /// a blocking thread. Later ones write to the page cache.
+    /// a blocking thread. Later ones write to the page cache, within the first poll of this future; those that come
+    /// while the first one runs line up behind it, so that appends keep the order of their first polls.
     async fn append_to(
         &self,
         partition: &Arc<Partition>,
         batch: &RecordBatch,
     ) -> Result<Appended, EngineError> {
+        if partition.log()?.end_offset() > Offset::ZERO && partition.turns().is_free() {
+            return partition.append(batch, self.clock.wall());
+        }
+        let turn = partition.turns().wait().await;
         let now = self.clock.wall();
         if partition.log()?.end_offset() > Offset::ZERO {
             return partition.append(batch, now);
         }
         let (partition, batch) = (partition.clone(), batch.clone());
-        blocking(move || partition.append(&batch, now)).await?
+        blocking(move || {
+            // Held to the end of the append also if the caller goes away.
+            let _turn = turn;
+            partition.append(&batch, now)
+        })
+        .await?
     }
 
     /// The partition that a record with this key goes to; without key the next in turn. An unknown topic is created

@@ -147,6 +147,28 @@ async fn appends_keep_the_order_of_a_connection() {
     }
 }
 
+/// The first append to a partition is more work than the others, which must not overtake it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_appends_to_each_partition_are_in_order() {
+    for chosen_by_server in [false, true] {
+        let broker = Broker::start().await;
+        let mut client = broker.v2().await;
+        client.create_topic("t", 3).await;
+        let mut frames = Vec::new();
+        for n in 0..300 {
+            let partition = if chosen_by_server { -1 } else { n % 3 };
+            let body = produce("t", partition, Acks::All, batch(&[b"v"]));
+            frames.extend_from_slice(&body.encode(n as u32).unwrap().into_bytes());
+        }
+        client.send_raw(&frames).await;
+        for _ in 0..300 {
+            let (correlation, reply) = produced(&mut client).await;
+            let expected = ((correlation % 3) as i32, u64::from(correlation / 3));
+            assert_eq!((reply.partition, reply.base_offset), expected, "request {correlation}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn two_topics_interleaved_are_each_in_order() {
     let broker = Broker::start().await;
