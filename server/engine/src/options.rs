@@ -17,6 +17,8 @@ pub struct EngineOptions {
     pub default_acks: Acks,
     /// Partitions of `__consumer_offsets`, when it is created.
     pub offsets_partitions: u32,
+    /// `__consumer_offsets` is shortened whenever it has grown by this many bytes.
+    pub offsets_checkpoint_bytes: u64,
     pub limits: Limits,
 }
 
@@ -36,6 +38,7 @@ impl Default for EngineOptions {
             },
             default_acks: Acks::Leader,
             offsets_partitions: 1,
+            offsets_checkpoint_bytes: 4 << 20,
             limits: Limits::DEFAULT,
         }
     }

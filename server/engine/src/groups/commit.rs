@@ -1,21 +1,22 @@
 //! Writes to the committed offsets: commit, reset, delete, and what a deleted topic takes with it.
 
+use std::sync::Arc;
+
 use flymq_types::{GroupId, PartitionId, TopicId, TopicName};
 
 use super::book::{Book, Change};
-use super::offsets_log::OffsetsLog;
+use super::offsets_log::{MAX_CHANGES, OffsetsLog};
 use super::record::{OffsetKey, OffsetValue};
 use super::{CommittedOffset, Groups, OFFSETS_TOPIC, OffsetCommit};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::offsets::StartFrom;
+use crate::partition::Partition;
 use crate::task::blocking;
 use crate::topic::{CleanupPolicy, NewTopic, TopicConfig};
 
 /// Longest metadata of a committed offset, bytes.
 const MAX_METADATA_BYTES: usize = 4_096;
-/// Most changes in one batch.
-const MAX_CHANGES: usize = 10_000;
 
 impl Engine {
     /// Commits offsets, each the next to read; they may also go back. All of them are durable in one batch of
@@ -115,7 +116,7 @@ impl Engine {
     pub(crate) async fn load_offsets(&self) -> Result<(), EngineError> {
         let name = offsets_topic();
         let Some(topic) = self.topics.find(&name) else { return Ok(()) };
-        let logs: Vec<_> = topic.view().partitions.iter().cloned().map(OffsetsLog::new).collect();
+        let logs = open_logs(&topic.view().partitions);
         let (logs, book) = blocking(move || {
             let mut book = Book::default();
             logs.iter().try_for_each(|log| log.load(&mut book)).map(|()| (logs, book))
@@ -131,7 +132,8 @@ impl Engine {
 
     async fn write_offsets(&self, group: &GroupId, changes: Vec<Change>) -> Result<(), EngineError> {
         let logs = self.offsets_logs().await?;
-        let log = Groups::log_of(logs, group);
+        let index = Groups::log_index(group, logs.len());
+        let log = &logs[index];
         let mut changes = changes.into_iter().peekable();
         while changes.peek().is_some() {
             let chunk = changes.by_ref().take(MAX_CHANGES).collect();
@@ -139,19 +141,25 @@ impl Engine {
             log.durable(end).await?;
         }
         log.settle(&self.groups.book);
+        self.checkpoint_if_due(index).await;
         Ok(())
     }
 
     /// The logs of `__consumer_offsets`, which the first commit creates.
-    async fn offsets_logs(&self) -> Result<&[OffsetsLog], EngineError> {
+    async fn offsets_logs(&self) -> Result<&[Arc<OffsetsLog>], EngineError> {
         if let Some(logs) = self.groups.logs.get() {
             return Ok(logs);
         }
-        let config = TopicConfig { cleanup_policy: CleanupPolicy::Compact, ..TopicConfig::default() };
+        let config = TopicConfig {
+            cleanup_policy: CleanupPolicy::Compact,
+            // Whole segments go after a checkpoint.
+            segment_bytes: Some(self.options.offsets_checkpoint_bytes.clamp(1 << 20, 64 << 20)),
+            ..TopicConfig::default()
+        };
         let partitions = Some(self.options.offsets_partitions);
         let topic = self.get_or_create(NewTopic { name: offsets_topic(), partitions, config }).await?;
         let view = topic.view();
-        Ok(self.groups.logs.get_or_init(|| view.partitions.iter().cloned().map(OffsetsLog::new).collect()))
+        Ok(self.groups.logs.get_or_init(|| open_logs(&view.partitions)))
     }
 
     fn change(&self, group: &GroupId, commit: OffsetCommit) -> Result<Change, EngineError> {
@@ -181,6 +189,10 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn open_logs(partitions: &[Arc<Partition>]) -> Vec<Arc<OffsetsLog>> {
+    partitions.iter().map(|partition| Arc::new(OffsetsLog::new(partition.clone()))).collect()
 }
 
 fn offsets_topic() -> TopicName {

@@ -1,6 +1,7 @@
 //! Consumer groups: committed offsets on the internal topic `__consumer_offsets`, and members.
 
 mod book;
+mod checkpoint;
 mod commit;
 mod inspect;
 mod lag;
@@ -28,10 +29,10 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// All groups of this node.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    book: RwLock<Book>,
+    book: Arc<RwLock<Book>>,
     members: Arc<Members>,
     /// The partitions of `__consumer_offsets`, once it exists.
-    logs: OnceLock<Vec<OffsetsLog>>,
+    logs: OnceLock<Vec<Arc<OffsetsLog>>>,
 }
 
 impl Groups {
@@ -53,8 +54,8 @@ impl Groups {
         self.settled().len()
     }
 
-    /// The log that holds a group's offsets.
-    fn log_of<'a>(logs: &'a [OffsetsLog], group: &GroupId) -> &'a OffsetsLog {
-        &logs[fnv1a_32(group.as_str().as_bytes()) as usize % logs.len()]
+    /// Which of `logs` holds a group's offsets.
+    fn log_index(group: &GroupId, logs: usize) -> usize {
+        fnv1a_32(group.as_str().as_bytes()) as usize % logs.max(1)
     }
 }

@@ -1,9 +1,12 @@
 //! One partition of `__consumer_offsets`: changes go to the log first, and into the book once they are durable.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use flymq_types::{Offset, RecordBatch, Timestamp};
+use flymq_storage::Retention;
+use flymq_types::{GroupId, Offset, RecordBatch, Timestamp};
 use flymq_wire::batch::{BatchBuilder, NewRecord};
 use parking_lot::{Mutex, RwLock};
 
@@ -11,18 +14,26 @@ use super::book::{Book, Change};
 use super::record::{OffsetKey, OffsetValue};
 use crate::error::EngineError;
 use crate::partition::Partition;
+use crate::produce::Appended;
+
+type Pending = VecDeque<(Offset, Vec<Change>)>;
 
 /// A durable map with the log as its truth.
 #[derive(Debug)]
 pub(super) struct OffsetsLog {
     partition: Arc<Partition>,
     /// Appended, in log order, not yet applied: (offset after the batch, its changes).
-    pending: Mutex<VecDeque<(Offset, Vec<Change>)>>,
+    pending: Mutex<Pending>,
+    /// Bytes since the last checkpoint (see `checkpoint`).
+    grown: AtomicU64,
 }
+
+/// Most changes in one batch.
+pub(super) const MAX_CHANGES: usize = 10_000;
 
 impl OffsetsLog {
     pub(super) fn new(partition: Arc<Partition>) -> Self {
-        Self { partition, pending: Mutex::default() }
+        Self { partition, pending: Mutex::default(), grown: AtomicU64::new(0) }
     }
 
     /// Appends the changes as one batch; returns the offset that has to become durable. The order of appends is the
@@ -30,9 +41,57 @@ impl OffsetsLog {
     pub(super) fn append(&self, changes: Vec<Change>, now: Timestamp) -> Result<Offset, EngineError> {
         let batch = encode(&changes, now)?;
         let mut pending = self.pending.lock();
-        let end = self.partition.append(&batch, now)?.last_offset.plus(1);
-        pending.push_back((end, changes));
-        Ok(end)
+        self.append_locked(&mut pending, &batch, changes, now).map(|appended| appended.last_offset.plus(1))
+    }
+
+    fn append_locked(
+        &self,
+        pending: &mut Pending,
+        batch: &RecordBatch,
+        changes: Vec<Change>,
+        now: Timestamp,
+    ) -> Result<Appended, EngineError> {
+        let appended = self.partition.append(batch, now)?;
+        pending.push_back((appended.last_offset.plus(1), changes));
+        self.grown.fetch_add(batch.size() as u64, Ordering::Relaxed);
+        Ok(appended)
+    }
+
+    /// Whether the log has grown by `bytes` since the last checkpoint; if so the caller makes one, and nobody else.
+    pub(super) fn checkpoint_due(&self, bytes: u64) -> bool {
+        let reset = |grown| (grown >= bytes).then_some(0);
+        self.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reset).is_ok()
+    }
+
+    /// Appends every offset of the book that `mine` says yes to, as they are after all that is appended. Records
+    /// before the returned start say nothing that the checkpoint does not say again; it counts from the returned end
+    /// on.
+    pub(super) fn append_checkpoint(
+        &self,
+        book: &RwLock<Book>,
+        mine: impl Fn(&GroupId) -> bool,
+        now: Timestamp,
+    ) -> Result<Option<Range<Offset>>, EngineError> {
+        let mut pending = self.pending.lock();
+        let mut live = book.read().only(mine);
+        pending.iter().flat_map(|(_, changes)| changes).for_each(|change| live.apply(change.clone()));
+        let mut range: Option<Range<Offset>> = None;
+        let mut changes = live.into_changes().peekable();
+        while changes.peek().is_some() {
+            let chunk: Vec<_> = changes.by_ref().take(MAX_CHANGES).collect();
+            let batch = encode(&chunk, now)?;
+            let appended = self.append_locked(&mut pending, &batch, chunk, now)?;
+            let start = range.map_or(appended.base_offset, |range| range.start);
+            range = Some(start..appended.last_offset.plus(1));
+        }
+        self.grown.store(0, Ordering::Relaxed);
+        Ok(range)
+    }
+
+    /// Removes whole segments below `upto`.
+    pub(super) fn cut(&self, upto: Offset, now: Timestamp) -> Result<usize, EngineError> {
+        let smallest = Retention { bytes: 1, ..Retention::default() };
+        self.partition.log()?.retain(now, smallest, upto).map_err(|error| self.partition.error(error))
     }
 
     /// Waits until `end` is durable; concurrent commits share the sync.
@@ -70,6 +129,8 @@ impl OffsetsLog {
             };
             let Some(last) = batches.last() else { return Ok(()) };
             from = last.next_offset();
+            let bytes: usize = batches.iter().map(RecordBatch::size).sum();
+            self.grown.fetch_add(bytes as u64, Ordering::Relaxed);
             for batch in &batches {
                 for record in batch.records().map_err(EngineError::InvalidBatch)? {
                     let record = record.map_err(EngineError::InvalidBatch)?;

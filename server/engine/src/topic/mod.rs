@@ -6,6 +6,7 @@ mod info;
 mod open_logs;
 mod open_topic;
 mod registry;
+mod retention;
 mod start;
 
 pub(crate) use admin::NODES;

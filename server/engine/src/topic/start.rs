@@ -18,10 +18,10 @@ use crate::task::blocking;
 
 type Found = HashSet<(TopicId, PartitionId)>;
 
-/// Topics whose logs are opened at the same time.
+/// Topics, and tasks for one topic, that open logs at the same time.
 const OPEN_AT_ONCE: usize = 4;
 /// Partitions that one blocking task opens.
-const CHUNK: usize = 64;
+const CHUNK: usize = 32;
 
 impl Engine {
     /// Opens all topics of the metadata and removes what deletions and creations that a crash cut left behind.
@@ -40,13 +40,18 @@ impl Engine {
 
     async fn open_topic(&self, meta: Arc<TopicMeta>) -> Result<(), EngineError> {
         let settings = meta.config.resolve(&self.options.topic_defaults, NODES);
-        let mut partitions = Vec::with_capacity(meta.partitions.len());
         let numbers: Vec<_> = (0..).map(PartitionId).take(meta.partitions.len()).collect();
-        for chunk in numbers.chunks(CHUNK) {
-            let chunk = chunk.to_vec();
-            let logs = self.logs_of(meta.id, meta.name.clone(), &meta.config);
-            partitions.extend(blocking(move || open_chunk(&logs, &chunk)).await?);
-        }
+        let logs = self.logs_of(meta.id, meta.name.clone(), &meta.config);
+        let chunks = numbers.chunks(CHUNK).map(<[_]>::to_vec);
+        let opened: Vec<_> = stream::iter(chunks)
+            .map(|chunk| {
+                let logs = logs.clone();
+                blocking(move || open_chunk(&logs, &chunk))
+            })
+            .buffered(OPEN_AT_ONCE)
+            .try_collect()
+            .await?;
+        let partitions = opened.into_iter().flatten().collect();
         let name = meta.name.clone();
         let topic = OpenTopic::new(View { meta, settings, partitions });
         self.topics.insert(name, Arc::new(topic));

@@ -169,6 +169,32 @@ async fn a_commit_counts_although_its_caller_went_away() {
     assert_eq!(all(&*node.open().await, "g"), expected);
 }
 
+#[tokio::test]
+async fn the_log_of_offsets_stays_short() {
+    const PARTITIONS: u32 = 300;
+    let mut node = Node::simulated();
+    node.options.offsets_checkpoint_bytes = 1 << 20;
+    let engine = node.open().await;
+    engine.create_topic(new_topic("t", PARTITIONS)).await.unwrap();
+    let info =
+        |engine: &Engine| engine.topic(&topic(flymq_engine::OFFSETS_TOPIC)).unwrap().partitions.remove(0);
+    engine.commit_offsets(&group("old"), vec![commit("t", 7, 70)]).await.unwrap();
+    engine.commit_offsets(&group("gone"), vec![commit("t", 7, 70)]).await.unwrap();
+    engine.delete_group(&group("gone"), None).await.unwrap();
+    for round in 0..12 {
+        let large = |n| OffsetCommit { metadata: "m".repeat(4_000), ..commit("t", n, round) };
+        engine.commit_offsets(&group("g"), (0..PARTITIONS).map(large).collect()).await.unwrap();
+    }
+    let kept = info(&engine);
+    assert!(kept.low > Offset(0) && kept.bytes < 6 << 20, "{kept:?}");
+    drop(engine);
+    node.sim.crash_losing_all();
+    let engine = node.open().await;
+    assert_eq!(all(&engine, "g"), (0..PARTITIONS).map(|n| ("t".to_owned(), n, 11)).collect::<Vec<_>>());
+    assert_eq!(all(&engine, "old"), [("t".to_owned(), 7, 70)]);
+    assert_eq!(engine.groups(None).len(), 2);
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Commit { group: u8, partitions: Vec<(u8, u64)> },
@@ -198,7 +224,8 @@ fn place(n: u8) -> (String, u32) {
 }
 
 async fn run(steps: Vec<Step>) {
-    let node = Node::simulated();
+    let mut node = Node::simulated();
+    node.options.offsets_checkpoint_bytes = 500;
     let mut engine = node.open().await;
     for n in 0..2 {
         engine.create_topic(new_topic(&format!("t{n}"), 2)).await.unwrap();

@@ -155,3 +155,28 @@ async fn damage_stays_in_its_partition() {
         "{lost:?}"
     );
 }
+
+#[tokio::test]
+async fn retention_removes_old_segments_and_names_the_new_start() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    let config = TopicConfig {
+        retention_bytes: Some(2 << 20),
+        segment_bytes: Some(1 << 20),
+        ..TopicConfig::default()
+    };
+    engine.create_topic(NewTopic { config, ..new_topic("t", 1) }).await.unwrap();
+    engine.create_topic(new_topic("kept", 1)).await.unwrap();
+    let large = "x".repeat(300 << 10);
+    for _ in 0..20 {
+        append(&engine, "t", 0, &large, Acks::All).await;
+    }
+    assert!(engine.enforce_retention().await.unwrap() > 0);
+    let info = engine.topic(&topic("t")).unwrap().partitions.remove(0);
+    assert!(info.low > Offset(0) && info.high == Offset(20) && info.bytes <= 3 << 20, "{info:?}");
+    let before = engine.fetch(spec("t", 0, 0)).await;
+    assert!(matches!(before, Err(EngineError::OffsetOutOfRange { start, .. }) if start == info.low));
+    let read = engine.fetch(spec("t", 0, info.low.get())).await.unwrap();
+    assert_eq!(values(&read, 0)[0].0, info.low.get());
+    assert_eq!(engine.enforce_retention().await.unwrap(), 0);
+}
