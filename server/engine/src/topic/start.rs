@@ -19,9 +19,9 @@ use crate::task::blocking;
 type Found = HashSet<(TopicId, PartitionId)>;
 
 /// Topics, and tasks for one topic, that open logs at the same time.
-const OPEN_AT_ONCE: usize = 4;
+const OPEN_AT_ONCE: usize = 32;
 /// Partitions that one blocking task opens.
-const CHUNK: usize = 32;
+const CHUNK: usize = 8;
 
 impl Engine {
     /// Opens all topics of the metadata and removes what deletions and creations that a crash cut left behind.

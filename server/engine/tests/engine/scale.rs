@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flymq_engine::FetchSpec;
 use flymq_types::{Acks, Offset};
+use futures::StreamExt;
 
 use crate::support::*;
 
@@ -11,12 +12,16 @@ const PARTITIONS: u32 = 1_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_partitions_are_made_written_and_opened_again() {
-    let node = Node::simulated();
+    let node = Node::real();
     let engine = node.open().await;
     engine.create_topic(new_topic("t", PARTITIONS)).await.unwrap();
-    for partition in 0..PARTITIONS {
-        append(&engine, "t", partition, &partition.to_string(), Acks::Leader).await;
-    }
+    let appends = futures::stream::iter(0..PARTITIONS).for_each_concurrent(64, |partition| {
+        let engine = &engine;
+        async move {
+            append(engine, "t", partition, &partition.to_string(), Acks::Leader).await;
+        }
+    });
+    appends.await;
     engine.shutdown().await;
     drop(engine);
     let engine = node.open().await;
