@@ -3,7 +3,7 @@
 //!
 //! The test starts itself as the appending process (`appender <dir> <cycle>`), reads a random number of its
 //! acknowledgements, and kills it in the middle of its work. It is its own harness: `cargo test -p flymq-storage --test
-//! kill`. `FLYMQ_KILL_CYCLES` sets the number of cycles (default 25).
+//! kill`. `FLYMQ_KILL_CYCLES` sets the number of cycles (default 10).
 //!
 //! `tests/crash/power_cut.sh` uses the same program: `check <dir> <acknowledgements>` looks into a picture of the disk.
 #![allow(clippy::disallowed_methods, reason = "works on a real disk")]
@@ -39,7 +39,7 @@ fn main() {
     {
         return check_picture(Path::new(dir), Path::new(file));
     }
-    let cycles = std::env::var("FLYMQ_KILL_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(25);
+    let cycles = std::env::var("FLYMQ_KILL_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
     let temp = tempfile::tempdir().expect("a temporary directory");
     let rng = SeededRng::new(9);
     let mut acked = Acked::new();
