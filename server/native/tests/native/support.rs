@@ -54,8 +54,19 @@ impl Broker {
     }
 
     pub async fn with(options: NativeOptions) -> Self {
+        Self::of(options, Node::new("standalone", "node-1")).await
+    }
+
+    /// A node and cluster of this name that clients are told to find at `addr`.
+    pub async fn named(name: &str, addr: &str) -> Self {
+        let mut node = Node::new(name, name);
+        node.client_addr = addr.to_owned();
+        Self::of(NativeOptions::default(), node).await
+    }
+
+    async fn of(options: NativeOptions, node: Node) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let node = Arc::new(Node::new("standalone", "node-1"));
+        let node = Arc::new(node);
         let clock = Arc::new(SystemClock::new());
         let engine = engine(dir.path().join("data"), clock.clone()).await;
         let stack_options = StackOptions { auth_enabled: options.auth_required, ..StackOptions::default() };

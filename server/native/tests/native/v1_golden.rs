@@ -1,6 +1,6 @@
 //! The captured frames of the clients in the field, as whole sessions. Dots stand for times and the like.
 
-use super::support::{Broker, Client};
+use super::support::{Broker, Client, error_text};
 
 fn bytes(hex: &str) -> Vec<u8> {
     let digits = hex.as_bytes().chunks(2);
@@ -129,4 +129,70 @@ async fn go_sends_gzip() {
     client.send_raw(&bytes(frame)).await;
     let reply = client.frame().await;
     assert_eq!((reply.op, &reply.payload[reply.payload.len() - 4..]), (1, &15_000u32.to_be_bytes()[..]));
+}
+
+#[tokio::test]
+async fn go_asks_for_what_is_not_built() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let requests = [
+        ("delayed", "af0130010000001500027431000000056c6174657200000000000001f4"),
+        ("ttl", "af013501000000190002743100000009657068656d6572616c000000000000012c"),
+        ("txn begin", "af01400100000000"),
+        (
+            "txn produce",
+            "af01430100000040003474786e2d70726f64756365722d313739353234383632333635343138333236352d3137393532343836323336353431383630323100027431000000026131",
+        ),
+        (
+            "txn commit",
+            "af01410100000036003474786e2d70726f64756365722d313739353234383632333635343138333236352d31373935323438363233363534313836303231",
+        ),
+        ("schema validate", "af0113010000000f00027331000000077b2278223a317d"),
+        ("produce with schema", "af011401000000140002743100027331000000087b226964223a357d"),
+        ("schema delete", "af011501000000080002733100000000"),
+        ("user create", "af017301000000200003626f620008626f627077313233000000000001000870726f647563657201"),
+        ("acl set", "af0178010000001e00047075623100000000010003626f62000000010008636f6e73756d6572"),
+        (
+            "audit query",
+            "af01800100000024000000000000000000000000000000000000000000000000000000000000006400000000",
+        ),
+    ];
+    for (what, request) in requests {
+        client.send_raw(&bytes(request)).await;
+        let text = error_text(&client.frame().await);
+        assert!(text.contains("not built yet") || text.contains("not implemented"), "{what}: {text}");
+    }
+    exchange(&mut client, "create", CREATE, CREATED).await;
+}
+
+#[tokio::test]
+async fn go_logs_in_where_nobody_has_to() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let auth = "af01700100000012000561646d696e0009736563726574313233";
+    // Both kinds of reader see the user, no roles, and no error or permissions.
+    let reply = "af0171010000001001000561646d696e0000000000000000";
+    exchange(&mut client, "auth", auth, reply).await;
+}
+
+#[tokio::test]
+async fn go_looks_for_leaders() {
+    let broker = Broker::named("node-c", "127.0.0.1:19292").await;
+    let mut client = broker.v1().await;
+    exchange(&mut client, "create t", "af010301000000070001 7400000002".replace(' ', "").as_str(), CREATED)
+        .await;
+    let epoch = "................";
+    let partition = |n: u8| {
+        format!(
+            "0000000{n}00066e6f64652d63000f3132372e302e302e313a3139323932{epoch}00066f6e6c696e650000000100066e6f64652d630000000100066e6f64652d63"
+        )
+    };
+    let reply = format!(
+        "af0153010000009d00066e6f64652d6300000001000174000000{:02x}{}{}",
+        2,
+        partition(0),
+        partition(1)
+    );
+    exchange(&mut client, "cluster metadata", "af01530100000003000174", &reply).await;
+    exchange(&mut client, "of all topics", "af01530100000000", &reply).await;
 }
