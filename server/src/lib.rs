@@ -23,6 +23,7 @@ mod error;
 mod listen;
 mod logging;
 mod open_files;
+mod retention;
 mod running;
 mod start;
 

@@ -8,7 +8,7 @@ use flymq_types::{Clock, SystemClock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
-use crate::{StartError, build, doors::Doors, listen::Listeners, running::RunningBroker};
+use crate::{StartError, build, doors::Doors, listen::Listeners, retention, running::RunningBroker};
 
 /// Starts a broker; it is ready when this returns.
 ///
@@ -44,6 +44,7 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
 
     doors.open(listeners, &broker);
     health.started(broker.clone());
+    tracker.spawn(retention::run(engine.clone(), stop.clone()));
     node.enter(Phase::Ready);
     unfinished.disarm();
     info!(

@@ -50,7 +50,7 @@ pub const FEATURES: &[FeatureState] = &[
     protecting(Feature::Tls, "TLS", false),
     protecting(Feature::Encryption, "encryption at rest", false),
     plain(Feature::Cluster, "clustering", false),
-    plain(Feature::Retention, "retention", false),
+    plain(Feature::Retention, "retention", true),
     plain(Feature::Schema, "schema validation", false),
     plain(Feature::Dlq, "dead letter queues", false),
     plain(Feature::Ttl, "record expiry (TTL)", false),
