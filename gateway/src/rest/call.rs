@@ -8,13 +8,14 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use flymq_api::{Broker, BrokerError, CallContext, ErrorCode, Request as BrokerRequest};
+use flymq_api::{Broker, BrokerError, CallContext, ErrorCode, ReadShare, Request as BrokerRequest};
 use flymq_proto::pb;
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 
 use super::{
     RestOptions,
+    body::{read, weight},
     json_in::{invalid, message},
     json_out::json,
     query::{set_query, set_variable},
@@ -26,13 +27,15 @@ use super::{
 pub(crate) async fn answer(
     broker: Arc<dyn Broker>,
     options: &RestOptions,
+    share: &ReadShare,
     mut ctx: CallContext,
     route: &'static Route,
     variables: &[(&'static str, &str)],
     request: Request<Body>,
 ) -> Result<Response, BrokerError> {
     let (parts, body) = request.into_parts();
-    let body = if route.body { read(body, options).await? } else { Bytes::new() };
+    let body = if route.body { read(body, options, share).await? } else { Bytes::new() };
+    share.take(weight(&body))?;
     ctx.wire_bytes = body.len();
     let message = fill(route, variables, parts.uri.query().unwrap_or_default(), &body)?;
     let encoded = Bytes::from(message.encode_to_vec());
@@ -88,29 +91,4 @@ fn fill(
     }
     set_query(&mut request, query, &taken)?;
     Ok(request)
-}
-
-async fn read(body: Body, options: &RestOptions) -> Result<Bytes, BrokerError> {
-    let limit = options.max_body_bytes;
-    let read = axum::body::to_bytes(body, limit);
-    match tokio::time::timeout(options.request_timeout, read).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_too_long(&error) => {
-            let text = format!("the body is larger than {limit} bytes");
-            Err(BrokerError::new(ErrorCode::FrameTooLarge, text).with("limit", limit))
-        }
-        Ok(Err(error)) => Err(invalid("", format_args!("the body could not be read: {error}"))),
-        Err(_) => Err(BrokerError::new(ErrorCode::Timeout, "the body did not arrive in time")),
-    }
-}
-
-fn is_too_long(error: &axum::Error) -> bool {
-    let mut cause = Some(error as &dyn std::error::Error);
-    while let Some(error) = cause {
-        if error.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
 }

@@ -10,6 +10,8 @@ pub struct RestOptions {
     pub http: HttpLimits,
     /// Largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// Memory of all requests together, from their first byte until they are answered, in bytes.
+    pub max_requests_bytes: usize,
     /// Time to read a body, and to answer one request that is not a stream.
     pub request_timeout: Duration,
     /// Host names, besides IP addresses and names without a dot, under which the door may be called; `*` allows all.
@@ -26,6 +28,7 @@ impl Default for RestOptions {
         Self {
             http: HttpLimits::default(),
             max_body_bytes: 32 * 1024 * 1024,
+            max_requests_bytes: 256 * 1024 * 1024,
             request_timeout: Duration::from_secs(60),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),

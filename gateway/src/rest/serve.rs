@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, Method, Request, StatusCode, header},
     response::Response,
 };
-use flymq_api::{Broker, CallContext, REQUEST_ID_HEADER};
+use flymq_api::{Broker, CallContext, REQUEST_ID_HEADER, ReadBudget};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,7 @@ const OPENAPI_PATH: &str = "/api/v1/openapi.json";
 struct Door {
     broker: Arc<dyn Broker>,
     options: RestOptions,
+    budget: ReadBudget,
     shutdown: CancellationToken,
 }
 
@@ -39,7 +40,8 @@ pub async fn serve_rest(
     shutdown: CancellationToken,
 ) {
     let limits = options.http.clone();
-    let door = Arc::new(Door { broker, options, shutdown: shutdown.clone() });
+    let budget = ReadBudget::new(options.max_requests_bytes);
+    let door = Arc::new(Door { broker, options, budget, shutdown: shutdown.clone() });
     let router = Router::new().fallback(move |request: Request<Body>| handle(door.clone(), request));
     http::serve(listener, router, limits, shutdown).await;
 }
@@ -82,7 +84,8 @@ async fn answer(door: &Door, ctx: CallContext, request: Request<Body>) -> Result
     match find(method.as_str(), &path) {
         Found::Route { route, variables } => {
             let broker = door.broker.clone();
-            let answer = call::answer(broker, &door.options, ctx, route, &variables, request).await?;
+            let share = door.budget.share();
+            let answer = call::answer(broker, &door.options, &share, ctx, route, &variables, request).await?;
             Ok(if route.rpc.server_streaming { until(answer, door.shutdown.clone()) } else { answer })
         }
         Found::OtherMethods(methods) if method == Method::OPTIONS => Ok(options(&methods)),

@@ -17,8 +17,10 @@ mod error;
 mod layers;
 mod node;
 mod ops;
+mod read_budget;
 mod request_id;
 mod stack;
+mod weight;
 
 pub use broker::{BatchStream, Broker, CallContext, Door, Principal};
 pub use dispatch::EngineBroker;
@@ -30,5 +32,7 @@ pub use layers::{
 };
 pub use node::{ConfigEntry, Node, Phase};
 pub use ops::{Access, AuditEvent, OPS, OpMeta, Request, Response, Rpc};
+pub use read_budget::{ReadBudget, ReadShare};
 pub use request_id::{REQUEST_ID_HEADER, request_id};
 pub use stack::{StackOptions, stack};
+pub use weight::decoded_weight;

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Instant};
 
-use flymq_api::{Broker, BrokerError, CallContext, ErrorCode, OpMeta, REQUEST_ID_HEADER, Response};
+use flymq_api::{
+    Broker, BrokerError, CallContext, ErrorCode, OpMeta, REQUEST_ID_HEADER, ReadBudget, Response,
+};
 use flymq_proto::pb;
 use futures::{Stream, StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
@@ -17,16 +19,21 @@ use tonic_prost::ProstCodec;
 use tower::service_fn;
 
 use crate::{
-    codec::{Inbound, RpcCodec},
+    codec::{Inbound, RpcCodec, undecodable},
     context::{call_context, request_id_header},
+    metered::{Metered, NO_ROOM},
     status::status,
 };
+
+/// Largest request of a subscription: names, numbers and a filter.
+const MAX_SUBSCRIBE_BYTES: usize = 64 * 1024;
 
 /// Answers calls of `flymq.v1`.
 #[derive(Clone)]
 pub(crate) struct Calls {
     pub broker: Arc<dyn Broker>,
     pub max_message_bytes: usize,
+    pub budget: ReadBudget,
     pub shutdown: CancellationToken,
 }
 
@@ -53,10 +60,14 @@ impl Calls {
         ctx: CallContext,
         request: http::Request<Body>,
     ) -> http::Response<Body> {
-        let mut grpc = self.grpc(RpcCodec(op.id));
+        let share = Arc::new(self.budget.share());
+        let request = request.map(|body| Metered::body(body, share.clone()));
+        let codec = RpcCodec { rpc: op.id, share: share.clone() };
+        let mut grpc = self.grpc(codec, self.max_message_bytes);
         let call = service_fn(move |request: tonic::Request<Streaming<Inbound>>| {
-            let (broker, ctx) = (self.broker.clone(), ctx.clone());
+            let (broker, ctx, share) = (self.broker.clone(), ctx.clone(), share.clone());
             async move {
+                let _until_answered = share;
                 let request_id = ctx.request_id.clone();
                 let answer = unary(broker, op, ctx, request.into_inner(), self.max_message_bytes).await;
                 answer.map(tonic::Response::new).map_err(|e| status(&e, &request_id))
@@ -67,7 +78,7 @@ impl Calls {
 
     async fn subscribe(self, ctx: CallContext, request: http::Request<Body>) -> http::Response<Body> {
         let codec = ProstCodec::<pb::SubscribeResponse, pb::SubscribeRequest>::default();
-        let mut grpc = self.grpc(codec);
+        let mut grpc = self.grpc(codec, MAX_SUBSCRIBE_BYTES);
         let call = service_fn(move |request: tonic::Request<Streaming<pb::SubscribeRequest>>| {
             let (calls, ctx) = (self.clone(), ctx.clone());
             async move {
@@ -79,13 +90,13 @@ impl Calls {
         grpc.streaming(call, request).await
     }
 
-    fn grpc<C: Codec>(&self, codec: C) -> Grpc<C> {
+    fn grpc<C: Codec>(&self, codec: C, max_message_bytes: usize) -> Grpc<C> {
         let mut gzip = EnabledCompressionEncodings::default();
         gzip.enable(CompressionEncoding::Gzip);
         // Replies are compressed only for clients that say they accept it.
         Grpc::new(codec)
             .apply_compression_config(gzip, gzip)
-            .apply_max_message_size_config(Some(self.max_message_bytes), None)
+            .apply_max_message_size_config(Some(max_message_bytes), None)
     }
 }
 
@@ -97,7 +108,7 @@ async fn unary(
     limit: usize,
 ) -> Result<Response, BrokerError> {
     let inbound = one(&mut messages, op.rpc, limit).await?;
-    let request = inbound.request.map_err(|why| undecodable(op.rpc, &why))?;
+    let request = inbound.request?;
     ctx.wire_bytes = inbound.wire_bytes;
     broker.call(ctx, request).await
 }
@@ -108,7 +119,7 @@ async fn subscribe(
     mut messages: Streaming<pb::SubscribeRequest>,
 ) -> Result<impl Stream<Item = Result<pb::SubscribeResponse, Status>>, BrokerError> {
     let request_id = ctx.request_id.clone();
-    let request = one(&mut messages, "Subscribe", calls.max_message_bytes).await?;
+    let request = one(&mut messages, "Subscribe", MAX_SUBSCRIBE_BYTES).await?;
     let records = calls.broker.subscribe(ctx, request).await?;
     let stopping = calls.shutdown.clone().cancelled_owned();
     let goodbye = stream::once(async move { calls.shutdown.is_cancelled().then(stopped) });
@@ -126,14 +137,11 @@ async fn one<M>(messages: &mut Streaming<M>, rpc: &str, limit: usize) -> Result<
                 let text = format!("the {rpc} request is larger than a frame may be ({limit} bytes)");
                 Err(BrokerError::new(ErrorCode::FrameTooLarge, text).with("limit", limit))
             }
+            NO_ROOM => Err(BrokerError::new(ErrorCode::Overloaded, fault.message())),
             Code::Cancelled => Err(BrokerError::new(ErrorCode::Cancelled, "the caller gave up")),
             _ => Err(undecodable(rpc, fault.message())),
         },
     }
-}
-
-fn undecodable(rpc: &str, why: &str) -> BrokerError {
-    BrokerError::new(ErrorCode::Protocol, format!("the body is no {rpc}Request: {why}")).with("rpc", rpc)
 }
 
 fn stopped() -> BrokerError {

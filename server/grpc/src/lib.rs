@@ -6,6 +6,7 @@ mod call;
 mod codec;
 mod connection;
 mod context;
+mod metered;
 mod options;
 mod reflection;
 mod serve;

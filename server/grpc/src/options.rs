@@ -11,6 +11,8 @@ pub struct GrpcOptions {
     pub node: Option<Arc<Node>>,
     /// Largest message a client may send, in bytes, before and after decompression.
     pub max_message_bytes: usize,
+    /// Memory of all requests together, from their first byte until they are answered, in bytes.
+    pub max_requests_bytes: usize,
     /// Connections served at once; further ones wait in the listen queue.
     pub max_connections: usize,
     /// Calls open at once on one connection.
@@ -36,6 +38,7 @@ impl Default for GrpcOptions {
         Self {
             node: None,
             max_message_bytes: 32 * 1024 * 1024,
+            max_requests_bytes: 256 * 1024 * 1024,
             max_connections: 4096,
             max_concurrent_streams: 256,
             max_header_list_bytes: 16 * 1024,

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use flymq_api::{Broker, OPS};
+use flymq_api::{Broker, OPS, ReadBudget};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -27,7 +27,12 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (reporter, health) = health_reporter();
     set_health(&reporter, ServingStatus::Serving).await;
-    let calls = Calls { broker, max_message_bytes: options.max_message_bytes, shutdown: shutdown.clone() };
+    let calls = Calls {
+        broker,
+        max_message_bytes: options.max_message_bytes,
+        budget: ReadBudget::new(options.max_requests_bytes),
+        shutdown: shutdown.clone(),
+    };
     let service = GrpcService::new(calls)
         .with(health)
         .with(reflection::v1().map_err(io::Error::other)?)

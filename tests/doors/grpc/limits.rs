@@ -47,6 +47,30 @@ async fn an_oversized_message_is_refused_before_it_is_read_and_a_bomb_before_it_
 }
 
 #[tokio::test]
+async fn a_small_message_that_unfolds_to_much_is_refused() {
+    let broker = start().await;
+    let channel = broker.channel().await;
+    // Field 4, no bytes: an empty record, 2,000,000 times.
+    let records = b"\x22\x00".repeat(2_000_000);
+    let status = call(&channel, "/flymq.v1.BrokerService/Produce", false, records).await.expect_err("heavy");
+    assert_eq!(reason(&status), "FRAME_TOO_LARGE", "{status:?}");
+    call(&channel, "/flymq.v1.AdminService/GetHealth", false, "").await.expect("the connection lives");
+}
+
+#[tokio::test]
+async fn requests_together_hold_a_bounded_share_of_memory() {
+    let broker = start().await;
+    let options = GrpcOptions { max_requests_bytes: 1024 * 1024, ..GrpcOptions::default() };
+    let (addr, _stop) = door(&broker, options).await;
+    let mut client = BrokerServiceClient::new(channel(addr).await);
+    let status = client.produce(big(600 * 1024)).await.expect_err("its bytes and what they become");
+    assert_eq!(reason(&status), "FRAME_TOO_LARGE", "{status:?}");
+    for _ in 0..8 {
+        client.produce(big(300 * 1024)).await.expect("its share comes back each time");
+    }
+}
+
+#[tokio::test]
 async fn a_silent_or_wrong_connection_is_closed() {
     let broker = start().await;
     let options = GrpcOptions { handshake_timeout: Duration::from_millis(200), ..GrpcOptions::default() };

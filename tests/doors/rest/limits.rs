@@ -11,8 +11,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    broker::{PATIENCE, TestBroker, start},
-    http::{get, post},
+    broker::{PATIENCE, TestBroker, eventually, start},
+    http::{get, post, request, send},
 };
 
 async fn door(broker: &TestBroker, options: RestOptions) -> std::net::SocketAddr {
@@ -51,6 +51,38 @@ async fn a_large_body_is_refused_and_the_door_lives() {
     let answer = post(addr, "/api/v1/topics/t/records", &body).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "FRAME_TOO_LARGE"));
     assert_eq!(get(addr, "/api/v1/topics").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_small_body_that_unfolds_to_much_is_refused() {
+    let broker = start().await;
+    let body = format!("{{\"records\": [{{}}{}]}}", ",{}".repeat(600_000));
+    let answer = send(broker.rest(), request("POST", "/api/v1/topics/t/records", &[], body)).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "FRAME_TOO_LARGE"));
+    assert_eq!(get(broker.rest(), "/api/v1/topics").await.status, 200);
+}
+
+#[tokio::test]
+async fn requests_together_hold_a_bounded_share_of_memory() {
+    let broker = start().await;
+    let addr = door(&broker, RestOptions { max_requests_bytes: 1_000_000, ..RestOptions::default() }).await;
+    let body = json!({"records": [{"value_text": "x".repeat(300_000)}]});
+    assert_eq!(post(addr, "/api/v1/topics/t/records", &body).await.status, 200);
+
+    // A request that never ends holds most of it.
+    let mut slow = TcpStream::connect(addr).await.expect("open");
+    let head = "POST /api/v1/topics HTTP/1.1\r\nhost: a\r\ncontent-length: 900000\r\n\r\n";
+    slow.write_all(head.as_bytes()).await.expect("written");
+    slow.write_all(&[b' '; 850_000]).await.expect("written");
+    eventually("others are told to come back", async || {
+        post(addr, "/api/v1/topics/t/records", &body).await.code() == "OVERLOADED"
+    })
+    .await;
+    drop(slow);
+    eventually("they are served again", async || {
+        post(addr, "/api/v1/topics/t/records", &body).await.status == 200
+    })
+    .await;
 }
 
 #[tokio::test]
