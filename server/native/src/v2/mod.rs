@@ -9,8 +9,12 @@
 //! # Order
 //! Replies may overtake each other, appends may not: two produces that one connection sends to one partition are
 //! appended in the order of their frames. A call is polled for the first time when its frame is read, before the
-//! next frame is looked at, and the broker appends in that first poll: what it waits for afterwards is durability.
-//! The one exception, a produce that first has to create its topic, is kept in order by [`topic_gate`].
+//! next frame is looked at, and the engine appends in that first poll, or takes its place in the line of a partition
+//! whose very first append still runs. What a produce waits for afterwards is durability.
+//!
+//! The one exception, a produce that first has to create its topic, is kept in order by [`topic_gate`]. Nothing keeps
+//! the order when the process is out of its byte budget and calls wait for it in front of the engine: a producer to
+//! whom that matters numbers its batches.
 //!
 //! # Bounds
 //! A connection holds at most `max_in_flight` requests with `max_in_flight_bytes` of payload, `max_queued_bytes` of
@@ -18,6 +22,7 @@
 //! sender feels it through TCP.
 
 mod calls;
+mod frames;
 mod hello;
 mod reply;
 mod request;
