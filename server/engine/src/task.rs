@@ -1,5 +1,7 @@
 //! The only place where the engine starts work beside the caller's own task.
 
+use std::future::Future;
+
 use crate::error::EngineError;
 
 /// Runs blocking disk work on the runtime's blocking threads. It goes on to its end also if the caller goes away.
@@ -10,4 +12,15 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| EngineError::StorageFailed { reason: format!("disk task ended early: {error}") })
+}
+
+/// Runs a change of several steps that must not stop between two of them: it goes on to its end also if the caller
+/// goes away.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, EngineError>> + Send + 'static,
+) -> Result<T, EngineError> {
+    #[allow(clippy::disallowed_methods, reason = "the one place where the engine may")]
+    tokio::spawn(work).await.unwrap_or_else(|error| {
+        Err(EngineError::StorageFailed { reason: format!("a task ended early: {error}") })
+    })
 }

@@ -3,8 +3,8 @@
 
 mod counters;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use flymq_storage::DataDir;
@@ -58,6 +58,8 @@ pub struct Engine {
     /// Topics are created, changed and deleted one at a time.
     pub(crate) admin: Mutex<()>,
     stopping: AtomicBool,
+    /// Itself, for work that outlives its caller.
+    me: Weak<Engine>,
 }
 
 /// How long a shutdown waits for the last sync of a log.
@@ -73,7 +75,7 @@ impl Engine {
     pub async fn open(options: EngineOptions, deps: EngineDeps) -> Result<Arc<Self>, EngineError> {
         let counters = Arc::new(Counters::new());
         let EngineDeps { data, clock, rng, meta } = deps;
-        let engine = Self {
+        let engine = Arc::new_cyclic(|me| Self {
             options,
             data,
             clock,
@@ -84,10 +86,19 @@ impl Engine {
             counters,
             admin: Mutex::new(()),
             stopping: AtomicBool::new(false),
-        };
+            me: me.clone(),
+        });
         engine.open_topics().await?;
         engine.load_offsets().await?;
-        Ok(Arc::new(engine))
+        Ok(engine)
+    }
+
+    /// The engine as its owners have it.
+    ///
+    /// # Errors
+    /// `ShuttingDown` when the last owner is letting go of it.
+    pub(crate) fn shared(&self) -> Result<Arc<Self>, EngineError> {
+        self.me.upgrade().ok_or(EngineError::ShuttingDown)
     }
 
     pub fn options(&self) -> &EngineOptions {

@@ -1,7 +1,7 @@
 //! Topics come, change and go.
 //!
 //! A new topic's logs are made before its metadata entry, and removed after it: a crash in between leaves logs that
-//! no entry names, which the next start removes.
+//! no entry names, which the next start removes. A caller that goes away stops none of this half-way.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::meta::{AlterTopic, Command, CreateTopic, DeleteTopic, MetaError, Reply, TopicMeta};
 use crate::partition::Stop;
-use crate::task::blocking;
+use crate::task::{blocking, to_the_end};
 
 /// Nodes of the cluster, until there is one.
 pub(crate) const NODES: u32 = 1;
@@ -29,8 +29,12 @@ impl Engine {
         if new.name.is_internal() {
             return Err(EngineError::InternalTopic { topic: new.name });
         }
-        let _turn = self.admin.lock().await;
-        Ok(self.create_locked(new).await?.info())
+        let engine = self.shared()?;
+        to_the_end(async move {
+            let _turn = engine.admin.lock().await;
+            Ok(engine.create_locked(new).await?.info())
+        })
+        .await
     }
 
     /// Deletes a topic, its data and its committed offsets. Waiting reads end with `TopicNotFound`.
@@ -43,7 +47,16 @@ impl Engine {
         if name.is_internal() {
             return Err(EngineError::InternalTopic { topic: name.clone() });
         }
-        let _turn = self.admin.lock().await;
+        let (engine, name) = (self.shared()?, name.clone());
+        to_the_end(async move {
+            let _turn = engine.admin.lock().await;
+            engine.delete_locked(&name).await
+        })
+        .await
+    }
+
+    /// Call with the `admin` lock.
+    async fn delete_locked(&self, name: &TopicName) -> Result<(), EngineError> {
         let id = self.topics.get(name)?.view().meta.id;
         self.meta.propose(vec![Command::DeleteTopic(DeleteTopic { id, name: name.clone() })]).await?;
         if let Some(topic) = self.topics.remove(name) {
@@ -67,10 +80,19 @@ impl Engine {
         if name.is_internal() {
             return Err(EngineError::InternalTopic { topic: name.clone() });
         }
-        let _turn = self.admin.lock().await;
+        let (engine, name) = (self.shared()?, name.clone());
+        to_the_end(async move {
+            let _turn = engine.admin.lock().await;
+            engine.alter_locked(&name, &change).await
+        })
+        .await
+    }
+
+    /// Call with the `admin` lock.
+    async fn alter_locked(&self, name: &TopicName, change: &TopicChange) -> Result<TopicInfo, EngineError> {
         let topic = self.topics.get(name)?;
         let view = topic.view();
-        let config = view.meta.config.with(&change);
+        let config = view.meta.config.with(change);
         config.validate(NODES)?;
         let current = view.count();
         let asked = change.partitions.unwrap_or(current);
@@ -107,11 +129,15 @@ impl Engine {
 
     /// The topic of that name, created like `new` where it is unknown.
     pub(crate) async fn get_or_create(&self, new: NewTopic) -> Result<Arc<OpenTopic>, EngineError> {
-        let _turn = self.admin.lock().await;
-        match self.topics.find(&new.name) {
-            Some(topic) => Ok(topic),
-            None => self.create_locked(new).await,
-        }
+        let engine = self.shared()?;
+        to_the_end(async move {
+            let _turn = engine.admin.lock().await;
+            match engine.topics.find(&new.name) {
+                Some(topic) => Ok(topic),
+                None => engine.create_locked(new).await,
+            }
+        })
+        .await
     }
 
     /// Call with the `admin` lock.

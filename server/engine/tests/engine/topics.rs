@@ -1,5 +1,7 @@
 //! Topics come, change, go, and are there again after a restart.
 
+use std::future::Future;
+
 use flymq_engine::{EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, TopicChange, TopicConfig};
 use flymq_types::{Acks, Offset, PartitionId};
 
@@ -179,4 +181,39 @@ async fn retention_removes_old_segments_and_names_the_new_start() {
     let read = engine.fetch(spec("t", 0, info.low.get())).await.unwrap();
     assert_eq!(values(&read, 0)[0].0, info.low.get());
     assert_eq!(engine.enforce_retention().await.unwrap(), 0);
+}
+
+/// Polls the future `polls` times, letting other tasks run in between, and drops it.
+async fn drop_after(polls: usize, future: impl Future) {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..polls {
+        if futures::poll!(future.as_mut()).is_ready() {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A client that hangs up at any moment leaves a topic that works, or none.
+#[tokio::test]
+async fn a_caller_that_goes_away_leaves_no_half_topic() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    for polls in 0..30 {
+        let name = format!("t{}", polls % 3);
+        drop_after(polls, engine.create_topic(new_topic(&name, 1))).await;
+        soon(append(&engine, &name, 0, "v", Acks::All)).await;
+        let grow = TopicChange { partitions: Some(3), ..TopicChange::default() };
+        drop_after(polls, engine.alter_topic(&topic(&name), grow)).await;
+        drop_after(polls, engine.delete_topic(&topic(&name))).await;
+        // Either still there or created anew; a half-deleted one would refuse for ever.
+        let target = flymq_engine::Target::RoundRobin;
+        let appended = soon(engine.append(&topic(&name), target, batch(&["w"]), Acks::All)).await;
+        assert!(appended.is_ok() || not_found(appended), "polls {polls}");
+        soon(engine.delete_topic(&topic(&name))).await.ok();
+        assert!(not_found(engine.topic(&topic(&name))), "polls {polls}");
+    }
+    drop(engine);
+    node.sim.crash_losing_all();
+    assert!(node.open().await.list_topics(true).is_empty());
 }
