@@ -1,7 +1,7 @@
 //! From a version 2 body to a broker request.
 
 use bytes::Bytes;
-use flymq_api::{BrokerError, ErrorCode, OpMeta, Request};
+use flymq_api::{BrokerError, ErrorCode, OpMeta, Request, decoded_weight};
 use flymq_proto::pb;
 use flymq_wire::{
     codec::DecodeError,
@@ -84,9 +84,20 @@ fn fetch(body: Bytes) -> Result<Decoded, BrokerError> {
     Ok(Decoded { request: Request::Fetch(request), timeout_ms: 0 })
 }
 
+/// Memory that one protobuf request may unfold to: two bytes may be a whole empty record.
+const MAX_DECODED: usize = 128 << 20;
+
 fn protobuf(code: u8, body: Bytes) -> Result<Decoded, BrokerError> {
     let unknown = || BrokerError::new(ErrorCode::Unimplemented, format!("unknown op code {code:#04x}"));
     let meta = OpMeta::by_opcode(code).ok_or_else(unknown)?;
+    let weight = decoded_weight(meta.id, &body);
+    if weight > MAX_DECODED {
+        let text = format!(
+            "the {} request takes about {weight} bytes of memory; {MAX_DECODED} are the limit",
+            meta.rpc
+        );
+        return Err(BrokerError::new(ErrorCode::FrameTooLarge, text).with("limit", MAX_DECODED));
+    }
     let request = Request::decode(meta.id, body).ok_or_else(unknown)?;
     let request = request.map_err(|error| {
         BrokerError::new(ErrorCode::Protocol, format!("malformed {} request: {error}", meta.rpc))
@@ -121,6 +132,13 @@ mod tests {
         let Request::Produce(request) = decoded.request else { panic!("wrong rpc") };
         assert_eq!((request.partition, request.acks(), decoded.timeout_ms), (None, pb::Acks::All, 9));
         assert!(within.contains(&request.batch.as_ptr()), "the batch was copied");
+    }
+
+    #[test]
+    fn a_small_body_that_unfolds_to_much_is_refused() {
+        let opcode = flymq_api::Rpc::CommitOffsets.meta().opcode;
+        let empty_offsets = Bytes::from(b"\x12\x00".repeat(1_000_000));
+        assert_eq!(code(decode(opcode, false, empty_offsets)), ErrorCode::FrameTooLarge);
     }
 
     #[test]
