@@ -90,8 +90,10 @@ class Calls:
         message = outgoing(self.serde, topic, value, key, headers, partition)
         return Call(self.core.produce(topic, message, acks), stored)
 
-    def produce_batch(self, topic: str, messages: Iterable[Any], acks: str) -> Call[list[RecordMetadata]]:
-        batch = [outgoing(self.serde, topic, value, key) for key, value in map(_pair, messages)]
+    def produce_batch(
+        self, topic: str, messages: Iterable[Any], partition: Optional[int], acks: str
+    ) -> Call[list[RecordMetadata]]:
+        batch = [outgoing(self.serde, topic, value, key, partition=partition) for key, value in map(_pair, messages)]
         return Call(self.core.produce_batch(topic, batch, acks), lambda all_: [stored(one) for one in all_])
 
     def consume(self, topic: str, offset: SupportsIndex, partition: Optional[int]) -> Call[ConsumedMessage]:

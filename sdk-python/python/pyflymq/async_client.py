@@ -127,9 +127,11 @@ class AsyncFlyMQClient:
         """Stores one message and says where."""
         return await self._calls.produce(topic, value, key, headers, partition, acks)
 
-    async def produce_batch(self, topic: str, messages: Iterable[Any], *, acks: str = "all") -> list[RecordMetadata]:
+    async def produce_batch(
+        self, topic: str, messages: Iterable[Any], *, partition: Optional[int] = None, acks: str = "all"
+    ) -> list[RecordMetadata]:
         """Stores `(key, value)` pairs, or values alone, in their order."""
-        return await self._calls.produce_batch(topic, messages, acks)
+        return await self._calls.produce_batch(topic, messages, partition, acks)
 
     async def produce_delayed(self, topic: str, value: Any, delay_ms: int, *, key: Key = None) -> str:
         """Stores a message that becomes visible after `delay_ms`."""
@@ -279,7 +281,14 @@ class AsyncConsumer:
     async def __anext__(self) -> ConsumedMessage:
         """The next message; waits until there is one, ends when the consumer is closed."""
         while not self._closed:
-            if messages := await self.poll(ITERATION_WAIT_MS, 1):
+            try:
+                # One at a time, so that a commit covers what the loop has seen; the core fetches ahead.
+                messages = await self.poll(ITERATION_WAIT_MS, 1)
+            except ClosedError:
+                if self._closed:
+                    break
+                raise
+            if messages:
                 return messages[0]
         raise StopAsyncIteration
 

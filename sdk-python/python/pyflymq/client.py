@@ -167,9 +167,11 @@ class FlyMQClient:
         """
         return self._open().produce(topic, value, key, headers, partition, acks).wait()
 
-    def produce_batch(self, topic: str, messages: Iterable[Any], *, acks: str = "all") -> list[RecordMetadata]:
+    def produce_batch(
+        self, topic: str, messages: Iterable[Any], *, partition: Optional[int] = None, acks: str = "all"
+    ) -> list[RecordMetadata]:
         """Stores `(key, value)` pairs, or values alone, in their order."""
-        return self._open().produce_batch(topic, messages, acks).wait()
+        return self._open().produce_batch(topic, messages, partition, acks).wait()
 
     def produce_delayed(self, topic: str, value: Any, delay_ms: int, *, key: Key = None) -> str:
         """Stores a message that becomes visible after `delay_ms`; gives the id under which it can be cancelled."""

@@ -88,8 +88,14 @@ class HighLevelConsumer:
     def __next__(self) -> ConsumedMessage:
         """The next message; waits until there is one, ends when the consumer is closed."""
         while not self._closed:
-            # One at a time, so that a commit covers what the loop has seen; the core fetches ahead.
-            if messages := self.poll(ITERATION_WAIT_MS, 1):
+            try:
+                # One at a time, so that a commit covers what the loop has seen; the core fetches ahead.
+                messages = self.poll(ITERATION_WAIT_MS, 1)
+            except ClosedError:
+                if self._closed:
+                    break
+                raise
+            if messages:
                 return messages[0]
         raise StopIteration
 

@@ -1,0 +1,175 @@
+"""The conformance suite's driver for pyflymq: a JSON line in, a JSON line out (../README.md).
+
+Run by a Python that has pyflymq: `python python_driver.py` with FLYMQ_ADDR in the environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from typing import Any, Callable
+
+from pyflymq import ConsumedMessage, FlyMQClient, RecordMetadata, connect
+from pyflymq.exceptions import FlyMQError
+
+Args = dict[str, Any]
+
+
+def data(args: Args, name: str) -> bytes | None:
+    """Bytes of a field: text, or base64 in `<name>_base64`."""
+    if (encoded := args.get(f"{name}_base64")) is not None:
+        return base64.b64decode(encoded)
+    text = args.get(name)
+    return None if text is None else text.encode()
+
+
+def shown(value: bytes | None, name: str) -> Args:
+    """A field of the reply: text where the bytes are text."""
+    try:
+        return {name: None if value is None else value.decode()}
+    except UnicodeDecodeError:
+        return {f"{name}_base64": base64.b64encode(value or b"").decode()}
+
+
+def message(found: ConsumedMessage) -> Args:
+    reply = {"offset": found.offset, **shown(found.key, "key"), **shown(found.value, "value")}
+    if found.headers:
+        reply["headers"] = {name: value.decode(errors="replace") for name, value in found.headers}
+    return reply
+
+
+def place(stored: RecordMetadata) -> Args:
+    return {"partition": stored.partition, "offset": stored.offset}
+
+
+def offsets(reply: Args) -> list[Args]:
+    return [{name: o[name] for name in ("topic", "partition", "offset")} for o in reply["offsets"]]
+
+
+class Driver:
+    """One method for each operation."""
+
+    def __init__(self, client: FlyMQClient) -> None:
+        self.client = client
+
+    def create_topic(self, args: Args) -> Args:
+        self.client.create_topic(args["topic"], args.get("partitions", 1))
+        return {}
+
+    def delete_topic(self, args: Args) -> Args:
+        self.client.delete_topic(args["topic"])
+        return {}
+
+    def list_topics(self, _: Args) -> Args:
+        return {"topics": self.client.list_topics()}
+
+    def topic_info(self, args: Args) -> Args:
+        parts = self.client.get_topic(args["topic"]).partition_info
+        return {
+            "partitions": [
+                {
+                    "partition": p.partition,
+                    "low": p.low_watermark,
+                    "high": p.high_watermark,
+                    "log_end": p.log_end_offset,
+                }
+                for p in parts
+            ]
+        }
+
+    def produce(self, args: Args) -> Args:
+        more = {name: args[name] for name in ("headers", "partition", "acks") if args.get(name) is not None}
+        return place(self.client.produce(args["topic"], data(args, "value"), data(args, "key"), **more))
+
+    def produce_batch(self, args: Args) -> Args:
+        more = {name: args[name] for name in ("partition", "acks") if args.get(name) is not None}
+        messages = [(data(m, "key"), data(m, "value")) for m in args["messages"]]
+        return {"results": [place(s) for s in self.client.produce_batch(args["topic"], messages, **more)]}
+
+    def consume(self, args: Args) -> Args:
+        return message(self.client.consume(args["topic"], args["offset"], args.get("partition", 0)))
+
+    def fetch(self, args: Args) -> Args:
+        found = self.client.fetch(
+            args["topic"],
+            args.get("partition", 0),
+            args.get("offset", 0),
+            args.get("max", 100),
+            max_wait_ms=args.get("max_wait_ms", 0),
+        )
+        return {"messages": [message(m) for m in found.messages], "next_offset": found.next_offset}
+
+    def subscribe(self, args: Args) -> Args:
+        consumer = self.client.consumer(args["topic"], args.get("group"), auto_offset_reset=args["from"], auto_commit=False)
+        with consumer:
+            found = [message(next(consumer)) for _ in range(args["count"])]
+        return {"messages": found}
+
+    def start_offset(self, args: Args) -> Args:
+        start = f"START_FROM_{args['from'].upper()}"
+        group = args.get("group") or ""
+        return self.client.call(
+            "GetStartOffset", topic=args["topic"], group=group, partition=args.get("partition", 0), **{"from": start}
+        )
+
+    def commit(self, args: Args) -> Args:
+        return self.client.call("CommitOffsets", group=args["group"], offsets=[place_of(args)])
+
+    def committed(self, args: Args) -> Args:
+        reply = self.client.call("GetOffsets", group=args["group"], topic=args["topic"], partition=args.get("partition", 0))
+        return {"offset": reply["offsets"][0]["offset"] if reply["offsets"] else None}
+
+    def reset(self, args: Args) -> Args:
+        to = args["to"]
+        where = {"to": f"START_FROM_{to.upper()}"} if isinstance(to, str) else {"to": "START_FROM_OFFSET", "offset": to}
+        self.client.call(
+            "ResetOffsets", group=args["group"], topic=args["topic"], partitions=[args.get("partition", 0)], **where
+        )
+        return {}
+
+    def lag(self, args: Args) -> Args:
+        reply = self.client.call("GetLag", group=args["group"], topic=args["topic"], partition=args.get("partition", 0))
+        return {name: reply["partitions"][0][name] for name in ("committed", "latest", "lag")}
+
+    def list_groups(self, _: Args) -> Args:
+        return {"groups": [g["group"] for g in self.client.call("ListGroups")["groups"]]}
+
+    def describe_group(self, args: Args) -> Args:
+        return {"offsets": offsets(self.client.call("DescribeGroup", group=args["group"]))}
+
+    def delete_group(self, args: Args) -> Args:
+        return self.client.call("DeleteGroup", group=args["group"], topic=args.get("topic") or "")
+
+    def health(self, _: Args) -> Args:
+        return {"ready": self.client.call("GetHealth")["ready"]}
+
+    def call(self, args: Args) -> Args:
+        return self.client.call(args["rpc"], **args.get("request", {}))
+
+
+def place_of(args: Args) -> Args:
+    return {"topic": args["topic"], "partition": args.get("partition", 0), "offset": args["offset"]}
+
+
+def answer(driver: Driver, request: Args) -> Args:
+    operation: Callable[[Args], Args] | None = getattr(driver, request["op"], None)
+    if operation is None:
+        return {"id": request["id"], "unsupported": f"pyflymq's driver has no operation {request['op']}"}
+    try:
+        return {"id": request["id"], "ok": operation(request.get("args") or {})}
+    except FlyMQError as error:
+        failure = {"code": error.code, "message": error.message, "hint": error.hint}
+        return {"id": request["id"], "error": failure}
+
+
+def main() -> None:
+    with connect(os.environ["FLYMQ_ADDR"]) as client:
+        driver = Driver(client)
+        for line in sys.stdin:
+            print(json.dumps(answer(driver, json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
