@@ -196,3 +196,19 @@ async fn the_log_stays_short() {
     let snapshot = disk.contents(&PathBuf::from(DIR).join("snapshot")).unwrap().len() as u64;
     assert!(bytes <= 2 * snapshot + 1_000, "log {bytes}, snapshot {snapshot}");
 }
+
+/// The files are on disks: their layout may only change with a new format version.
+#[tokio::test]
+async fn golden_bytes() {
+    let disk = disk();
+    let store = LocalMetaStore::open(options(&disk, 1 << 20)).unwrap();
+    store.propose(vec![create(1)]).await.unwrap();
+    let bytes = disk.contents(&PathBuf::from(DIR).join("log")).unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(hex(&bytes[..32]), "464c594d514d4c47010000008ab2288c000000000000000000000000bb8e048d");
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+    assert_eq!(
+        hex(&bytes[32..end]),
+        "27000000b622d90a01000000000000000a250a230a10000000000000000000000000000000021207746f70696320311801220238012801"
+    );
+}
