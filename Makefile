@@ -22,8 +22,8 @@ run: ## Build, start a broker and show a message go through; Ctrl-C stops it
 	@deploy/scripts/run-demo.sh
 
 .PHONY: build
-build: ## Build everything (dev profile)
-	$(CARGO) build --workspace
+build: ## Build everything, tests too (dev profile)
+	$(CARGO) build --workspace --all-targets
 
 .PHONY: test
 test: ## All suites: verify, Rust, Python, Java, conformance, README
@@ -78,7 +78,7 @@ bench-quick: ## The benchmark in a few minutes
 
 .PHONY: crash
 crash: ## 200 kill -9 cycles under load: acked records lost must be 0
-	$(CARGO) build --workspace
+	$(CARGO) build --workspace --all-targets
 	FLYMQ_TEST_CRASH_CYCLES=200 $(CARGO) test --workspace --test crash -- --nocapture
 
 .PHONY: stubs
