@@ -34,6 +34,7 @@ test: ## All suites: verify, Rust, Python, Java, conformance, README
 	@$(STEP) "Python tests" $(MAKE) --no-print-directory test-python
 	@$(STEP) "Java tests" $(MAKE) --no-print-directory test-java
 	@$(STEP) "benchmark harness tests" $(MAKE) --no-print-directory test-bench
+	@$(STEP) "README" $(MAKE) --no-print-directory test-readme
 
 .PHONY: test-rust
 test-rust: ## Rust tests of all crates
@@ -52,6 +53,12 @@ test-java: ## Java SDK and Spring starters: tests
 test-bench: ## The benchmark's harness: style, types, tests; measures nothing
 	@.ci/tools.sh python
 	@.ci/bench.sh
+
+.PHONY: test-readme
+test-readme: ## make run and the blocks of README.md, as a reader would run them
+	@.ci/tools.sh grpcurl python
+	@DEMO_EXIT=1 DEMO_SKIP_BUILD=1 BIN_DIR=$(CARGO_TARGET_DIR)/debug deploy/scripts/run-demo.sh </dev/null
+	@$(PYTHON) tests/readme/run.py --bin $(CARGO_TARGET_DIR)/debug
 
 .PHONY: verify
 verify: ## Checks that never write: format, lints, contracts, dependencies
