@@ -61,27 +61,41 @@ impl Poll<'_> {
     async fn run(&self) -> Result<Fetched, EngineError> {
         // Before the first look at the log's end: see `enter_reader`.
         let _waiting = self.partition.high().enter_reader();
+        let fetched = self.read()?;
+        let at_once = self.max_wait.is_zero() && !self.commit_pending(&fetched);
+        if at_once || fetched.bytes() >= self.min_bytes { Ok(fetched) } else { self.wait(fetched).await }
+    }
+
+    /// Reads again at every rise of the watermark until there is enough or time is over.
+    async fn wait(&self, mut fetched: Fetched) -> Result<Fetched, EngineError> {
         let mut deadline = pin!(sleep(self.max_wait));
         let mut commit_deadline = pin!(sleep(self.max_wait.max(COMMIT_WAIT)));
-        loop {
-            let fetched = read_at(self.partition, self.offset, self.max_bytes)?;
-            if fetched.bytes() >= self.min_bytes {
-                return Ok(fetched);
-            }
+        let high = self.partition.high();
+        while fetched.bytes() < self.min_bytes {
             if fetched.log_end_offset > fetched.high_watermark {
                 self.partition.log()?.request_sync();
             }
-            let appended = fetched.batches.is_empty() && self.offset < fetched.log_end_offset;
-            let until = if appended { commit_deadline.as_mut() } else { deadline.as_mut() };
-            let high = self.partition.high();
+            let pending = self.commit_pending(&fetched);
+            let until = if pending { commit_deadline.as_mut() } else { deadline.as_mut() };
             tokio::select! {
                 biased;
                 reached = high.reached(fetched.high_watermark.max(self.offset).plus(1)) => {
                     reached.map_err(|stop| self.partition.stop_error(stop))?;
                 }
-                () = until => return Ok(fetched),
+                () = until => break,
             }
+            fetched = self.read()?;
         }
+        Ok(fetched)
+    }
+
+    fn read(&self) -> Result<Fetched, EngineError> {
+        read_at(self.partition, self.offset, self.max_bytes)
+    }
+
+    /// Whether the asked record is appended and only waits for its sync.
+    fn commit_pending(&self, fetched: &Fetched) -> bool {
+        fetched.batches.is_empty() && self.offset < fetched.log_end_offset
     }
 }
 
