@@ -5,3 +5,4 @@ mod grpc;
 mod http;
 mod observability;
 mod rest;
+mod shutdown;

@@ -43,6 +43,11 @@ fn describe() {
         "Time from a consume or fetch request to its answer, less waiting for data to come."
     );
     describe_gauge!("flymq_connections", "Open client connections, by door.");
+    describe_gauge!("flymq_requests_in_flight", "Requests being answered, waiting long polls included.");
+    describe_counter!(
+        "flymq_native_connections_refused_total",
+        "Connections refused at the native port's limit."
+    );
     describe_counter!("flymq_requests_total", "Requests answered, by rpc, door and error code.");
     counter!("flymq_messages_produced_total").increment(0);
     counter!("flymq_messages_consumed_total").increment(0);
