@@ -57,6 +57,7 @@ test-bench: ## The benchmark's harness: style, types, tests; measures nothing
 .PHONY: test-readme
 test-readme: ## make run and the blocks of README.md, as a reader would run them
 	@.ci/tools.sh grpcurl python
+	@$(PYTHON) -c 'import pyflymq' 2>/dev/null || .ci/python.sh install
 	@DEMO_EXIT=1 DEMO_SKIP_BUILD=1 BIN_DIR=$(CARGO_TARGET_DIR)/debug deploy/scripts/run-demo.sh </dev/null
 	@$(PYTHON) tests/readme/run.py --bin $(CARGO_TARGET_DIR)/debug
 
