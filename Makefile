@@ -47,6 +47,7 @@ test-python: ## Python SDK: types, style, tests
 
 .PHONY: test-java
 test-java: ## Java SDK and Spring starters: tests
+	@$(MAKE) --no-print-directory build
 	@.ci/java.sh
 
 .PHONY: test-bench
