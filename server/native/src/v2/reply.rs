@@ -23,9 +23,27 @@ pub(super) fn encode(
     let frame = match response {
         Response::Produce(produced) if !as_protobuf => produce(&produced).encode(correlation),
         Response::Fetch(fetched) if !as_protobuf => fetch(fetched).encode(correlation),
+        Response::Fetch(fetched) => whole(op, correlation, fetched),
         other => Message { op, flags: 0, correlation, body: other.encode() }.into_frame(),
     };
     frame.map_err(too_large)
+}
+
+/// A fetch response as protobuf, whose `batches` are whole ones.
+fn whole(op: u8, correlation: u32, mut fetched: pb::FetchResponse) -> Result<FrameParts, EncodeError> {
+    let mut pieces = std::mem::take(&mut fetched.batches).into_iter();
+    while let Some(first) = pieces.next() {
+        let batch = match (pieces_of(&first), pieces.as_slice()) {
+            (2, [payload, ..]) => Bytes::from([&first[..], payload].concat()),
+            _ => first.clone(),
+        };
+        if batch.len() > first.len() {
+            pieces.next();
+        }
+        fetched.batches.push(batch);
+    }
+    let body = Response::Fetch(fetched).encode();
+    Message { op, flags: 0, correlation, body }.into_frame()
 }
 
 /// The error for a reply above the frame limit.
@@ -86,10 +104,26 @@ pub(super) fn end_of(first: &Bytes) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     fn pieces(lens: &[usize]) -> Vec<Bytes> {
         lens.iter().map(|len| Bytes::from(vec![0; *len])).collect()
+    }
+
+    #[test]
+    fn batches_are_whole_in_protobuf() {
+        let batches = vec![
+            Bytes::from_static(b"whole"),
+            Bytes::from(vec![1; HEADER_LEN]),
+            Bytes::from_static(b"payload"),
+        ];
+        let fetched = pb::FetchResponse { batches, ..Default::default() };
+        let frame = encode(7, 1, true, Response::Fetch(fetched)).expect("small").into_bytes();
+        let decoded = pb::FetchResponse::decode(frame.slice(12..)).expect("sound");
+        let lens: Vec<usize> = decoded.batches.iter().map(Bytes::len).collect();
+        assert_eq!(lens, [5, HEADER_LEN + 7]);
     }
 
     #[test]
