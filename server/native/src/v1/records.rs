@@ -17,7 +17,8 @@ use super::{
 
 /// Records that one FETCH returns, whatever it asks for.
 const MAX_RECORDS: u32 = 1_000;
-/// Bytes of batches that one FETCH reads; the records' framing in the reply is larger than in a batch.
+/// Bytes of batches that a FETCH reads at first, and in one step at most.
+const FIRST_STEP: u32 = 64 << 10;
 const MAX_FETCH_BYTES: u32 = MAX_PAYLOAD - (64 << 10);
 
 pub(super) async fn produce(session: &Session<'_>, body: Produce) -> Result<FrameParts, Failure> {
@@ -88,38 +89,73 @@ pub(super) async fn consume(session: &Session<'_>, op: u8, body: Consume) -> Res
 }
 
 /// Records from an offset on, at once; none at or past the end.
+///
+/// Read in growing steps: how many bytes so many records have is not known, and reading a whole frame's worth for
+/// ten records would be work for nothing.
 pub(super) async fn fetch(session: &Session<'_>, op: u8, body: Fetch) -> Result<FrameParts, Failure> {
-    let request = pb::FetchRequest {
-        topic: body.topic.clone(),
-        partition: body.partition,
-        offset: body.offset,
-        max_records: body.max_records().min(MAX_RECORDS) as i32,
-        max_bytes: MAX_FETCH_BYTES,
-        filter: body.filter().unwrap_or_default().to_owned(),
-        ..Default::default()
-    };
-    let reply = match session.call::<pb::FetchResponse>(request).await {
-        Ok(fetched) => fit(fetched),
-        Err(error) if error.code == ErrorCode::OffsetOutOfRange => nothing_there(&error, body.offset),
-        Err(error) => return Err(About::partition(&body.topic, body.partition).failure(&error)),
-    };
-    Ok(reply_frame(op, &reply)?)
-}
-
-/// As many of the records as a frame holds; the next fetch begins after them.
-fn fit(fetched: pb::FetchResponse) -> FetchReply {
-    let mut reply = FetchReply { next_offset: fetched.next_offset, messages: Vec::new() };
-    let mut len = FetchReply::FIXED_LEN;
-    for record in fetched.records {
-        let message = message(record);
-        len += message.wire_len();
-        if len > MAX_PAYLOAD as usize && !reply.messages.is_empty() {
-            reply.next_offset = message.offset;
+    let mut page = Page::new(body.offset, body.max_records().min(MAX_RECORDS) as usize);
+    let mut step = FIRST_STEP;
+    loop {
+        let request = pb::FetchRequest {
+            topic: body.topic.clone(),
+            partition: body.partition,
+            offset: page.reply.next_offset,
+            max_records: page.wanted() as i32,
+            max_bytes: step,
+            filter: body.filter().unwrap_or_default().to_owned(),
+            ..Default::default()
+        };
+        let more = match session.call::<pb::FetchResponse>(request).await {
+            Ok(fetched) => page.add(fetched),
+            // What was read is told first; the next fetch meets the error.
+            Err(_) if !page.reply.messages.is_empty() => false,
+            Err(error) if error.code == ErrorCode::OffsetOutOfRange => {
+                page.reply.next_offset = first_left(&error, page.reply.next_offset);
+                false
+            }
+            Err(error) => return Err(About::partition(&body.topic, body.partition).failure(&error)),
+        };
+        if !more {
             break;
         }
-        reply.messages.push(message);
+        step = (step * 2).min(MAX_FETCH_BYTES);
     }
-    reply
+    Ok(reply_frame(op, &page.reply)?)
+}
+
+/// A reply as it fills up.
+struct Page {
+    reply: FetchReply,
+    max: usize,
+    len: usize,
+}
+
+impl Page {
+    fn new(offset: u64, max: usize) -> Self {
+        let reply = FetchReply { next_offset: offset, messages: Vec::new() };
+        Self { reply, max, len: FetchReply::FIXED_LEN }
+    }
+
+    /// Records there is room for.
+    fn wanted(&self) -> usize {
+        self.max - self.reply.messages.len()
+    }
+
+    /// Adds what was read; whether there may be more that the reply has room for.
+    fn add(&mut self, fetched: pb::FetchResponse) -> bool {
+        let moved = fetched.next_offset > self.reply.next_offset;
+        for record in fetched.records {
+            let message = message(record);
+            self.len += message.wire_len();
+            if self.len > MAX_PAYLOAD as usize && !self.reply.messages.is_empty() {
+                self.reply.next_offset = message.offset;
+                return false;
+            }
+            self.reply.messages.push(message);
+        }
+        self.reply.next_offset = self.reply.next_offset.max(fetched.next_offset);
+        moved && self.wanted() > 0 && self.reply.next_offset < fetched.high_watermark
+    }
 }
 
 fn message(record: pb::Record) -> Message {
@@ -128,9 +164,9 @@ fn message(record: pb::Record) -> Message {
 
 /// Past the end there is nothing yet. Below the start the records are gone: these clients know no error for it and
 /// would ask for the same offset for ever, so they are sent on to the first one that is left.
-fn nothing_there(error: &BrokerError, asked: u64) -> FetchReply {
-    let start = error.metadata.get("start").and_then(|start| start.parse().ok()).unwrap_or(asked);
-    FetchReply { next_offset: asked.max(start), messages: Vec::new() }
+fn first_left(error: &BrokerError, asked: u64) -> u64 {
+    let start = error.metadata.get("start").and_then(|start| start.parse().ok());
+    start.map_or(asked, |start: u64| asked.max(start))
 }
 
 #[cfg(test)]
@@ -141,31 +177,41 @@ mod tests {
         pb::Record { offset, value: vec![0; len].into(), ..Default::default() }
     }
 
+    fn read(records: Vec<pb::Record>, next_offset: u64) -> pb::FetchResponse {
+        pb::FetchResponse { next_offset, high_watermark: 10, records, ..Default::default() }
+    }
+
     #[test]
     fn a_reply_fits_a_frame_and_goes_on_where_it_stopped() {
-        let records = (5..10).map(|offset| record(offset, 8 << 20)).collect();
-        let reply = fit(pb::FetchResponse { next_offset: 10, records, ..Default::default() });
-        assert_eq!(reply.messages.len(), 3);
-        assert_eq!(reply.next_offset, 8);
-        assert!(reply_frame(op::FETCH, &reply).is_ok());
+        let mut page = Page::new(5, 1_000);
+        assert!(page.add(read((5..7).map(|offset| record(offset, 8 << 20)).collect(), 7)));
+        assert!(!page.add(read((7..10).map(|offset| record(offset, 8 << 20)).collect(), 10)));
+        assert_eq!((page.reply.messages.len(), page.reply.next_offset), (3, 8));
+        assert!(reply_frame(op::FETCH, &page.reply).is_ok());
     }
 
     #[test]
     fn one_record_is_returned_however_large() {
         let all = MAX_PAYLOAD as usize - FetchReply::FIXED_LEN - 16;
-        let reply = fit(pb::FetchResponse {
-            next_offset: 2,
-            records: vec![record(0, all), record(1, 0)],
-            ..Default::default()
-        });
-        assert_eq!((reply.messages.len(), reply.next_offset), (1, 1));
-        assert!(reply_frame(op::FETCH, &reply).is_ok());
+        let mut page = Page::new(0, 1_000);
+        assert!(!page.add(read(vec![record(0, all), record(1, 0)], 2)));
+        assert_eq!((page.reply.messages.len(), page.reply.next_offset), (1, 1));
+        assert!(reply_frame(op::FETCH, &page.reply).is_ok());
+    }
+
+    #[test]
+    fn reading_ends_with_enough_records_or_at_the_end() {
+        let mut page = Page::new(0, 2);
+        assert!(page.add(read(vec![record(0, 1)], 1)));
+        assert!(!page.add(read(vec![record(1, 1)], 2)), "two were asked for");
+        assert!(!Page::new(8, 9).add(read(vec![record(8, 1), record(9, 1)], 10)), "the end");
+        assert!(!Page::new(8, 9).add(read(Vec::new(), 8)), "nothing moved");
     }
 
     #[test]
     fn a_reader_below_the_start_is_sent_on() {
         let gone = BrokerError::new(ErrorCode::OffsetOutOfRange, "gone").with("start", 40).with("end", 50);
-        assert_eq!(nothing_there(&gone, 3).next_offset, 40);
-        assert_eq!(nothing_there(&gone, 99).next_offset, 99);
+        assert_eq!(first_left(&gone, 3), 40);
+        assert_eq!(first_left(&gone, 99), 99);
     }
 }
