@@ -34,6 +34,7 @@ test: ## All suites: verify, Rust, Python, Java, conformance, README
 	@$(STEP) "Python tests" $(MAKE) --no-print-directory test-python
 	@$(STEP) "Java tests" $(MAKE) --no-print-directory test-java
 	@$(STEP) "benchmark harness tests" $(MAKE) --no-print-directory test-bench
+	@$(STEP) "OpenAPI" $(MAKE) --no-print-directory test-openapi
 	@$(STEP) "README" $(MAKE) --no-print-directory test-readme
 
 .PHONY: test-rust
@@ -54,6 +55,11 @@ test-java: ## Java SDK and Spring starters: tests
 test-bench: ## The benchmark's harness: style, types, tests; measures nothing
 	@.ci/tools.sh python
 	@.ci/bench.sh
+
+.PHONY: test-openapi
+test-openapi: ## The OpenAPI document is valid, and the built broker answers as it says
+	@.ci/tools.sh python
+	@.ci/openapi.sh $(CARGO_TARGET_DIR)/debug
 
 .PHONY: test-readme
 test-readme: ## make run and the blocks of README.md, as a reader would run them
