@@ -1,6 +1,6 @@
 //! The process's recorder.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -9,10 +9,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 const LATENCY_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// Pause between two foldings of the histograms' raw samples.
+const UPKEEP: Duration = Duration::from_secs(5);
+
 /// Installs the recorder of this process, once; several brokers in one process share it. Where an application around the
 /// broker has installed its own before, that one gets the figures, and the handle shows none.
-///
-/// Only for a process that also runs [`serve_metrics`](super::serve_metrics), which folds the raw samples of histograms.
 pub fn install() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE
@@ -28,9 +29,25 @@ pub fn install() -> PrometheusHandle {
                 );
             }
             describe();
+            keep_up(handle.clone());
             handle
         })
         .clone()
+}
+
+/// Folds the raw samples of histograms every few seconds, also when nobody scrapes, so that they do not pile up. A thread of
+/// its own: the recorder outlives every broker and its runtime.
+fn keep_up(handle: PrometheusHandle) {
+    let thread = std::thread::Builder::new().name("metrics-upkeep".to_owned());
+    let spawned = thread.spawn(move || {
+        loop {
+            std::thread::sleep(UPKEEP);
+            handle.run_upkeep();
+        }
+    });
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "no thread for the upkeep of metrics; scrape /metrics regularly instead");
+    }
 }
 
 /// The documented names are there from the first scrape on.

@@ -1,6 +1,6 @@
 //! Runs the metrics listener.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -17,9 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::{broker, text::Text};
 use crate::{HttpLimits, http};
-
-/// Pause between two foldings of the histograms' raw samples, so that an unscraped broker does not grow.
-const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Settings of the metrics listener.
 #[derive(Debug, Clone)]
@@ -49,18 +46,9 @@ pub async fn serve_metrics(
     options: MetricsOptions,
     shutdown: CancellationToken,
 ) {
-    let source = Arc::new(Source { handle: handle.clone(), broker, max_series: options.max_series });
+    let source = Arc::new(Source { handle, broker, max_series: options.max_series });
     let router = Router::new().route("/metrics", get(scrape)).with_state(source);
-    let upkeep = async {
-        loop {
-            tokio::time::sleep(UPKEEP).await;
-            handle.run_upkeep();
-        }
-    };
-    tokio::select! {
-        () = http::serve(listener, router, options.http, shutdown) => {}
-        () = upkeep => {}
-    }
+    http::serve(listener, router, options.http, shutdown).await;
 }
 
 async fn scrape(State(source): State<Arc<Source>>) -> Response {
