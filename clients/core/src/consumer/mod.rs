@@ -61,6 +61,14 @@ impl Consumer {
         })
     }
 
+    /// Finds the partitions and where each begins, which else the first `poll` does: "latest" then means this moment.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, transport errors.
+    pub async fn start_reading(&mut self) -> Result<(), ClientError> {
+        self.ensure_started().await
+    }
+
     /// Up to `max` messages (0: `max_poll_records`), waiting up to `timeout` for the first; empty when none came.
     ///
     /// # Errors

@@ -1,0 +1,69 @@
+package com.firefly.flymq;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.firefly.flymq.internal.Json;
+import com.firefly.flymq.model.DeadLetter;
+import com.firefly.flymq.model.Schema;
+
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/**
+ * Delayed messages, messages with a lifetime, schemas and dead letters: one control call each. A broker that has not got one
+ * of them yet answers with an {@link com.firefly.flymq.exception.UnsupportedException}.
+ */
+public interface MessagingCalls {
+    /** As {@link ControlCalls#call}. */
+    JsonNode call(String rpc, Object request);
+
+    /** A record inside a JSON request, encrypted where the client has a key. */
+    Map<String, Object> record(NewMessage message);
+
+    /** Delivers a message after {@code delayMs}; the id by which it can be cancelled. */
+    default String produceDelayed(String topic, byte[] data, long delayMs) {
+        Map<String, Object> request = Map.of("topic", topic, "record", record(NewMessage.of(data)), "delay_ms", delayMs);
+        return call("ScheduleMessage", request).path("schedule").path("id").asText();
+    }
+
+    /** A message that is gone after {@code ttlMs}. */
+    default RecordMetadata produceWithTtl(String topic, byte[] data, long ttlMs) {
+        return produceWith(topic, data, "ttl_ms", ttlMs);
+    }
+
+    /** A message that the server checks against a schema first. */
+    default RecordMetadata produceWithSchema(String topic, byte[] data, String schema) {
+        return produceWith(topic, data, "schema", schema);
+    }
+
+    private RecordMetadata produceWith(String topic, byte[] data, String field, Object value) {
+        List<Map<String, Object>> records = List.of(record(NewMessage.of(data)));
+        JsonNode reply = call("Produce", Map.of("topic", topic, "acks", "ACKS_ALL", "records", records, field, value));
+        return Records.stored(reply);
+    }
+
+    /**
+     * @param type {@code json}, {@code avro} or {@code protobuf}
+     */
+    default Schema registerSchema(String name, String type, String definition) {
+        String kind = "SCHEMA_TYPE_" + type.toUpperCase(Locale.ROOT);
+        JsonNode reply = call("RegisterSchema", Map.of("name", name, "type", kind, "definition", definition));
+        return Json.read(reply.path("schema"), Schema.class);
+    }
+
+    /** Messages of a topic that failed too often. */
+    default List<DeadLetter> fetchDlq(String topic, int maxMessages) {
+        JsonNode reply = call("ListDeadLetters", Map.of("topic", topic, "max_messages", maxMessages));
+        return Json.readList(reply.path("dead_letters"), DeadLetter.class);
+    }
+
+    /** Sends a dead letter to its topic again. */
+    default void replayDlq(String topic, String id) {
+        call("ReplayDeadLetters", Map.of("topic", topic, "ids", List.of(id)));
+    }
+
+    /** Forgets the dead letters of a topic; how many there were. */
+    default int purgeDlq(String topic) {
+        return call("PurgeDeadLetters", Map.of("topic", topic)).path("purged").asInt();
+    }
+}

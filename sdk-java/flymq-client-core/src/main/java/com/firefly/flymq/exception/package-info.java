@@ -1,0 +1,5 @@
+/** Failures, each with code, hint and page. */
+@NullMarked
+package com.firefly.flymq.exception;
+
+import org.jspecify.annotations.NullMarked;

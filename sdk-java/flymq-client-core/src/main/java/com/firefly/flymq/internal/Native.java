@@ -1,0 +1,83 @@
+package com.firefly.flymq.internal;
+
+import com.firefly.flymq.exception.FlyMQException;
+
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The native methods (sdk-java/native). Handles are numbers: a closed one is refused, never followed. Texts and JSON are
+ * UTF-8 bytes, records one buffer per call ({@link Codec}). Methods that wait end early when their thread is interrupted.
+ */
+public final class Native {
+    static {
+        NativeLibrary.load();
+    }
+
+    private Native() {}
+
+    public static native long connect(byte[] config);
+
+    public static native void closeClient(long client);
+
+    public static native void releaseClient(long client);
+
+    public static native byte[] call(long client, byte[] rpc, byte[] request);
+
+    public static native byte[] produce(long client, byte[] topic, int acks, byte[] messages);
+
+    public static native byte[] consume(long client, byte[] topic, int partition, long offset);
+
+    public static native byte[] fetch(
+            long client, byte[] topic, int partition, long offset, int maxMessages, long maxWaitMs);
+
+    /** Two handles: the producer's, and that of its completions. */
+    public static native byte[] newProducer(long client, byte[] config);
+
+    public static native void send(long producer, long id, byte[] topic, byte[] message);
+
+    public static native void flush(long producer);
+
+    public static native void closeProducer(long producer);
+
+    public static native void releaseProducer(long producer);
+
+    /** Empty when none came in time, null when the producer is gone and all were told. */
+    public static native byte @Nullable [] takeCompletions(long completions, long timeoutMs);
+
+    public static native long newConsumer(long client, byte[] config);
+
+    public static native void start(long consumer);
+
+    public static native byte[] poll(long consumer, long timeoutMs, int max);
+
+    public static native void commit(long consumer);
+
+    /** With an empty topic: in every topic of the consumer that has the partition. */
+    public static native void seek(long consumer, byte[] topic, int partition, long offset);
+
+    public static native void seekToEdge(long consumer, boolean end);
+
+    public static native long position(long consumer, int partition);
+
+    public static native void closeConsumer(long consumer);
+
+    public static native void releaseConsumer(long consumer);
+
+    /** Called by the native side between the slices of a wait. */
+    static boolean isInterrupted() {
+        return Thread.currentThread().isInterrupted();
+    }
+
+    /** Called by the native side: the exception to throw for a failure. */
+    static RuntimeException failure(byte[] document) {
+        FlyMQException failure = Failures.read(document);
+        // The frames of this border tell nothing.
+        StackTraceElement[] trace = failure.getStackTrace();
+        int skip = 0;
+        while (skip < trace.length && trace[skip].getClassName().startsWith(Native.class.getPackageName() + ".")) {
+            skip++;
+        }
+        failure.setStackTrace(java.util.Arrays.copyOfRange(trace, skip, trace.length));
+        return failure;
+    }
+}

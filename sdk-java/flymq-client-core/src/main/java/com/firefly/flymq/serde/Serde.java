@@ -1,0 +1,14 @@
+package com.firefly.flymq.serde;
+
+/** Makes objects into message values, and back. Must be safe for use from many threads. */
+public interface Serde {
+    /**
+     * @throws com.firefly.flymq.exception.SerializationException when the object does not fit
+     */
+    byte[] serialize(Object value);
+
+    /**
+     * @throws com.firefly.flymq.exception.SerializationException when the bytes are no such object
+     */
+    <T> T deserialize(byte[] value, Class<T> type);
+}

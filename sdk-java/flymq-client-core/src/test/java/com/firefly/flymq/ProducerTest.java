@@ -1,0 +1,89 @@
+package com.firefly.flymq;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import com.firefly.flymq.exception.ClosedException;
+import com.firefly.flymq.exception.PartitionNotFoundException;
+import com.firefly.flymq.exception.RecordTooLargeException;
+
+import org.junit.jupiter.api.Test;
+
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.IntStream;
+
+/** The batching producer. */
+class ProducerTest extends WithBroker {
+    private static byte[] utf8(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    @Test
+    void valueBeforeKeyAndTheFutureTellsTheOffset() throws Exception {
+        String topic = name("order");
+        AtomicInteger told = new AtomicInteger();
+        try (HighLevelProducer producer = client.producer()) {
+            CompletableFuture<RecordMetadata> sent = producer.send(topic, utf8("value"), utf8("key"))
+                    .whenComplete((metadata, failure) -> told.incrementAndGet());
+            producer.flush();
+            assertThat(sent.get(10, TimeUnit.SECONDS).offset()).isZero();
+            assertThat(sent.get().topic()).isEqualTo(topic);
+        }
+        assertThat(told).hasValue(1);
+        Message message = client.consume(topic, 0);
+        assertThat(message.keyAsString()).isEqualTo("key");
+        assertThat(message.dataAsString()).isEqualTo("value");
+    }
+
+    @Test
+    void closeSendsAllInOrder() {
+        String topic = name("many");
+        client.createTopic(topic, 1);
+        List<CompletableFuture<RecordMetadata>> sent = new ArrayList<>();
+        try (HighLevelProducer producer = client.producer(new ProducerConfig().linger(Duration.ofMillis(5)))) {
+            IntStream.range(0, 5_000).forEach(i -> sent.add(producer.send(topic, utf8("m" + i))));
+        }
+        assertThat(sent).allMatch(CompletableFuture::isDone);
+        assertThat(sent).extracting(future -> future.join().offset())
+                .containsExactlyElementsOf(IntStream.range(0, 5_000).mapToObj(Long::valueOf).toList());
+        assertThat(client.consume(topic, 4_321).dataAsString()).isEqualTo("m4321");
+    }
+
+    @Test
+    void aFailureIsInTheFutureAndInFlush() {
+        String topic = name("failing");
+        client.createTopic(topic, 1);
+        HighLevelProducer producer = client.producer(new ProducerConfig().linger(Duration.ofSeconds(30)));
+        CompletableFuture<RecordMetadata> lost = producer.send(topic, NewMessage.of("x").partition(7));
+        assertThatThrownBy(producer::flush).isInstanceOf(PartitionNotFoundException.class);
+        assertThatThrownBy(lost::join)
+                .isInstanceOf(CompletionException.class)
+                .hasCauseInstanceOf(PartitionNotFoundException.class);
+        CompletableFuture<RecordMetadata> large = client.producer(new ProducerConfig().bufferBytes(100))
+                .send(topic, new byte[1_000]);
+        assertThatThrownBy(large::join).hasCauseInstanceOf(RecordTooLargeException.class);
+        producer.close();
+        assertThatThrownBy(producer.send(topic, utf8("late"))::join).hasCauseInstanceOf(ClosedException.class);
+        producer.close();
+    }
+
+    @Test
+    void aCallbackMaySendAndClose() throws Exception {
+        String topic = name("callback");
+        client.createTopic(topic, 1);
+        CompletableFuture<Long> second = new CompletableFuture<>();
+        HighLevelProducer producer = client.producer();
+        producer.send(topic, utf8("first")).thenAccept(first -> {
+            producer.send(topic, utf8("second")).thenAccept(stored -> second.complete(stored.offset()));
+            producer.close();
+        });
+        assertThat(second.get(20, TimeUnit.SECONDS)).isEqualTo(1);
+    }
+}

@@ -1,0 +1,165 @@
+//! Consumer: poll, commit, seek. Closing it from another thread ends a poll that waits.
+
+use std::time::Duration;
+
+use flymq_client::{ClientError, Consumer};
+use jni::{
+    EnvUnowned, jni_mangle,
+    objects::{JByteArray, JClass},
+    sys::{jboolean, jint, jlong},
+};
+use tokio::sync::{Mutex, watch};
+
+use crate::{
+    border::{Failure, bytes, enter, text, unsigned, wait_ok},
+    client::CLIENTS,
+    codec,
+    handles::Table,
+    settings,
+};
+
+struct JavaConsumer {
+    consumer: Mutex<Consumer>,
+    closing: watch::Sender<bool>,
+}
+
+static CONSUMERS: Table<JavaConsumer> = Table::new("consumer");
+
+impl JavaConsumer {
+    /// Runs `work` unless the consumer is closed meanwhile. All of [`Consumer`]'s methods may be given up at any wait.
+    async fn unless_closed<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut Consumer) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let mut closing = self.closing.subscribe();
+        let work = async {
+            let mut consumer = self.consumer.lock().await;
+            work(&mut consumer).await
+        };
+        tokio::select! {
+            biased;
+            _ = closing.wait_for(|closing| *closing) => Err(ClientError::closed("consumer")),
+            result = work => result,
+        }
+    }
+}
+
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn new_consumer<'local>(
+    env: EnvUnowned<'local>,
+    _: JClass<'local>,
+    client: jlong,
+    config: JByteArray<'local>,
+) -> jlong {
+    enter(env, |env| {
+        let client = CLIENTS.get(client)?;
+        let config = settings::consumer(&bytes(env, &config)?)?;
+        let consumer = Mutex::new(client.consumer(config)?);
+        Ok(CONSUMERS.insert(JavaConsumer { consumer, closing: watch::Sender::new(false) }))
+    })
+}
+
+/// Finds partitions and their start, so that "latest" means this moment and not the first poll's.
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn start<'local>(env: EnvUnowned<'local>, _: JClass<'local>, consumer: jlong) {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        wait_ok(env, consumer.unless_closed(async |c| c.start_reading().await))
+    });
+}
+
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn poll<'local>(
+    env: EnvUnowned<'local>,
+    _: JClass<'local>,
+    consumer: jlong,
+    timeout_ms: jlong,
+    max: jint,
+) -> JByteArray<'local> {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        let timeout = Duration::from_millis(unsigned("timeout", timeout_ms)?);
+        let max = usize::try_from(unsigned("max", max.into())?).unwrap_or(usize::MAX);
+        let messages = wait_ok(env, consumer.unless_closed(async |c| c.poll(timeout, max).await))?;
+        let mut out = Vec::new();
+        codec::put_messages(&mut out, &messages);
+        Ok(env.byte_array_from_slice(&out)?)
+    })
+}
+
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn commit<'local>(env: EnvUnowned<'local>, _: JClass<'local>, consumer: jlong) {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        wait_ok(env, consumer.unless_closed(async |c| c.commit().await))
+    });
+}
+
+/// Moves to an offset of a partition, in one topic, or in all of the consumer's with an empty name.
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn seek<'local>(
+    env: EnvUnowned<'local>,
+    _: JClass<'local>,
+    consumer: jlong,
+    topic: JByteArray<'local>,
+    partition: jint,
+    offset: jlong,
+) {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        let (topic, offset) = (text(env, &topic)?, unsigned("offset", offset)?);
+        let moved = consumer.unless_closed(async |c| {
+            if topic.is_empty() {
+                c.seek(partition, offset).await
+            } else {
+                c.seek_in(&topic, partition, offset).await
+            }
+        });
+        wait_ok(env, moved)
+    });
+}
+
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn seek_to_edge<'local>(env: EnvUnowned<'local>, _: JClass<'local>, consumer: jlong, end: jboolean) {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        let moved = consumer
+            .unless_closed(async |c| if end { c.seek_to_end().await } else { c.seek_to_beginning().await });
+        wait_ok(env, moved)
+    });
+}
+
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn position<'local>(
+    env: EnvUnowned<'local>,
+    _: JClass<'local>,
+    consumer: jlong,
+    partition: jint,
+) -> jlong {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        let next = wait_ok(env, consumer.unless_closed(async |c| c.position(partition).await))?;
+        Ok(jlong::try_from(next).unwrap_or(jlong::MAX))
+    })
+}
+
+/// Commits (with auto-commit) and closes; no error when it is closed already.
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn close_consumer<'local>(env: EnvUnowned<'local>, _: JClass<'local>, consumer: jlong) {
+    enter(env, |env| match CONSUMERS.remove(consumer) {
+        Some(consumer) => {
+            consumer.closing.send_replace(true);
+            wait_ok(env, async { consumer.consumer.lock().await.close().await })
+        }
+        None => Ok(()),
+    });
+}
+
+/// Gives a consumer up without a commit.
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn release_consumer<'local>(env: EnvUnowned<'local>, _: JClass<'local>, consumer: jlong) {
+    enter(env, |_| {
+        drop(CONSUMERS.remove(consumer));
+        Ok::<_, Failure>(())
+    });
+}

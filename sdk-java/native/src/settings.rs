@@ -1,0 +1,108 @@
+//! Settings as Java gives them: JSON documents, unknown fields refused.
+
+use std::time::Duration;
+
+use flymq_client::{
+    Acks, ClientConfig, ClientError, ConsumerConfig, Encryptor, ErrorCode, OffsetReset, ProducerConfig,
+};
+use serde::{Deserialize, de::DeserializeOwned};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientSettings {
+    servers: String,
+    client_id: String,
+    connect_timeout_ms: u64,
+    request_timeout_ms: u64,
+    max_retries: u32,
+    retry_delay_ms: u64,
+    username: Option<String>,
+    password: Option<String>,
+    encryption_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProducerSettings {
+    batch_bytes: usize,
+    batch_messages: u32,
+    linger_ms: u64,
+    acks: i32,
+    retries: u32,
+    retry_backoff_ms: u64,
+    max_in_flight: usize,
+    buffer_bytes: usize,
+    delivery_timeout_ms: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsumerSettings {
+    topics: Vec<String>,
+    group: Option<String>,
+    earliest: bool,
+    auto_commit: bool,
+    auto_commit_interval_ms: u64,
+    max_poll_records: usize,
+    fetch_max_bytes: u32,
+    fetch_max_wait_ms: u64,
+    filter: Option<String>,
+}
+
+fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(json).map_err(|e| ClientError::invalid(format!("settings: {e}")))
+}
+
+pub(crate) fn client(json: &[u8]) -> Result<ClientConfig, ClientError> {
+    let given: ClientSettings = read(json)?;
+    let encryption = given.encryption_key.as_deref().map(Encryptor::from_hex_key).transpose()?;
+    Ok(ClientConfig {
+        connect_timeout: Duration::from_millis(given.connect_timeout_ms),
+        request_timeout: Duration::from_millis(given.request_timeout_ms),
+        max_retries: given.max_retries,
+        retry_backoff: Duration::from_millis(given.retry_delay_ms),
+        client_id: given.client_id,
+        username: given.username,
+        password: given.password,
+        encryption,
+        ..ClientConfig::parse(&given.servers)?
+    })
+}
+
+pub(crate) fn producer(json: &[u8]) -> Result<ProducerConfig, ClientError> {
+    let given: ProducerSettings = read(json)?;
+    Ok(ProducerConfig {
+        batch_bytes: given.batch_bytes,
+        batch_messages: given.batch_messages,
+        linger: Duration::from_millis(given.linger_ms),
+        acks: acks(given.acks)?,
+        retries: given.retries,
+        retry_backoff: Duration::from_millis(given.retry_backoff_ms),
+        max_in_flight: given.max_in_flight,
+        buffer_bytes: given.buffer_bytes,
+        delivery_timeout: Duration::from_millis(given.delivery_timeout_ms),
+    })
+}
+
+pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
+    let given: ConsumerSettings = read(json)?;
+    if given.filter.is_some_and(|filter| !filter.is_empty()) {
+        let message = "content filters of a consumer are not built yet";
+        return Err(ClientError::new(ErrorCode::Unimplemented, message).with("field", "filter"));
+    }
+    Ok(ConsumerConfig {
+        topics: given.topics,
+        group: given.group,
+        offset_reset: if given.earliest { OffsetReset::Earliest } else { OffsetReset::Latest },
+        enable_auto_commit: given.auto_commit,
+        auto_commit_interval: Duration::from_millis(given.auto_commit_interval_ms),
+        max_poll_records: given.max_poll_records,
+        fetch_max_bytes: given.fetch_max_bytes,
+        fetch_max_wait: Duration::from_millis(given.fetch_max_wait_ms),
+    })
+}
+
+/// The proto's number of an acknowledgement level.
+pub(crate) fn acks(number: i32) -> Result<Acks, ClientError> {
+    Acks::try_from(number).map_err(|_| ClientError::invalid(format!("{number} is no acks level")))
+}
