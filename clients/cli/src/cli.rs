@@ -27,7 +27,7 @@ pub struct Global {
     #[arg(long, global = true, env = "FLYMQ_PASSWORD", hide_env_values = true)]
     pub password: Option<String>,
     /// `table` for people, `json` for machines.
-    #[arg(short, long, global = true, value_enum, default_value_t = Format::Table)]
+    #[arg(short, long = "output-format", global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Seconds a request may take, retries included.
     #[arg(long, global = true, default_value_t = 30)]

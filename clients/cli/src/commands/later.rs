@@ -120,7 +120,7 @@ pub enum AuditCommand {
     Export {
         #[arg(long, default_value = "csv", value_parser = ["csv", "json"])]
         format: String,
-        #[arg(long = "output", id = "file")]
+        #[arg(long = "output", value_name = "FILE")]
         file: std::path::PathBuf,
     },
 }

@@ -28,7 +28,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Bench(args) = &cli.command {
         return bench::run(args, &cli.global).await;
     }
-    let context = Context::connect(&cli.global).await?;
+    let global = cli.global;
+    let context = Context::connect(&global).await?;
     match cli.command {
         Command::Create(args) | Command::Topic(topics::TopicCommand::Create(args)) => {
             topics::create(&context, &args).await
@@ -46,7 +47,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Groups(args) => groups::run(&context, &args).await,
         Command::Cluster(args) => cluster::run(&context, &args).await,
         Command::Health(args) => health::run(&context, &args).await,
-        Command::Whoami | Command::Auth => whoami::run(&context).await,
+        Command::Whoami => whoami::run(&context).await,
+        Command::Auth => whoami::login(&context, &global).await,
         Command::Admin(args) => admin::run(&context, &args).await,
         Command::ProduceDelayed(args) => later::produce_delayed(&context, &args).await,
         Command::ProduceTtl(args) => later::produce_ttl(&context, &args).await,
