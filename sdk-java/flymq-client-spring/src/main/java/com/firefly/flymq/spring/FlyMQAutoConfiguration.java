@@ -1,0 +1,23 @@
+package com.firefly.flymq.spring;
+
+import com.firefly.flymq.FlyMQClient;
+
+import org.springframework.boot.autoconfigure.AutoConfiguration;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
+import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
+import org.springframework.boot.context.properties.EnableConfigurationProperties;
+import org.springframework.context.annotation.Bean;
+
+/** Makes a connected client from {@code flymq.*} unless the application defines one; it is closed with the context. */
+@AutoConfiguration
+@ConditionalOnClass(FlyMQClient.class)
+@ConditionalOnProperty(prefix = "flymq", name = "enabled", matchIfMissing = true)
+@EnableConfigurationProperties(FlyMQProperties.class)
+public class FlyMQAutoConfiguration {
+    @Bean(destroyMethod = "close")
+    @ConditionalOnMissingBean
+    public FlyMQClient flyMQClient(FlyMQProperties properties) {
+        return FlyMQClient.connect(properties.toClientConfig());
+    }
+}
