@@ -6,6 +6,20 @@ from typing import Any, Generic, Optional, TypeVar, final
 
 _T = TypeVar("_T")
 
+__all__ = [
+    "Broker",
+    "Client",
+    "Consumer",
+    "Delivery",
+    "Encryptor",
+    "Operation",
+    "Producer",
+    "__version__",
+    "error_codes",
+    "error_traits",
+    "generate_key",
+]
+
 __version__: str
 
 #: value, key, headers, partition, timestamp_ms
