@@ -9,6 +9,8 @@ if [ "${1:-}" = install ]; then
 fi
 cd sdk-python
 # Against the installed package, as a user has it: not against the sources beside the tests.
-"$python" -m ruff check python tests
+"$python" -m ruff check python tests examples
+"$python" -m ruff format --check python tests examples
 "$python" -m mypy --strict python/pyflymq
+"$python" -m mypy.stubtest pyflymq._core
 exec "$python" -m pytest -q -p no:cacheprovider tests

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
+use futures::{FutureExt as _, future::BoxFuture};
 use pyo3::prelude::*;
 
 /// How long a signal such as Ctrl-C may go unnoticed.
@@ -17,6 +17,9 @@ pub fn block<T: Send>(
     mut future: BoxFuture<'static, T>,
     limit: Option<Duration>,
 ) -> PyResult<Option<T>> {
+    if let Some(done) = ready(&mut future) {
+        return Ok(Some(done));
+    }
     let deadline = limit.map(|limit| Instant::now() + limit);
     loop {
         let slice = deadline.map_or(SLICE, |at| SLICE.min(at.saturating_duration_since(Instant::now())));
@@ -32,4 +35,11 @@ pub fn block<T: Send>(
             return Ok(None);
         }
     }
+}
+
+/// The value of a future that needs no wait, such as a poll of messages that were fetched ahead: with the lock held,
+/// since to release and take it costs more than that.
+fn ready<T>(future: &mut BoxFuture<'static, T>) -> Option<T> {
+    let _timers = flymq_client::runtime().enter();
+    future.now_or_never()
 }

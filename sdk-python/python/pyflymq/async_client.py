@@ -314,9 +314,8 @@ class AsyncConsumer:
 
     async def close(self) -> None:
         """Commits (with auto-commit) and stops. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            await self._core.close()
+        self._closed = True
+        await self._core.close()
 
     async def __aenter__(self) -> AsyncConsumer:
         return self

@@ -125,9 +125,13 @@ class HighLevelConsumer:
 
     def close(self) -> None:
         """Commits (with auto-commit) and stops; a poll that waits in another thread ends. Idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._core.close().wait()
+        self._closed = True
+        self._core.close().wait()
+
+    def _interrupt(self) -> None:
+        """Ends the iteration of another thread after the message at hand, without a commit; that thread closes."""
+        self._closed = True
+        self._core.interrupt()
 
     def __enter__(self) -> HighLevelConsumer:
         return self
@@ -191,8 +195,7 @@ class ConsumerGroup:
         consumer, thread = self._consumer, self._thread
         self._consumer = self._thread = None
         if consumer is not None and thread is not None:
-            consumer._closed = True
-            consumer._core.interrupt()
+            consumer._interrupt()
             thread.join()
         error, self.error = self.error, None
         if error is not None:
@@ -210,10 +213,8 @@ class ConsumerGroup:
             for message in consumer:
                 self._handle(consumer, message)
         except Exception as error:
-            # A wait that `stop` ended is no failure.
-            if not (isinstance(error, ClosedError) and consumer._closed):
-                _log.exception("the consumer group %s ends", self.config.group_id)
-                self.error = error
+            _log.exception("the consumer group %s ends", self.config.group_id)
+            self.error = error
         finally:
             self._leave(consumer)
 
@@ -225,8 +226,7 @@ class ConsumerGroup:
             raise
 
     def _leave(self, consumer: HighLevelConsumer) -> None:
-        consumer._closed = True
         try:
-            consumer._core.close().wait()
+            consumer.close()
         except FlyMQError as error:
             self.error = self.error or error

@@ -15,7 +15,6 @@ from reactivex.subject import Subject
 from pyflymq.async_client import AsyncConsumer, AsyncFlyMQClient
 from pyflymq.client import FlyMQClient
 from pyflymq.consumer import HighLevelConsumer, consumer_config
-from pyflymq.exceptions import FlyMQError
 from pyflymq.models import ConsumedMessage, RecordMetadata
 
 OnNext = Callable[[ConsumedMessage], None]
@@ -71,7 +70,7 @@ class ReactiveConsumer:
             self._consumer = self._thread = None
         if consumer is None or thread is None:
             return
-        consumer.close()
+        consumer._interrupt()
         if threading.current_thread() is not thread:
             thread.join()
 
@@ -83,13 +82,13 @@ class ReactiveConsumer:
 
     def _run(self, consumer: HighLevelConsumer) -> None:
         try:
-            for message in consumer:
-                self._subject.on_next(message)
+            with consumer:
+                for message in consumer:
+                    self._subject.on_next(message)
         except Exception as error:
-            if not (isinstance(error, FlyMQError) and consumer._closed):
-                self._subject.on_error(error)
-                return
-        self._subject.on_completed()
+            self._subject.on_error(error)
+        else:
+            self._subject.on_completed()
 
 
 class ReactiveProducer:
