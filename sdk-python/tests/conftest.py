@@ -32,7 +32,7 @@ class ServerProcess:
 
     def __init__(self, binary: Path, data_dir: str) -> None:
         env = {k: v for k, v in os.environ.items() if not k.startswith("FLYMQ_")}
-        for listener in ("BIND", "GRPC", "REST", "METRICS", "HEALTH", "CLUSTER"):
+        for listener in ("BIND", "GRPC", "ADMIN", "METRICS", "HEALTH", "CLUSTER"):
             env[f"FLYMQ_{listener}_ADDR"] = "127.0.0.1:0"
         env["FLYMQ_DATA_DIR"] = data_dir
         self.process = subprocess.Popen(
