@@ -7,16 +7,19 @@ import com.firefly.flymq.exception.ClosedException;
 import com.firefly.flymq.exception.PartitionNotFoundException;
 import com.firefly.flymq.exception.RecordTooLargeException;
 
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 /** The batching producer. */
@@ -85,5 +88,30 @@ class ProducerTest extends WithBroker {
             producer.close();
         });
         assertThat(second.get(20, TimeUnit.SECONDS)).isEqualTo(1);
+    }
+
+    @Test
+    void aForgottenProducerIsReleased() throws Exception {
+        String topic = name("forgotten");
+        client.createTopic(topic, 1);
+        Set<Thread> before = completionThreads();
+        CompletableFuture<RecordMetadata> sent = sendAndForget(topic);
+        assertThat(completionThreads()).hasSizeGreaterThan(before.size());
+        // Its thread ends when the native side has let go of it; what it queued is sent before.
+        Awaitility.await().atMost(Duration.ofSeconds(20)).until(() -> {
+            System.gc();
+            return before.containsAll(completionThreads());
+        });
+        assertThat(sent.get(10, TimeUnit.SECONDS).offset()).isZero();
+    }
+
+    private static CompletableFuture<RecordMetadata> sendAndForget(String topic) {
+        return client.producer(new ProducerConfig().linger(Duration.ofSeconds(60))).send(topic, utf8("kept"));
+    }
+
+    private static Set<Thread> completionThreads() {
+        return Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().startsWith("flymq-completions"))
+                .collect(Collectors.toSet());
     }
 }

@@ -15,8 +15,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Supplier;
 
 /**
- * One subscription: polls for exactly what is requested, on a thread that is given back while nothing is. A poll waits a
- * slice at most, so that a cancelled subscription ends soon.
+ * One subscription: polls for exactly what is requested, on a thread of its own, as it waits most of the time: shared ones
+ * would all be taken by a few subscriptions. A poll waits a slice at most, so that a cancelled subscription ends soon.
  */
 final class PollLoop {
     private static final Duration SLICE = Duration.ofMillis(100);
@@ -24,7 +24,8 @@ final class PollLoop {
 
     private final FluxSink<Message> sink;
     private final Supplier<Consumer> consumers;
-    private final Scheduler.Worker worker = Schedulers.boundedElastic().createWorker();
+    private final Scheduler scheduler = Schedulers.newSingle("flymq-subscription", true);
+    private final Scheduler.Worker worker = scheduler.createWorker();
     /** Requests since the loop began to run; 0: it does not run. */
     private final AtomicInteger wakeUps = new AtomicInteger();
     private volatile boolean stopped;
@@ -86,14 +87,14 @@ final class PollLoop {
 
     private void stop() {
         stopped = true;
-        // After the poll that may be running, on the same thread; the worker ends with it.
+        // After the poll that may be running, on the same thread, which ends with it.
         worker.schedule(() -> {
             try {
                 if (consumer != null) {
                     consumer.close();
                 }
             } finally {
-                worker.dispose();
+                scheduler.dispose();
             }
         });
     }

@@ -24,12 +24,14 @@ import org.springframework.test.context.DynamicPropertySource;
 
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.Mono;
+import reactor.core.scheduler.Schedulers;
 import reactor.test.StepVerifier;
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.UUID;
+import java.util.stream.IntStream;
 
 /** The reactive bean against the real server. */
 @SpringBootTest(classes = ReactiveFlyMQClientTest.App.class)
@@ -119,6 +121,25 @@ class ReactiveFlyMQClientTest {
                 .expectNext("two")
                 .thenCancel()
                 .verify(LONG);
+    }
+
+    @Test
+    void manySubscriptionsDoNotStarveEachOther() {
+        int many = 3 * Schedulers.DEFAULT_BOUNDED_ELASTIC_SIZE / 2;
+        String topic = name("crowd");
+        client.createTopic(topic, 1);
+        List<Flux<String>> crowd = IntStream.range(0, many)
+                .mapToObj(i -> fromTheStart(topic, name("group")).map(Message::dataAsString).take(2))
+                .toList();
+        client.produce(topic, "one");
+        StepVerifier.create(Flux.merge(Flux.fromIterable(crowd), many))
+                .expectNextCount(many)
+                .then(() -> client.produce(topic, "two"))
+                .expectNextCount(many)
+                .expectComplete()
+                .verify(LONG);
+        Awaitility.await().atMost(LONG).until(() -> Thread.getAllStackTraces().keySet().stream()
+                .noneMatch(thread -> thread.getName().startsWith("flymq-subscription")));
     }
 
     @Test
