@@ -3,7 +3,7 @@
 mod calls;
 mod links;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flymq_proto::RpcInfo;
@@ -120,6 +120,20 @@ impl Client {
     where
         F: Future<Output = Result<T, ClientError>>,
     {
+        self.with_retry_within(self.inner.config.request_timeout, what, idempotent, request).await
+    }
+
+    /// As [`Client::with_retry`], within `limit`: for requests that the server may hold.
+    pub(crate) async fn with_retry_within<T, F>(
+        &self,
+        limit: Duration,
+        what: &str,
+        idempotent: bool,
+        request: impl Fn(&Arc<dyn Transport>) -> F,
+    ) -> Result<T, ClientError>
+    where
+        F: Future<Output = Result<T, ClientError>>,
+    {
         let config = &self.inner.config;
         let policy = RetryPolicy { max_retries: config.max_retries, backoff: config.retry_backoff };
         let attempts = async {
@@ -138,9 +152,7 @@ impl Client {
                 tokio::time::sleep(wait).await;
             }
         };
-        tokio::time::timeout(config.request_timeout, attempts)
-            .await
-            .unwrap_or_else(|_| Err(ClientError::timeout(what, config.request_timeout)))
+        tokio::time::timeout(limit, attempts).await.unwrap_or_else(|_| Err(ClientError::timeout(what, limit)))
     }
 
     /// The connection of a slot, made anew if it broke.

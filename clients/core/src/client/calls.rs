@@ -100,7 +100,9 @@ impl Client {
     /// # Errors
     /// `TopicNotFound`, `PartitionNotFound`, `OffsetOutOfRange`, `CorruptData`, transport errors.
     pub async fn fetch(&self, spec: &FetchSpec) -> Result<Fetched, ClientError> {
-        let reply = self.with_retry("Fetch", true, |link| link.fetch(spec)).await?;
+        // A long poll that finds nothing is no late answer.
+        let limit = self.config().request_timeout + spec.max_wait;
+        let reply = self.with_retry_within(limit, "Fetch", true, |link| link.fetch(spec)).await?;
         let messages =
             open_batches(&spec.topic, spec.partition, reply.batches, spec.offset, spec.max_messages)?;
         let messages = self.opened(messages)?;

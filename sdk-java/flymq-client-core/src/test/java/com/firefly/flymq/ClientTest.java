@@ -115,6 +115,16 @@ class ClientTest extends WithBroker {
     }
 
     @Test
+    void aLongPollMayTakeLongerThanARequest() {
+        String topic = name("patient");
+        client.createTopic(topic, 1);
+        ClientConfig config = new ClientConfig().bootstrapServers(broker.address()).requestTimeout(Duration.ofSeconds(2));
+        try (FlyMQClient hasty = FlyMQClient.connect(config)) {
+            assertThat(hasty.fetch(topic, 0, 0, 1, Duration.ofMillis(2_500)).messages()).isEmpty();
+        }
+    }
+
+    @Test
     void aPoolHandsOutClientsInTurn() {
         ClientConfig config = new ClientConfig().bootstrapServers(broker.address());
         FlyMQClientPool pool = new FlyMQClientPool(config, 2);
