@@ -26,7 +26,7 @@ build: ## Build everything, tests too (dev profile)
 	$(CARGO) build --workspace --all-targets
 
 .PHONY: test
-test: ## All suites: verify, Rust, Python, Java, conformance, README
+test: ## All suites: verify, Rust, Python, Java, conformance, README, example
 	@$(STEP) "tools" .ci/tools.sh
 	@$(STEP) "verify" $(MAKE) --no-print-directory verify
 	@$(STEP) "build" $(MAKE) --no-print-directory build
@@ -36,6 +36,7 @@ test: ## All suites: verify, Rust, Python, Java, conformance, README
 	@$(STEP) "benchmark harness tests" $(MAKE) --no-print-directory test-bench
 	@$(STEP) "OpenAPI" $(MAKE) --no-print-directory test-openapi
 	@$(STEP) "README" $(MAKE) --no-print-directory test-readme
+	@$(STEP) "example" $(MAKE) --no-print-directory example
 
 .PHONY: test-rust
 test-rust: ## Rust tests of all crates
@@ -66,7 +67,15 @@ test-readme: ## make run and the blocks of README.md, as a reader would run them
 	@.ci/tools.sh grpcurl python
 	@$(PYTHON) -c 'import pyflymq' 2>/dev/null || .ci/python.sh install
 	@DEMO_EXIT=1 DEMO_SKIP_BUILD=1 BIN_DIR=$(CARGO_TARGET_DIR)/debug deploy/scripts/run-demo.sh </dev/null
-	@$(PYTHON) tests/readme/run.py --bin $(CARGO_TARGET_DIR)/debug
+	@test -d ~/.m2/repository/com/firefly/flymq/flymq-client-core || .ci/java.sh -DskipTests
+	@$(PYTHON) tests/readme/run.py --bin $(CARGO_TARGET_DIR)/debug README.md sdk-java/README.md sdk-java/GETTING_STARTED.md
+
+.PHONY: example
+example: ## The example with a real data set: consumer groups in Python and Spring Boot that must agree
+	@.ci/tools.sh python
+	@$(PYTHON) -c 'import pyflymq' 2>/dev/null || .ci/python.sh install
+	@test -d ~/.m2/repository/com/firefly/flymq/flymq-client-spring || .ci/java.sh -DskipTests
+	@BIN_DIR=$(CARGO_TARGET_DIR)/debug PYTHON=$(PYTHON) examples/run.sh
 
 .PHONY: verify
 verify: ## Checks that never write: format, lints, contracts, dependencies

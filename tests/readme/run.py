@@ -1,13 +1,15 @@
 """Runs the code blocks of README.md as a reader would, against a broker on the default ports.
 
-Blocks in `sh` and `python` are run in their order, from the root of the repository; one that carries `no-run` after the
-language is shown only. Where the next block is `text`, its lines must come out in that order; `...` stands for
+Blocks in `sh`, `python` and `java` are run in their order, from the root of the repository; one that carries `no-run` after
+the language is shown only. A `java` block is a whole source file, run against the client that is installed in the local
+Maven repository. Where the next block is `text`, its lines must come out in that order; `...` stands for
 anything. Standard library only.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import socket
@@ -21,6 +23,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = (9092, 9094, 9095, 9096, 9097)
 FENCE = re.compile(r"^```(\S*)[ \t]*([^\n]*)\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTALL)
+
+#: A project that wants the Java client and nothing else.
+POM = """<project>
+  <modelVersion>4.0.0</modelVersion>
+  <groupId>readme</groupId><artifactId>readme</artifactId><version>1</version>
+  <dependencies>
+    <dependency>
+      <groupId>com.firefly.flymq</groupId><artifactId>flymq-client-core</artifactId><version>1.0.0</version>
+    </dependency>
+  </dependencies>
+</project>
+"""
 
 
 @dataclass(frozen=True)
@@ -55,11 +69,29 @@ def missing_line(expected: str, output: str) -> str | None:
     return None
 
 
-def run(block: Block, expected: str | None, python: str, env: dict[str, str]) -> str | None:
+@functools.cache
+def java_classpath(scratch: Path) -> str:
+    """The installed Java client with what it needs, as Maven resolves it for somebody's project."""
+    (scratch / "pom.xml").write_text(POM, encoding="utf-8")
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath"
+    subprocess.run(["mvn", "-B", "-q", "-f", scratch, goal, "-Dmdep.outputFile=classpath"], check=True, timeout=300)
+    return (scratch / "classpath").read_text(encoding="utf-8").strip()
+
+
+def command_of(block: Block, python: str, scratch: Path) -> list[str]:
+    """How a block is run."""
+    if block.language == "python":
+        return [python, "-c", block.text]
+    if block.language == "java":
+        (scratch / "Block.java").write_text(block.text, encoding="utf-8")
+        return ["java", "-cp", java_classpath(scratch), str(scratch / "Block.java")]
+    return ["bash", "-euo", "pipefail", "-c", block.text]
+
+
+def run(block: Block, expected: str | None, python: str, env: dict[str, str], scratch: Path) -> str | None:
     """Runs one block; what is wrong, or None."""
-    command = [python, "-c", block.text] if block.language == "python" else ["bash", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(
-        command,
+        command_of(block, python, scratch),
         cwd=ROOT,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -103,15 +135,15 @@ def check_ports_free() -> None:
                 sys.exit(f"port {port} is in use: stop the broker that runs on this machine")
 
 
-def check(file: Path, python: str, env: dict[str, str]) -> tuple[int, list[str]]:
+def check(file: Path, python: str, env: dict[str, str], scratch: Path) -> tuple[int, list[str]]:
     """Runs a file's blocks: how many ran, and what was wrong."""
     ran, wrong = 0, []
     found = blocks(file.read_text(encoding="utf-8"))
-    for block, after in zip(found, [*found[1:], None], strict=True):
-        if block.language not in ("sh", "python") or "no-run" in block.attributes:
+    for block, after in zip(found, [*found[1:], None]):
+        if block.language not in ("sh", "python", "java") or "no-run" in block.attributes:
             continue
         expected = after.text if after and after.language == "text" else None
-        problem = run(block, expected, python, env)
+        problem = run(block, expected, python, env, scratch)
         ran += 1
         print(f"{file.name}:{block.line}: {block.language} {'ok' if problem is None else 'FAILED'}", flush=True)
         if problem is not None:
@@ -129,14 +161,14 @@ def main() -> None:
     options = parser.parse_args()
     check_ports_free()
     path = os.pathsep.join([str(options.bin.resolve()), str(options.tools.resolve()), os.environ["PATH"]])
-    with tempfile.TemporaryDirectory() as data:
+    with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as scratch:
         env = {k: v for k, v in os.environ.items() if not k.startswith("FLYMQ_")} | {"PATH": path}
         broker = subprocess.Popen(
             [options.bin / "flymq", "-quiet"], env=env | {"FLYMQ_DATA_DIR": data, "FLYMQ_LOG_LEVEL": "warn"}, stdout=subprocess.DEVNULL
         )
         try:
             wait_ready(broker)
-            results = [check(file, options.python, env) for file in options.files]
+            results = [check(file, options.python, env, Path(scratch)) for file in options.files]
         finally:
             broker.terminate()
             broker.wait(timeout=30)
