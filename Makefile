@@ -101,9 +101,11 @@ bench-quick: ## The benchmark in a few minutes
 	@tests/bench/run.sh --quick
 
 .PHONY: crash
-crash: ## 200 kill -9 cycles under load: acked records lost must be 0
+crash: ## 200 kill -9 cycles under load (FLYMQ_CRASH_CYCLES): acked records lost must be 0
 	$(CARGO) build --workspace --all-targets
-	FLYMQ_TEST_CRASH_CYCLES=200 $(CARGO) test --workspace --test crash -- --nocapture
+	FLYMQ_TEST_CRASH_CYCLES=$${FLYMQ_CRASH_CYCLES:-200} $(CARGO) test --workspace --test crash -- --nocapture
+	FLYMQ_KILL_CYCLES=$${FLYMQ_CRASH_CYCLES:-200} $(CARGO) test --workspace --test kill
+	@[ "$$(id -u)" != 0 ] || ! command -v mkfs.xfs >/dev/null || tests/crash/power_cut.sh
 
 .PHONY: stubs
 stubs: ## Generate the Go and TypeScript stubs from proto/

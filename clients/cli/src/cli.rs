@@ -27,6 +27,7 @@ pub struct Global {
     #[arg(long, global = true, env = "FLYMQ_PASSWORD", hide_env_values = true)]
     pub password: Option<String>,
     /// `table` for people, `json` for machines.
+    // Not `--output`: that is the file of `audit export`, and a global option stands beside those of every command.
     #[arg(short, long = "output-format", global = true, value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// Seconds a request may take, retries included.
@@ -103,4 +104,24 @@ pub enum Command {
     Bench(BenchCommand),
     /// Completion script for a shell.
     Completion(commands::completion::Completion),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// Two options of one name come to light only when somebody types the command, or asks for a completion script.
+    #[test]
+    fn the_options_of_every_command_are_unique() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_file_and_a_format_are_two_things() {
+        let typed =
+            ["flymq-cli", "-o", "json", "audit", "export", "--format", "csv", "--output", "report.csv"];
+        assert_eq!(Cli::parse_from(typed).global.output, Format::Json);
+    }
 }

@@ -24,7 +24,7 @@ pub enum AdminCommand {
 
 pub async fn run(context: &Context, args: &Admin) -> Result<(), Failure> {
     let rpc = match args.command {
-        None => return list(),
+        None => return list(context),
         Some(AdminCommand::Stats) => "GetStats",
         Some(AdminCommand::Config) => "GetConfig",
     };
@@ -43,8 +43,17 @@ pub async fn run(context: &Context, args: &Admin) -> Result<(), Failure> {
     output::table(&["COUNT", "VALUE"], rows.collect(), "nothing counted")
 }
 
-fn list() -> Result<(), Failure> {
+fn list(context: &Context) -> Result<(), Failure> {
     let mut cli = Cli::command();
+    cli.build();
     let admin = cli.find_subcommand_mut("admin").expect("the command that runs now exists");
-    output::line(admin.render_help())
+    if !context.json() {
+        return output::line(admin.render_help());
+    }
+    let named = |command: &clap::Command| {
+        let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+        serde_json::json!({"command": format!("admin {}", command.get_name()), "about": about})
+    };
+    let commands: Vec<_> = admin.get_subcommands().filter(|c| c.get_name() != "help").map(named).collect();
+    output::line(serde_json::json!({"commands": commands}))
 }

@@ -220,10 +220,15 @@ pub async fn audit(context: &Context, command: AuditCommand) -> Result<(), Failu
             show(context, "QueryAudit", json!({"filter": filter})).await
         }
         AuditCommand::Export { format, file } => {
-            let request = flymq_client::pb::ExportAuditRequest { format, ..Default::default() };
+            let request =
+                flymq_client::pb::ExportAuditRequest { format: format.clone(), ..Default::default() };
             let reply: flymq_client::pb::ExportAuditResponse =
                 context.client.call("ExportAudit", &request).await?;
-            std::fs::write(&file, &reply.data)?;
+            let named = |e: std::io::Error| Failure::Io(format!("{}: {e}", file.display()));
+            std::fs::write(&file, &reply.data).map_err(named)?;
+            if context.json() {
+                return output::line(json!({"file": file, "format": format, "bytes": reply.data.len()}));
+            }
             output::line(format!("wrote {}", file.display()))
         }
     }

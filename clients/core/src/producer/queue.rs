@@ -32,6 +32,9 @@ struct Open {
     result: Arc<BatchResult>,
     weight: usize,
     since: Instant,
+    linger_ends: Instant,
+    /// Its linger is over: it leaves as soon as its queue may send.
+    due: bool,
 }
 
 #[derive(Default)]
@@ -81,7 +84,7 @@ impl Queues {
             wake = true;
         }
         let fresh = queue.open.is_none();
-        let open = queue.open.get_or_insert_with(|| Open::new(config.batch_bytes));
+        let open = queue.open.get_or_insert_with(|| Open::new(config));
         let index = open.builder.record_count();
         let pushed = open.push(message, weight);
         if let Err(error) = pushed {
@@ -90,7 +93,7 @@ impl Queues {
             }
             return Err(error);
         }
-        let (result, since) = (Arc::clone(&open.result), open.since);
+        let (result, linger_ends) = (Arc::clone(&open.result), open.linger_ends);
         let full =
             open.builder.record_count() >= config.batch_messages || open.builder.size() >= config.batch_bytes;
         if full {
@@ -102,7 +105,7 @@ impl Queues {
             wake = true;
         }
         if fresh && !full && !config.linger.is_zero() {
-            self.lingering.push_back((since + config.linger, key.clone()));
+            self.lingering.push_back((linger_ends, key.clone()));
             wake |= self.lingering.len() == 1;
         }
         Ok((Delivery::new(key.0, result, index), wake))
@@ -120,8 +123,13 @@ impl Queues {
             if *due > now {
                 return Some(*due);
             }
-            let (_, key) = self.lingering.pop_front().expect("it has a front");
-            self.list(&key);
+            let (due, key) = self.lingering.pop_front().expect("it has a front");
+            let open = self.queues.get_mut(&key).and_then(|queue| queue.open.as_mut());
+            // A batch that was opened later has an entry of its own.
+            if let Some(open) = open.filter(|open| open.linger_ends <= due) {
+                open.due = true;
+                self.list(&key);
+            }
         }
         None
     }
@@ -149,7 +157,7 @@ impl Queues {
             }
             let Some(sealed) = queue.sealed.pop_front() else { continue };
             queue.in_flight.push(Arc::clone(&sealed.result));
-            if !queue.sealed.is_empty() {
+            if queue.has_more() {
                 self.list(&key);
             }
             return Some((key, sealed));
@@ -161,7 +169,7 @@ impl Queues {
     pub(super) fn answered(&mut self, key: &Key, result: &Arc<BatchResult>, linger: bool) {
         let Some(queue) = self.queues.get_mut(key) else { return };
         queue.in_flight.retain(|one| !Arc::ptr_eq(one, result));
-        let waits = !queue.sealed.is_empty() || (queue.open.is_some() && (!linger || self.closed));
+        let waits = queue.has_more() || (queue.open.is_some() && (!linger || self.closed));
         if waits {
             self.list(key);
         } else if queue.open.is_none() && queue.in_flight.is_empty() && !queue.listed {
@@ -197,8 +205,13 @@ impl Queues {
 }
 
 impl Queue {
+    /// A batch that waits for nothing but its turn.
+    fn has_more(&self) -> bool {
+        !self.sealed.is_empty() || self.open.as_ref().is_some_and(|open| open.due)
+    }
+
     fn seal(&mut self) -> Result<(), ClientError> {
-        let Some(Open { builder, result, weight, since }) = self.open.take() else { return Ok(()) };
+        let Some(Open { builder, result, weight, since, .. }) = self.open.take() else { return Ok(()) };
         match builder.build() {
             Ok(bytes) => {
                 self.sealed.push_back(Sealed { bytes, result, weight, since });
@@ -214,12 +227,15 @@ impl Queue {
 }
 
 impl Open {
-    fn new(capacity: usize) -> Self {
+    fn new(config: &ProducerConfig) -> Self {
+        let since = Instant::now();
         Self {
-            builder: BatchBuilder::with_capacity(capacity),
+            builder: BatchBuilder::with_capacity(config.batch_bytes),
             result: Arc::default(),
             weight: 0,
-            since: Instant::now(),
+            since,
+            linger_ends: since + config.linger,
+            due: false,
         }
     }
 
@@ -256,4 +272,46 @@ fn unix_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LINGER: Duration = Duration::from_millis(1);
+
+    fn push(queues: &mut Queues, config: &ProducerConfig) {
+        queues.push(config, "t", 0, &NewMessage::value("v")).expect("a small message");
+    }
+
+    /// Its linger ends while the queue may not send: no other message comes, so nothing else would send it.
+    #[test]
+    fn a_batch_that_fell_due_behind_others_leaves_when_they_are_answered() {
+        let config = ProducerConfig { linger: LINGER, ..ProducerConfig::default() };
+        let mut queues = Queues::default();
+        let later = Instant::now() + Duration::from_secs(60);
+        push(&mut queues, &config);
+        queues.expire(later);
+        let (key, first) = queues.take(1).expect("its linger is over");
+        push(&mut queues, &config);
+        queues.expire(later);
+        assert!(queues.take(1).is_none(), "one in flight is the most");
+        queues.answered(&key, &first.result, true);
+        assert!(queues.take(1).is_some());
+    }
+
+    #[test]
+    fn a_due_batch_follows_a_full_one() {
+        let config = ProducerConfig { linger: LINGER, batch_messages: 2, ..ProducerConfig::default() };
+        let mut queues = Queues::default();
+        for _ in 0..3 {
+            push(&mut queues, &config);
+        }
+        queues.expire(Instant::now() + Duration::from_secs(60));
+        assert!(queues.take(5).is_some_and(|(_, batch)| batch.weight > 0), "two messages");
+        assert!(queues.take(5).is_some(), "the third, whose linger is over");
+        assert!(queues.take(5).is_none());
+    }
 }

@@ -1,0 +1,11 @@
+//! The program as people and scripts use it, against a real broker.
+#![allow(clippy::disallowed_methods, reason = "runs processes")]
+
+mod bench;
+mod broker;
+mod errors;
+mod groups;
+mod messages;
+mod pipes;
+mod status;
+mod topics;

@@ -1,0 +1,73 @@
+//! produce, consume, subscribe.
+
+use crate::broker::{Broker, err, out, run};
+
+#[test]
+fn a_message_comes_back_with_its_key() {
+    let broker = Broker::start();
+    let stored = broker.ok(&["produce", "orders", r#"{"id": 1}"#, "--key", "user-123", "--acks", "leader"]);
+    assert_eq!(stored, "orders partition 0 offset 0\n");
+    assert_eq!(broker.ok(&["consume", "orders", "--show-key"]), "[0] key=user-123: {\"id\": 1}\n");
+    assert_eq!(broker.ok(&["consume", "orders"]), "{\"id\": 1}\n");
+    broker.ok(&["produce", "orders", "plain"]);
+    assert_eq!(broker.ok(&["consume", "orders", "--offset", "1", "--show-key"]), "[1] key=null: plain\n");
+}
+
+#[test]
+fn lines_come_from_standard_input_or_a_file() {
+    let broker = Broker::start();
+    let piped = run(broker.command(&["produce", "t"]), "one\ntwo\n\nthree");
+    assert_eq!((out(&piped).as_str(), piped.status.code()), ("stored 3 messages in t\n", Some(0)));
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("lines");
+    std::fs::write(&file, "four\r\nfive\n").expect("written");
+    let path = file.to_str().expect("text");
+    assert_eq!(broker.ok(&["produce", "t", "--file", path]), "stored 2 messages in t\n");
+    assert_eq!(broker.ok(&["consume", "t"]), "one\ntwo\nthree\nfour\nfive\n");
+    assert_eq!(broker.ok(&["consume", "t", "-n", "2"]), "one\ntwo\n");
+    assert!(broker.fails(&["produce", "t", "--file", "/no/such/file"], 1).contains("/no/such/file"));
+}
+
+#[test]
+fn keys_headers_and_encodings() {
+    let broker = Broker::start();
+    broker.ok(&["produce", "t", r#"{"user": "ann", "n": 1}"#, "--key-field", "user", "--encoder", "json"]);
+    broker.ok(&["produce", "t", "0x6869", "--encoder", "binary", "--header", "trace=a=b", "--header", "x="]);
+    let read = broker.json(&["consume", "t"]);
+    assert_eq!(read[0]["key"], "ann");
+    assert_eq!((&read[1]["value"], &read[1]["headers"]["trace"]), (&"hi".into(), &"a=b".into()));
+    assert_eq!(read[1]["headers"]["x"], "");
+    for (args, says) in [
+        (&["produce", "t", "x", "--encoder", "json"][..], "no JSON"),
+        (&["produce", "t", "0xzz", "--encoder", "binary"], "hex"),
+        (&["produce", "t", "x", "--encoder", "avro"], "possible values"),
+        (&["produce", "t", "x", "--header", "bad"], "NAME=VALUE"),
+        (&["produce", "t", "x", "--key-field", "k"], "--key-field"),
+        (&["produce", "t", "{}", "--key-field", "k"], "no field"),
+    ] {
+        let error = broker.fails(args, 2);
+        assert!(error.contains(says), "{args:?}: {error}");
+    }
+    let lines = run(broker.command(&["produce", "t", "--encoder", "json"]), "1\noops\n");
+    assert_eq!(lines.status.code(), Some(2));
+    assert!(err(&lines).contains("line 2"), "{}", err(&lines));
+}
+
+#[test]
+fn subscribe_reads_a_count_and_commits() {
+    let broker = Broker::start();
+    for value in ["a", "b", "c"] {
+        broker.ok(&["produce", "t", value]);
+    }
+    let subscribe = |group: &str, count: &str| {
+        broker.ok(&["subscribe", "t", "--from", "earliest", "--group", group, "-n", count])
+    };
+    assert_eq!(subscribe("g", "2"), "a\nb\n");
+    assert_eq!(broker.committed("g", "t"), Some(2));
+    assert_eq!(subscribe("g", "1"), "c\n", "it goes on where it stopped");
+    assert_eq!(
+        broker.ok(&["subscribe", "t", "--from", "earliest", "-n", "1", "--show-key"]),
+        "[0] key=null: a\n"
+    );
+    assert!(broker.fails(&["subscribe", "t", "--from", "commit"], 2).contains("--group"));
+}

@@ -1,0 +1,39 @@
+//! cluster, health, whoami, admin, call.
+
+use crate::broker::Broker;
+
+#[test]
+fn the_server_tells_about_itself() {
+    let broker = Broker::start();
+    assert!(broker.ok(&["cluster"]).contains("Cluster:     "));
+    assert!(broker.ok(&["cluster", "members"]).contains(&broker.addr()));
+    assert!(broker.ok(&["health"]).starts_with("ok (node "));
+    assert_eq!(broker.ok(&["health", "live"]), "live\n");
+    assert_eq!(broker.ok(&["health", "ready"]), "ready\n");
+    assert_eq!(broker.ok(&["whoami"]), "anonymous (not logged in)\n");
+    assert!(broker.ok(&["admin"]).contains("flymq-cli admin"));
+    assert!(broker.ok(&["admin", "stats"]).contains("topics"));
+    assert!(broker.ok(&["admin", "config"]).contains("bind_addr"));
+}
+
+#[test]
+fn each_answer_can_be_json() {
+    let broker = Broker::start();
+    for (args, field) in [
+        (&["cluster"][..], "cluster_id"),
+        (&["cluster", "members"], "members"),
+        (&["health"], "ready"),
+        (&["health", "live"], "live"),
+        (&["whoami"], "authenticated"),
+        (&["auth"], "authenticated"),
+        (&["admin"], "commands"),
+        (&["admin", "stats"], "topics"),
+        (&["admin", "config"], "values"),
+        (&["groups", "list"], "groups"),
+        (&["call", "GetHealth"], "status"),
+    ] {
+        let answer = broker.json(args);
+        assert_eq!(answer.len(), 1, "{args:?}");
+        assert!(!answer[0][field].is_null(), "{args:?}: {}", answer[0]);
+    }
+}

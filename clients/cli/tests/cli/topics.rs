@@ -1,0 +1,31 @@
+//! create, topics, info, delete, in both spellings.
+
+use crate::broker::Broker;
+
+#[test]
+fn a_topic_lives_and_dies_in_both_spellings() {
+    let broker = Broker::start();
+    assert_eq!(broker.ok(&["topics"]), "no topics yet; create one: flymq-cli create <topic>\n");
+    assert_eq!(broker.ok(&["create", "a", "--partitions", "3"]), "created topic a with 3 partitions\n");
+    assert_eq!(broker.ok(&["topic", "create", "b", "-p", "1"]), "created topic b with 1 partition\n");
+    for list in [broker.ok(&["topics"]), broker.ok(&["topic", "list"])] {
+        let names: Vec<&str> = list.lines().filter_map(|line| line.split_whitespace().next()).collect();
+        assert_eq!(names, ["TOPIC", "a", "b"]);
+    }
+    for info in [broker.ok(&["info", "a"]), broker.ok(&["topic", "info", "a"])] {
+        assert!(info.contains("Topic:       a\n") && info.contains("Partitions:  3\n"), "{info}");
+    }
+    assert_eq!(broker.ok(&["delete", "a"]), "deleted topic a\n");
+    assert_eq!(broker.ok(&["topic", "delete", "b"]), "deleted topic b\n");
+    assert!(broker.fails(&["info", "a"], 1).contains("topic not found: a"));
+}
+
+#[test]
+fn json_is_for_machines() {
+    let broker = Broker::start();
+    assert_eq!(broker.json(&["create", "a", "-p", "2"])[0]["partitions"], 2);
+    assert_eq!(broker.json(&["topics"])[0]["topics"][0]["name"], "a");
+    let info = &broker.json(&["info", "a"])[0];
+    assert_eq!(info["topic"]["partitions"].as_array().map(Vec::len), Some(2), "{info}");
+    assert_eq!(broker.json(&["delete", "a"])[0]["deleted"], true);
+}
