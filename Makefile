@@ -33,6 +33,7 @@ test: ## All suites: verify, Rust, Python, Java, conformance, README, example
 	@$(STEP) "Rust tests" $(MAKE) --no-print-directory test-rust
 	@$(STEP) "Python tests" $(MAKE) --no-print-directory test-python
 	@$(STEP) "Java tests" $(MAKE) --no-print-directory test-java
+	@$(STEP) "conformance matrix" $(MAKE) --no-print-directory test-conformance
 	@$(STEP) "benchmark harness tests" $(MAKE) --no-print-directory test-bench
 	@$(STEP) "OpenAPI" $(MAKE) --no-print-directory test-openapi
 	@$(STEP) "README" $(MAKE) --no-print-directory test-readme
@@ -41,6 +42,10 @@ test: ## All suites: verify, Rust, Python, Java, conformance, README, example
 .PHONY: test-rust
 test-rust: ## Rust tests of all crates
 	$(CARGO) test --workspace
+
+.PHONY: test-conformance
+test-conformance: ## The same cases at every door and in every SDK, as a matrix; needs the SDKs that test-python and test-java install
+	FLYMQ_CONFORMANCE=python,java $(CARGO) test --workspace --test conformance -- --nocapture
 
 .PHONY: test-python
 test-python: ## Python SDK: types, style, tests
