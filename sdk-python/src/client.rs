@@ -151,7 +151,7 @@ impl Client {
         &self,
         py: Python<'_>,
         topics: Vec<String>,
-        group: Option<String>,
+        group: Option<&str>,
         offset_reset: &str,
         auto_commit: bool,
         auto_commit_interval_ms: u64,
@@ -167,7 +167,7 @@ impl Client {
             enable_auto_commit: auto_commit,
             auto_commit_interval: Duration::from_millis(auto_commit_interval_ms),
             max_poll_records,
-            ..ConsumerConfig::new(topics, group.as_deref())
+            ..ConsumerConfig::new(topics, group)
         };
         let consumer: Result<_, ClientError> = self.inner.consumer(config);
         consumer.map(Consumer::new).map_err(|e| to_py(py, &e))

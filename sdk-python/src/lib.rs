@@ -15,6 +15,8 @@ mod consumer;
 mod convert;
 mod encryption;
 mod error;
+mod gate;
+mod handover;
 mod operation;
 mod producer;
 mod wait;
@@ -24,8 +26,7 @@ use pyo3::prelude::*;
 /// Name of the module is fixed by `pyproject.toml`.
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
-    // A second import in one process finds it set, to the same runtime.
-    let _ = pyo3_async_runtimes::tokio::init_with_runtime(flymq_client::runtime());
+    gate::install(module)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<operation::Operation>()?;
     module.add_class::<client::Client>()?;

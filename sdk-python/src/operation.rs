@@ -6,10 +6,12 @@ use flymq_client::ClientError;
 use futures::{FutureExt as _, future::BoxFuture};
 use pyo3::{IntoPyObject, IntoPyObjectExt as _, exceptions::PyRuntimeError, prelude::*};
 
-use crate::{error::to_py, wait};
+use crate::{error::to_py, handover, wait};
 
-type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
-type Pending = BoxFuture<'static, Result<Finish, ClientError>>;
+pub type Finish = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+/// What a call ended with; its value becomes a Python object where the interpreter lock is held.
+pub type Outcome = Result<Finish, ClientError>;
+pub type Pending = BoxFuture<'static, Outcome>;
 
 /// A call that has not begun: `wait()` runs it in this thread, `await` in the event loop. Only one of them, once.
 #[pyclass(frozen, module = "pyflymq._core")]
@@ -41,7 +43,8 @@ impl Operation {
     #[pyo3(signature = (timeout_ms = None))]
     fn wait(&self, py: Python<'_>, timeout_ms: Option<u64>) -> PyResult<Py<PyAny>> {
         let limit = timeout_ms.map(Duration::from_millis);
-        match wait::block(py, self.take()?, limit)? {
+        let done = wait::block(py, self.take()?, limit)?;
+        match done.value {
             Some(Ok(finish)) => finish(py),
             Some(Err(error)) => Err(to_py(py, &error)),
             None => Err(to_py(py, &ClientError::timeout("the wait", limit.unwrap_or_default()))),
@@ -49,14 +52,7 @@ impl Operation {
     }
 
     fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let pending = self.take()?;
-        let future = pyo3_async_runtimes::tokio::future_into_py(py, async move {
-            let result = pending.await;
-            Python::attach(|py| match result {
-                Ok(finish) => finish(py),
-                Err(error) => Err(to_py(py, &error)),
-            })
-        })?;
+        let future = handover::future(py, self.take()?)?;
         future.call_method0("__await__")
     }
 }

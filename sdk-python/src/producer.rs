@@ -34,7 +34,7 @@ impl Producer {
                 let producer = Arc::clone(&self.inner);
                 let sending = Box::pin(async move { producer.send(&topic, message).await });
                 let sent = wait::block(py, sending, None)?;
-                sent.expect("a wait without limit ends with a result").map_err(|e| to_py(py, &e))?
+                sent.value.expect("a wait without limit ends with a result").map_err(|e| to_py(py, &e))?
             }
         };
         Ok(Delivery { inner: delivery })

@@ -5,10 +5,20 @@ use std::time::{Duration, Instant};
 use futures::{FutureExt as _, future::BoxFuture};
 use pyo3::prelude::*;
 
+use crate::gate::{self, Pass};
+
 /// How long a signal such as Ctrl-C may go unnoticed.
 const SLICE: Duration = Duration::from_millis(50);
 
-/// Waits for a future with the interpreter lock released; `None` when `limit` is over.
+/// The end of a wait.
+pub struct Done<T> {
+    /// `None` when the time was over.
+    pub value: Option<T>,
+    /// Held until the caller has made a Python object of the value; none if the lock was never released.
+    _inside: Option<Pass>,
+}
+
+/// Waits for a future with the interpreter lock released, until it has a value or `limit` is over.
 ///
 /// # Errors
 /// What a signal handler raises (`KeyboardInterrupt`); the future is dropped then, which cancels its request.
@@ -16,23 +26,23 @@ pub fn block<T: Send>(
     py: Python<'_>,
     mut future: BoxFuture<'static, T>,
     limit: Option<Duration>,
-) -> PyResult<Option<T>> {
+) -> PyResult<Done<T>> {
     if let Some(done) = ready(&mut future) {
-        return Ok(Some(done));
+        return Ok(Done { value: Some(done), _inside: None });
     }
     let deadline = limit.map(|limit| Instant::now() + limit);
     loop {
         let slice = deadline.map_or(SLICE, |at| SLICE.min(at.saturating_duration_since(Instant::now())));
-        let done = py.detach(|| {
+        let (value, inside) = py.detach(|| {
             let slice = async { tokio::time::timeout(slice, future.as_mut()).await };
-            flymq_client::runtime().block_on(slice).ok()
+            let value = flymq_client::runtime().block_on(slice).ok();
+            (value, gate::enter_or_park())
         });
-        if done.is_some() {
-            return Ok(done);
+        if value.is_none() {
+            py.check_signals()?;
         }
-        py.check_signals()?;
-        if deadline.is_some_and(|at| Instant::now() >= at) {
-            return Ok(None);
+        if value.is_some() || deadline.is_some_and(|at| Instant::now() >= at) {
+            return Ok(Done { value, _inside: Some(inside) });
         }
     }
 }

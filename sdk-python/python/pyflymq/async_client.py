@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Optional, SupportsIndex, Union
 
@@ -29,11 +27,6 @@ from pyflymq.serde import Serde, serde_by_name
 from pyflymq.transaction import AsyncTransaction
 
 
-def _before_exit() -> None:
-    """Lets go of the interpreter for a moment: a core thread that hands over a result must not meet its end."""
-    time.sleep(0.02)
-
-
 class AsyncFlyMQClient:
     """`FlyMQClient` with every method as a coroutine: `async with AsyncFlyMQClient() as client`."""
 
@@ -53,8 +46,6 @@ class AsyncFlyMQClient:
     async def connect(self) -> AsyncFlyMQClient:
         """Connects; `async with` does it. Raises `ConnectionError` when no server answers."""
         if self._connected is None:
-            atexit.unregister(_before_exit)
-            atexit.register(_before_exit)
             address = await self._own_broker() if self.config.servers() == MEMORY else None
             self._connected = Calls(await open_core(self.config, address))
         return self

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, SupportsIndex, Union
 
 import pydantic
 
-from pyflymq import _core
+from pyflymq import _background, _core
 from pyflymq._records import consumed, count_of, offset_of, partition_of
 from pyflymq.config import ConsumerConfig
 from pyflymq.exceptions import ClosedError, FlyMQError, InvalidArgumentError, UnsupportedError
@@ -186,9 +186,8 @@ class ConsumerGroup:
         if self._thread is not None:
             raise InvalidArgumentError("the consumer group runs already", hint="Call stop() first.")
         self.error = None
-        self._consumer = HighLevelConsumer(self._client, self._topics, self.config)
-        self._thread = threading.Thread(target=self._run, args=(self._consumer,), name="pyflymq-group", daemon=True)
-        self._thread.start()
+        consumer = self._consumer = HighLevelConsumer(self._client, self._topics, self.config)
+        self._thread = _background.start("pyflymq-group", lambda: self._run(consumer), consumer._interrupt)
 
     def stop(self) -> None:
         """Ends after the message at hand, commits, and joins the thread. Idempotent. Raises what a handler raised."""

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
-from pyflymq import _core
+from pyflymq import _background, _core
 from pyflymq._calls import Call
 from pyflymq._records import Headers, Key, outgoing, stored
 from pyflymq.config import ProducerConfig
@@ -55,15 +55,15 @@ class _Callbacks:
 
     def __init__(self) -> None:
         self._waiting: queue.Queue[Optional[tuple[ProduceFuture, OnSuccess, OnError]]] = queue.Queue()
-        self._thread = threading.Thread(target=self._run, name="pyflymq-callbacks", daemon=True)
-        self._thread.start()
+        self._ending = False
+        self._thread = _background.start("pyflymq-callbacks", self._run, self._interrupt)
 
     def add(self, future: ProduceFuture, on_success: OnSuccess, on_error: OnError) -> None:
         self._waiting.put((future, on_success, on_error))
 
     def join(self) -> None:
         """Returns when all callbacks added before have run; at once inside a callback."""
-        if threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._thread and self._thread.is_alive():
             self._waiting.join()
 
     def stop(self) -> None:
@@ -71,10 +71,15 @@ class _Callbacks:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def _interrupt(self) -> None:
+        self._ending = True
+        self._waiting.put(None)
+
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
             try:
-                _call_back(*item)
+                if not self._ending:
+                    _call_back(*item)
             except Exception:
                 _log.exception("a produce callback failed")
             finally:

@@ -12,6 +12,7 @@ from reactivex.abc import DisposableBase
 from reactivex.disposable import Disposable
 from reactivex.subject import Subject
 
+from pyflymq import _background
 from pyflymq.async_client import AsyncConsumer, AsyncFlyMQClient
 from pyflymq.client import FlyMQClient
 from pyflymq.consumer import HighLevelConsumer, consumer_config
@@ -60,8 +61,7 @@ class ReactiveConsumer:
             if self._thread is not None:
                 return
             consumer = self._consumer = HighLevelConsumer(self._client, self._topic, self._config)
-            self._thread = threading.Thread(target=self._run, args=(consumer,), name="pyflymq-reactive", daemon=True)
-            self._thread.start()
+            self._thread = _background.start("pyflymq-reactive", lambda: self._run(consumer), consumer._interrupt)
 
     def stop(self) -> None:
         """Stops reading and completes the stream. Idempotent."""
