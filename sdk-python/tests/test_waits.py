@@ -17,7 +17,7 @@ WAITS = {
     "poll": "client.consumer('t', 'g').poll(timeout_ms=60_000)",
     "iteration": "next(client.consumer('t', 'g'))",
     "fetch": "client.fetch('t', max_wait_ms=25_000)",
-    "future": "client.producer(linger_ms=60_000).send('t', b'x').get(timeout_ms=60_000)",
+    "future": "producer = client.producer(linger_ms=60_000); producer.send('t', b'x').get(timeout_ms=60_000)",
     "connect": "slow = __import__('socket').create_server(('127.0.0.1', 0)); "
     "connect('127.0.0.1:%d' % slow.getsockname()[1], connect_timeout_ms=60_000)",
 }
