@@ -1,7 +1,7 @@
 //! Several random injuries at once: whatever they are, a start does not panic and no read returns other bytes than
 //! those that were written.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use flymq_types::Offset;
 use proptest::prelude::*;
@@ -48,7 +48,7 @@ fn written() -> SimDisk {
     disk
 }
 
-fn injure(disk: &SimDisk, path: &PathBuf, injury: &Injury) {
+fn injure(disk: &SimDisk, path: &Path, injury: &Injury) {
     if matches!(injury, Injury::Remove) {
         // It may have been removed by an earlier injury.
         let _ = crate::Disk::remove_file(disk, path);
