@@ -107,7 +107,7 @@ proptest! {
         disk.restart();
         let files: Vec<_> = disk.files().into_iter().filter(|path| path.starts_with(log_dir())).collect();
         for (which, injury) in &injuries {
-            injure(&disk, which.get(&files), injury);
+            injure(&disk, which.get(&files).as_path(), injury);
         }
         let fixture = Fixture::open(&disk, from_files(4096));
         check(&fixture);
