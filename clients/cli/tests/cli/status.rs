@@ -25,7 +25,6 @@ fn each_answer_can_be_json() {
         (&["health"], "ready"),
         (&["health", "live"], "live"),
         (&["whoami"], "authenticated"),
-        (&["auth"], "authenticated"),
         (&["admin"], "commands"),
         (&["admin", "stats"], "topics"),
         (&["admin", "config"], "values"),
@@ -36,4 +35,14 @@ fn each_answer_can_be_json() {
         assert_eq!(answer.len(), 1, "{args:?}");
         assert!(!answer[0][field].is_null(), "{args:?}: {}", answer[0]);
     }
+}
+
+#[test]
+fn auth_needs_credentials_and_asks_the_server() {
+    let broker = Broker::start();
+    let usage = broker.fails(&["auth"], 2);
+    assert!(usage.contains("--username"), "{usage}");
+    // The server has no logins yet, and says so itself.
+    let refused = broker.fails(&["auth", "--username", "admin", "--password", "secret"], 1);
+    assert!(refused.contains("UNIMPLEMENTED"), "{refused}");
 }
