@@ -23,6 +23,10 @@ pub(crate) fn take(
         moved = format!("{label}-{name}.{number}");
         number += 1;
     }
+    if cfg!(mutant = "unknown_file_removed") {
+        disk.remove_file(&from).on("remove", &from)?;
+        return Ok(moved);
+    }
     disk.rename(&from, &lost_found.join(&moved)).on("move to lost+found", &from)?;
     disk.sync_dir(lost_found).on("sync directory", lost_found)?;
     disk.sync_dir(dir).on("sync directory", dir)?;

@@ -72,7 +72,8 @@ impl<'a> Window<'a> {
             return Ok(None);
         };
         let Ok(header) = BatchHeader::parse(head) else { return Ok(None) };
-        let ours = header.server.incarnation == incarnation && header.batch_len() <= MAX_BATCH_BYTES;
+        let ours = (cfg!(mutant = "stale_incarnation_accepted") || header.server.incarnation == incarnation)
+            && header.batch_len() <= MAX_BATCH_BYTES;
         Ok((ours && verify_header_crc(head).is_ok()).then_some((header, *head)))
     }
 
@@ -83,6 +84,7 @@ impl<'a> Window<'a> {
         let payload = batch.get(HEADER_LEN..).unwrap_or(&[]);
         match verify_payload_crc(&header, payload) {
             Ok(()) => Ok(Found::Batch(header, head)),
+            Err(_) if cfg!(mutant = "crc_not_checked_recovery") => Ok(Found::Batch(header, head)),
             Err(_) => Ok(Found::BadPayload(header)),
         }
     }

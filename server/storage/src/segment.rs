@@ -81,6 +81,9 @@ impl PreparedSegment {
         self.file.allocate(allocate).on("allocate", &self.temporary)?;
         let block = self.header.encode();
         self.file.write_all_at(&mut [IoSlice::new(&block)], 0).on("write", &self.temporary)?;
+        if cfg!(mutant = "rename_before_sync") {
+            return Ok(());
+        }
         self.file.fdatasync().on("fdatasync", &self.temporary)
     }
 
@@ -95,7 +98,9 @@ impl PreparedSegment {
     pub fn publish(self, disk: &dyn Disk, dir: &Path) -> Result<Segment> {
         let path = log_path(dir, self.header.base_offset.0);
         disk.rename(&self.temporary, &path).on("rename", &path)?;
-        disk.sync_dir(dir).on("sync directory", dir)?;
+        if !cfg!(mutant = "no_dir_fsync") {
+            disk.sync_dir(dir).on("sync directory", dir)?;
+        }
         let incarnation = self.header.incarnation();
         let index = Index::create(disk, &index_path(dir, self.header.base_offset.0), incarnation);
         Ok(Segment {
@@ -116,6 +121,9 @@ impl Segment {
         let block = footer::encode(self.incarnation, tip);
         self.file.write_all_at(&mut [IoSlice::new(&block)], tip.position).on("write footer", &self.path)?;
         self.file.set_len(tip.position + FOOTER_BYTES as u64).on("cut", &self.path)?;
+        if cfg!(mutant = "seal_without_sync") {
+            return Ok(());
+        }
         self.file.fdatasync().on("fdatasync", &self.path)
     }
 }

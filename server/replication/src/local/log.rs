@@ -106,7 +106,9 @@ impl MetaLog {
         }
         let mut slices = [IoSlice::new(&head), IoSlice::new(payload)];
         self.file.write_all_at(&mut slices, self.end).on("write", &self.path)?;
-        self.file.fdatasync().on("fdatasync", &self.path)?;
+        if !cfg!(mutant = "meta_no_fdatasync") {
+            self.file.fdatasync().on("fdatasync", &self.path)?;
+        }
         self.end = next;
         Ok(())
     }

@@ -69,6 +69,9 @@ fn delete_dir(disk: &dyn Disk, parent: &Path, name: &str) -> Result<()> {
     if disk.exists(&deleted).on("look for", &deleted)? {
         remove_tree(disk, &deleted, MAX_DEPTH)?;
     }
+    if cfg!(mutant = "delete_in_place") {
+        return remove_tree(disk, &path, MAX_DEPTH);
+    }
     disk.rename(&path, &deleted).on("rename", &path)?;
     disk.sync_dir(parent).on("sync directory", parent)?;
     remove_tree(disk, &deleted, MAX_DEPTH)

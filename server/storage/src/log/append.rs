@@ -158,7 +158,9 @@ impl LogInner {
             Some(current) if epoch == current => Ok(()),
             Some(_) | None => {
                 let epochs = writer.epochs.with(epoch, Offset(writer.tip.next_offset));
-                epochs.store(&*self.context.disk, &self.place.dir)?;
+                if !cfg!(mutant = "skip_epoch_store") {
+                    epochs.store(&*self.context.disk, &self.place.dir)?;
+                }
                 writer.epochs = epochs;
                 Ok(())
             }

@@ -63,18 +63,28 @@ impl LogInner {
         }
         let Some(last) = self.view.lock().segments.last().cloned() else { return false };
         // Older segments were made durable when they were sealed.
-        let synced = last.segment.file.fdatasync().on("fdatasync", &last.segment.path);
+        let mark = Mark {
+            segment_base: last.segment.base_offset,
+            incarnation: last.segment.incarnation,
+            tip: last.tip,
+        };
+        if cfg!(mutant = "checkpoint_ahead") {
+            self.note_mark(mark);
+            self.write_mark();
+        }
+        let mut synced = Ok(());
+        if !cfg!(mutant = "no_fdatasync") {
+            synced = last.segment.file.fdatasync().on("fdatasync", &last.segment.path);
+        }
+        if cfg!(mutant = "retry_failed_fsync") && synced.is_err() {
+            synced = last.segment.file.fdatasync().on("fdatasync", &last.segment.path);
+        }
         if let Err(error) = synced {
             self.fail(error);
             self.announce_failure();
             return false;
         }
         *self.last_sync.lock() = Some(self.context.clock.wall());
-        let mark = Mark {
-            segment_base: last.segment.base_offset,
-            incarnation: last.segment.incarnation,
-            tip: last.tip,
-        };
         let behind = self.note_mark(mark);
         self.advance_durable(last.tip.next_offset);
         if behind >= MARK_BYTES {
@@ -139,6 +149,9 @@ impl LogInner {
     /// Closes the log for appends, for good.
     pub(super) fn fail(&self, error: StorageError) {
         tracing::error!(log = %self.place.dir.display(), %error, "the log takes no more appends");
+        if cfg!(mutant = "no_poison") {
+            return;
+        }
         // Only the first failure counts.
         let _ = self.failure.set(error);
     }

@@ -141,7 +141,7 @@ impl<'a> Recovery<'a> {
 
     /// Offsets below the durable mark were given out: never again, even if their bytes are gone.
     fn keep_offsets_above_the_mark(&mut self) {
-        let Some(mark) = self.mark() else { return };
+        let Some(mark) = self.mark().filter(|_| !cfg!(mutant = "reuse_offsets")) else { return };
         if mark.tip.next_offset > self.tip.next_offset {
             self.quarantine(self.tip.next_offset..mark.tip.next_offset);
             self.tip.next_offset = mark.tip.next_offset;

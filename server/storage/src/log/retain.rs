@@ -24,6 +24,11 @@ impl Log {
             self.0.seal_if_expired(&mut writer, now, retention)?;
             let expendable = self.0.expendable(&writer, now, retention, upto);
             let Some(last) = expendable.last() else { return Ok(0) };
+            if cfg!(mutant = "retention_before_checkpoint") {
+                expendable.iter().try_for_each(|view| self.0.remove_segment(view))?;
+                self.0.move_start(&writer, last)?;
+                return Ok(expendable.len());
+            }
             self.0.move_start(&writer, last)?;
             expendable
         };

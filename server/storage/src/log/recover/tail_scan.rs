@@ -40,12 +40,15 @@ impl Recovery<'_> {
     pub(super) fn scan_active(&mut self, segment: &Segment) -> Result<Tip> {
         let file = &*segment.file;
         file.fdatasync().on("fdatasync", &segment.path)?;
-        file.drop_cache().on("drop cache of", &segment.path)?;
+        if !cfg!(mutant = "memory_believed") {
+            file.drop_cache().on("drop cache of", &segment.path)?;
+        }
         let size = file.size().on("size of", &segment.path)?;
         let mark = self.mark().filter(|mark| mark.incarnation == segment.incarnation).map(|mark| mark.tip);
         let from_start = Tip::start(segment.base_offset, segment.base_chain, self.tip.append_time);
         let start = mark.filter(|mark| mark.position <= size).unwrap_or(from_start);
         let (mut tip, end) = self.scan(segment, start, size)?;
+        let mark = mark.filter(|_| !cfg!(mutant = "reuse_offsets"));
         if let Some(mark) = mark.filter(|mark| mark.next_offset > tip.next_offset) {
             // Damage below the mark with nothing behind it: the log goes on behind the mark.
             self.quarantine(tip.next_offset..mark.next_offset);
@@ -61,6 +64,9 @@ impl Recovery<'_> {
     /// Removes a torn tail durably, so that its bytes never meet a later append.
     fn cut(&mut self, segment: &Segment, tip: &mut Tip, size: u64) -> Result<()> {
         self.report.torn_bytes += size - tip.position;
+        if cfg!(mutant = "torn_tail_kept") {
+            return Ok(());
+        }
         segment.file.set_len(tip.position).on("cut", &segment.path)?;
         if let Err(error) = segment.file.allocate(size) {
             tracing::warn!(path = %segment.path.display(), %error, "could not allocate ahead again");
@@ -83,8 +89,8 @@ impl Recovery<'_> {
                     }
                     let behind = window.next_verified(tip.position + 1, tip.next_offset);
                     match behind.on("read", &segment.path)? {
-                        Some((position, _)) => tip.position = position,
-                        None => break End::Garbage,
+                        Some((position, _)) if !cfg!(mutant = "truncate_middle") => tip.position = position,
+                        Some(_) | None => break End::Garbage,
                     }
                 }
             }
