@@ -112,6 +112,10 @@ crash: ## 200 kill -9 cycles under load (FLYMQ_CRASH_CYCLES): acked records lost
 	FLYMQ_KILL_CYCLES=$${FLYMQ_CRASH_CYCLES:-200} $(CARGO) test --workspace --test kill
 	@[ "$$(id -u)" != 0 ] || ! command -v mkfs.xfs >/dev/null || tests/crash/power_cut.sh
 
+.PHONY: mutants
+mutants: ## Deliberately broken builds, each caught by a named test (tests/mutants); about 5 minutes
+	@tests/mutants/run.py
+
 .PHONY: stubs
 stubs: ## Generate the Go and TypeScript stubs from proto/
 	@.ci/tools.sh buf protoc-gen-go protoc-gen-go-grpc protoc-gen-es

@@ -134,3 +134,20 @@ fn a_tail_with_its_beginning_missing_is_cut_too() {
         assert!(!after.report.has_damage());
     }
 }
+
+#[test]
+fn an_epoch_is_remembered_though_its_batches_are_lost() {
+    let disk = SimDisk::new();
+    let fixture = Fixture::open(&disk, from_files(4096));
+    let append = |fixture: &Fixture, epoch| fixture.log.append(&batch(&[b"x"]), LeaderEpoch(epoch), NOW);
+    append(&fixture, 3).unwrap();
+    fixture.sync();
+    append(&fixture, 5).unwrap();
+    disk.crash_losing_all();
+    drop(fixture);
+    let after = Fixture::open(&disk, from_files(4096));
+    assert_eq!(after.log.end_offset(), Offset(1));
+    assert_eq!(after.log.epoch_end(LeaderEpoch(3)), Some(Offset(1)));
+    let stale = append(&after, 4).unwrap_err();
+    assert!(matches!(stale, StorageError::StaleEpoch { current: LeaderEpoch(5), .. }), "{stale}");
+}

@@ -193,3 +193,27 @@ fn a_later_format_is_refused_and_left_alone() {
     assert!(matches!(error, StorageError::UnknownFormat { found: 2, known: 1, .. }), "{error}");
     assert_eq!(disk.contents(&segment_file(0)).unwrap(), before);
 }
+
+/// A recycled file may hold, right behind the end, whole batches of the segment that it was before.
+#[test]
+fn batches_of_another_segment_never_count() {
+    let disk = written();
+    let fixture = Fixture::open(&disk, from_files(1 << 20));
+    let end = fixture.put(&[b"last"]).unwrap().base_offset.0 + 1;
+    fixture.sync();
+    let segments: Vec<_> = disk.files().into_iter().filter(|path| file_kind(path) == "log").collect();
+    let active = segments.last().unwrap().clone();
+    let old = crate::testing::stamped(&[b"stale"], end, 77);
+    disk.restart();
+    drop(fixture);
+    disk.tamper(&active, |bytes| {
+        let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
+        bytes[used..used + old.len()].copy_from_slice(&old);
+    })
+    .unwrap();
+    let after = Fixture::open(&disk, from_files(1 << 20));
+    assert!(!after.report.has_damage(), "{:?}", after.report);
+    assert_eq!(after.log.end_offset(), Offset(end));
+    assert_eq!(after.put(&[b"next"]).unwrap().base_offset, Offset(end));
+    assert_eq!(read_all(&after.log, end).unwrap(), [b"next"]);
+}

@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Builds the broker's crates wrong on purpose, one mutant after the other, and sees that the named test notices.
+
+    tests/mutants/run.py [mutant ...]     all, or these; `--docs` writes the table into docs/reliability.md
+
+Each mutant compiles only our own crates: `RUSTC_WORKSPACE_WRAPPER` adds the cfg to members of the workspace, under a path
+of its own for each mutant, so that cargo keeps their results apart and shares every dependency.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("FLYMQ_MUTANTS_TARGET", ROOT / "target/mutants"))
+CARGO = shlex.split(os.environ.get("CARGO", "cargo"))
+DOCS = ROOT / "docs/reliability.md"
+# A mutant may make a test wait for ever: that, too, is noticed.
+TEST_SECONDS = 180
+
+
+def declared() -> set[str]:
+    """The names that the workspace's lints allow."""
+    lints = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["lints"]["rust"]
+    mutants = next(cfg for cfg in lints["unexpected_cfgs"]["check-cfg"] if "mutant" in cfg)
+    return set(re.findall(r'"(\w+)"', mutants))
+
+
+def used() -> set[str]:
+    """The names that stand in the sources."""
+    sources = (path.read_text() for path in (ROOT / "server").glob("**/src/**/*.rs"))
+    return {name for text in sources for name in re.findall(r'mutant = "(\w+)"', text)}
+
+
+def wrapper(mutant: str | None) -> Path:
+    """A compiler that adds the cfg, at a path that only this mutant has."""
+    path = TARGET / "wrappers" / (mutant or "plain")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    flags = f"--cfg 'mutant=\"{mutant}\"'" if mutant else ""
+    text = f'#!/bin/sh\nexec "$@" {flags}\n'
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+        path.chmod(0o755)
+    return path
+
+
+def cargo_test(row: dict, mutant: str | None, *rest: str, seconds: int | None = None) -> subprocess.CompletedProcess:
+    target = row.get("target", "lib")
+    which = ["--lib"] if target == "lib" else ["--test", target]
+    command = [*CARGO, "test", "-q", "-p", row["package"], *which, *rest]
+    environment = os.environ | {
+        "CARGO_TARGET_DIR": str(TARGET),
+        "RUSTC_WORKSPACE_WRAPPER": str(wrapper(mutant)),
+        # Incremental files for each mutant would cost more than they save.
+        "CARGO_INCREMENTAL": "0",
+    }
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds, check=False
+    )
+
+
+def build(row: dict, mutant: str | None) -> None:
+    result = cargo_test(row, mutant, "--no-run")
+    if result.returncode != 0:
+        sys.exit(f"{mutant or 'the plain build'} does not compile:\n{result.stderr[-3000:]}")
+
+
+def passes(row: dict, mutant: str | None) -> bool:
+    """Whether the named test, and nothing but it, ran and passed."""
+    try:
+        result = cargo_test(row, mutant, "--", "--exact", row["test"], seconds=TEST_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    ran = re.search(r"test result: \w+\. (\d+) passed; (\d+) failed", result.stdout)
+    if ran is None:
+        # Ended by a signal or an abort, as a failed invariant may do.
+        if result.returncode == 0:
+            sys.exit(f"{row['test']}: no result:\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
+        return False
+    if int(ran[1]) + int(ran[2]) != 1:
+        sys.exit(f"{row['package']} has no test {row['test']}")
+    return ran[1] == "1"
+
+
+def write_docs(rows: dict[str, dict]) -> None:
+    lines = ["| Mutant | What it breaks | Caught by |", "|---|---|---|"]
+    for name, row in rows.items():
+        test = row["test"].rsplit("::", 1)[-1]
+        lines.append(f"| `{name}` | {row['breaks']} | `{row['package']}`: `{test}` |")
+    text = DOCS.read_text()
+    begin, end = "<!-- mutants: begin -->", "<!-- mutants: end -->"
+    before, rest = text.split(begin, 1)
+    _, after = rest.split(end, 1)
+    DOCS.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}")
+
+
+def main() -> None:
+    rows = tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())
+    names = {"mutants.toml": set(rows), "Cargo.toml": declared(), "server/**/src": used()}
+    for where, found in names.items():
+        if found != set(rows):
+            sys.exit(f"{where} and mutants.toml differ: {sorted(found ^ set(rows))}")
+    wanted = [name for name in sys.argv[1:] if not name.startswith("-")] or list(rows)
+    began = time.monotonic()
+    plain = {(rows[n]["package"], rows[n].get("target", "lib"), rows[n]["test"]): rows[n] for n in wanted}
+    for row in plain.values():
+        build(row, None)
+        if not passes(row, None):
+            sys.exit(f"{row['test']} fails without any mutant")
+    print(f"{len(plain)} tests pass in the plain build ({time.monotonic() - began:.0f} s)", flush=True)
+    survivors = []
+    for name in wanted:
+        start = time.monotonic()
+        build(rows[name], name)
+        caught = not passes(rows[name], name)
+        survivors += [] if caught else [name]
+        verdict = "caught by" if caught else "SURVIVES"
+        print(f"{name:28} {verdict} {rows[name]['test']} ({time.monotonic() - start:.0f} s)", flush=True)
+    print(f"{len(wanted)} mutants, {len(wanted) - len(survivors)} caught, {time.monotonic() - began:.0f} s")
+    if survivors:
+        sys.exit(f"survived: {', '.join(survivors)}")
+    if "--docs" in sys.argv:
+        write_docs({name: rows[name] for name in wanted})
+
+
+if __name__ == "__main__":
+    main()
