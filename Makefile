@@ -98,7 +98,7 @@ fix: ## Format, apply what clippy can mend, regenerate reference pages
 	UPDATE_DOCS=1 $(CARGO) test --workspace --test formats docs_match_the_key_table
 
 .PHONY: bench
-bench: ## Benchmark beside NATS JetStream and Kafka; writes docs/benchmarks.md
+bench: ## Benchmark beside NATS JetStream, Kafka and Redis; writes docs/benchmarks.md
 	@tests/bench/run.sh
 
 .PHONY: bench-quick

@@ -29,16 +29,19 @@ struct Options {
     in_flight: usize,
     batch: bool,
     synced: bool,
+    /// No network and no threads: write, sync, again.
+    direct: bool,
 }
 
 impl Options {
     fn parse() -> Result<Self, String> {
         let mut given: HashMap<String, String> = HashMap::new();
-        let mut batch = true;
+        let (mut batch, mut direct) = (true, false);
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
             match word.strip_prefix("--") {
                 Some("no-batch") => batch = false,
+                Some("direct") => direct = true,
                 Some(name) => {
                     given.insert(name.to_owned(), words.next().ok_or(format!("{word} needs a value"))?);
                 }
@@ -59,6 +62,7 @@ impl Options {
             producers: number("producers", 1)?.max(1),
             in_flight: number("in-flight", 4000)?.max(1),
             batch,
+            direct,
             synced: given.get("acks").is_some_and(|acks| acks == "all"),
         })
     }
@@ -331,9 +335,27 @@ fn line(options: &Options, mut latencies: Vec<Duration>, took: Duration) -> Stri
     )
 }
 
+/// What the disk alone gives to one writer that syncs every message.
+fn direct(options: &Options, segment: &Segment) -> io::Result<(Vec<Duration>, Duration)> {
+    let pool = random(options.size);
+    let start = Instant::now();
+    let mut latencies = Vec::with_capacity(options.messages);
+    for _ in 0..options.messages {
+        let began = Instant::now();
+        segment.append(&pool)?;
+        segment.file.sync_data()?;
+        latencies.push(began.elapsed());
+    }
+    Ok((latencies, start.elapsed()))
+}
+
 fn run() -> Result<String, Box<dyn std::error::Error>> {
     let options = Options::parse()?;
     let segment = Segment::recycled(&options)?;
+    if options.direct {
+        let (latencies, took) = direct(&options, &segment)?;
+        return Ok(line(&options, latencies, took));
+    }
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     if options.synced {

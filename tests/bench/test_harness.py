@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
-from harness import plot, report
+from harness import plot, reach, report, scenarios
 from harness.model import Run, Spread, Work, shortened, spread
 from harness.peers.base import options
 from harness.process import BenchError, Server, free_ports, run
@@ -119,6 +119,29 @@ class Report(unittest.TestCase):
         for work in self.works:
             self.assertIn(work.title, texts)
         self.assertEqual(texts.count("no figure"), len(PEERS))
+
+    def test_goals_are_ratios_of_medians_and_say_when_they_are_missed(self) -> None:
+        lines = {"flymq": 5_000.0, "nats": 1_000.0, "kafka": 1_000.0, "bare": 10_000.0}
+        runs = [Run(peer, "produce-1k", n, {"msgs_per_s": rate * n}) for peer, rate in lines.items() for n in (1, 2, 3)]
+        text = "\n".join(reach.table(runs))
+        self.assertIn("| produce 1 KiB to the bare loop | at least 0.6 | **0.50** | not reached |", text)
+        self.assertNotIn("Redis", text)
+        latencies = [Run("flymq", "sync", 1, {"p50_us": 80.0}), Run("nats", "sync", 1, {"p50_us": 100.0})]
+        self.assertIn("at most 0.8 | **0.80** | reached |", "\n".join(reach.table(latencies)))
+
+    def test_every_goal_names_works_and_figures_that_there_are(self) -> None:
+        names = {work.name for work in self.works}
+        for goal in reach.GOALS:
+            self.assertIn(goal.work, names)
+            self.assertIn(goal.other or goal.work, names)
+
+    def test_a_scenario_tells_its_figure_or_why_there_is_none(self) -> None:
+        cold = scenarios.Cold()
+        results = some_results([], self.works)
+        results["scenarios"] = [cold.result([0.5, 0.9, 0.8], ""), scenarios.Restart(quick=True).result([], "died")]
+        text = report.markdown(results)
+        self.assertIn("| at least 0.8 | **0.80** (0.50-0.90) | reached |", text)
+        self.assertIn("| Restart with sealed segments | at most 1,000 ms | failed: died |", text)
 
 
 class Processes(unittest.TestCase):

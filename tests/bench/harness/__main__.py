@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from . import report
+from . import report, scenarios
 from .passes import Bench
 from .peers import ALL
 from .process import BenchError
@@ -25,7 +25,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a few minutes: smaller counts, three passes")
     parser.add_argument("--passes", type=int, help="how often all of it is repeated (full 5, quick 3)")
     parser.add_argument("--peers", default=",".join(ALL), help="comma list out of %(default)s; the first is compared with the others")
-    parser.add_argument("--works", default="", help="comma list of works, for example produce-1k,sync; all if not given")
+    parser.add_argument("--works", default="", help="comma list of works, for example produce-1k,sync; all if not given, or none")
+    parser.add_argument("--scenarios", default="all", help="comma list out of FlyMQ's own scenarios, for example cold,restart; all or none")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the counts; small values try the harness, their figures mean nothing")
     parser.add_argument("--data-dir", type=Path, help="where the brokers write (default: under bench-results/, on the disk of the tree)")
     parser.add_argument("--no-report", action="store_true", help="leave docs/ as it is; print, and keep the raw results only")
@@ -42,7 +43,8 @@ def main() -> int:
         report.write(ROOT, results)
         return 0
     passes = given.passes or (3 if given.quick else 5)
-    listed = choose(works(given.quick, given.scale), [name for name in given.works.split(",") if name])
+    named = [name for name in given.works.split(",") if name]
+    listed = [] if named == ["none"] else choose(works(given.quick, given.scale), named)
     chosen = given.peers.split(",")
     unknown = [name for name in chosen if name not in ALL]
     if unknown:
@@ -51,6 +53,9 @@ def main() -> int:
     bench = Bench(ROOT, [ALL[name]() for name in chosen], listed, passes, given.data_dir or ROOT / "bench-results")
     try:
         results = bench.run(command=["tests/bench/run.sh", *sys.argv[1:]])
+        if given.scenarios != "none":
+            wanted = [] if given.scenarios == "all" else given.scenarios.split(",")
+            results["scenarios"] = scenarios.measure(ROOT, given.data_dir or ROOT / "bench-results", given.quick, wanted)
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["produce", "consume", "sync", "e2e", "fsync"]
+Kind = Literal["produce", "consume", "sync", "e2e", "fsync", "disk"]
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,11 @@ class Bench:
         tools = self._root / ".tools"
         tools.mkdir(exist_ok=True)
         self._scratch.mkdir(parents=True, exist_ok=True)
-        self._prepare(Places(self._root, tools, self._scratch))
+        if self._works:
+            self._prepare(Places(self._root, tools, self._scratch))
         began = datetime.now(UTC)
         facts = environment.describe(self._scratch)
-        for number in range(1, self._passes + 1):
+        for number in range(1, self._passes + 1 if self._works else 1):
             data = Path(tempfile.mkdtemp(prefix="data-", dir=self._scratch))
             try:
                 self._one_pass(number, Places(self._root, tools, data))

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 STOP_SECONDS = 10.0
 TAIL_BYTES = 2_000
@@ -33,20 +34,19 @@ def free_ports(count: int) -> list[int]:
         return ports
 
 
-def run(command: Sequence[str | Path], seconds: float, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Runs a command to its end and returns its stdout; stops it and what it started when the time is over."""
+def run(
+    command: Sequence[str | Path],
+    seconds: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: Path | None = None,
+) -> str:
+    """Runs a command to its end and returns its stdout; stops it and what it started when the time is over. `stdin` is a file that it reads."""
     words = [str(word) for word in command]
     try:
-        child = subprocess.Popen(
-            words,
-            cwd=cwd,
-            env={**os.environ, **env} if env else None,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        with contextlib.ExitStack() as opened:
+            source = opened.enter_context(stdin.open("rb")) if stdin else subprocess.DEVNULL
+            child = _start(words, cwd, env, source)
     except OSError as error:
         raise BenchError(f"{words[0]} does not start: {error.strerror}") from error
     with child:
@@ -59,6 +59,19 @@ def run(command: Sequence[str | Path], seconds: float, cwd: Path | None = None, 
     if child.returncode != 0:
         raise BenchError(f"{Path(words[0]).name} exited with {child.returncode}: {(err or out).strip()[-TAIL_BYTES:]}")
     return out
+
+
+def _start(words: list[str], cwd: Path | None, env: Mapping[str, str] | None, stdin: IO[bytes] | int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        words,
+        cwd=cwd,
+        env={**os.environ, **env} if env else None,
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def stop(child: subprocess.Popen[str]) -> None:

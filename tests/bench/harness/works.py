@@ -28,6 +28,7 @@ def works(quick: bool, scale: float) -> list[Work]:
         Work("sync", "Sync produce, 1 KiB, one in flight", "sync", KIB, count(50_000, 10_000), sync_warm),
         Work("e2e", f"End to end at {RATE:,} msg/s, 1 KiB", "e2e", KIB, 0, count(20_000, 10_000), rate=RATE, seconds=seconds),
     ]
+    listed.append(Work("disk", "The disk alone: write 1 KiB, fdatasync, one thread", "disk", KIB, count(3_000, 800), 0))
     for producers, full, short in ((1, 3_000, 800), (8, 8_000, 2_000), (64, 20_000, 3_000)):
         plural = "producer" if producers == 1 else "producers"
         title = f"fsync before each ack, {producers} {plural}, 1 KiB"

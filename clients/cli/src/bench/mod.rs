@@ -30,9 +30,12 @@ pub enum BenchCommand {
 
 #[derive(Debug, Clone, Args)]
 pub struct ProduceArgs {
-    /// Made if it is missing, with one partition.
+    /// Made if it is missing.
     #[arg(long, default_value = "bench")]
     pub topic: String,
+    /// Partitions of a topic that is made; with more than one, batches go to them in turn.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    pub partitions: i32,
     #[arg(long, default_value_t = 1_000_000)]
     pub messages: u64,
     /// Bytes of each value.
@@ -116,8 +119,8 @@ async fn connect(global: &Global) -> Result<Client, ClientError> {
 }
 
 /// Makes the topic unless it is there.
-async fn ensure_topic(client: &Client, topic: &str) -> Result<(), ClientError> {
-    match client.create_topic(topic, 1).await {
+async fn ensure_topic(client: &Client, topic: &str, partitions: i32) -> Result<(), ClientError> {
+    match client.create_topic(topic, partitions).await {
         Err(error) if error.code != ErrorCode::TopicAlreadyExists => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }

@@ -18,7 +18,7 @@ const BATCH_BYTES: usize = 256 << 10;
 
 pub async fn run(args: &ProduceArgs, global: &Global) -> Result<Report, Failure> {
     let clients = try_join_all((0..args.connections).map(|_| connect(global))).await?;
-    ensure_topic(&clients[0], &args.topic).await?;
+    ensure_topic(&clients[0], &args.topic, args.partitions).await?;
     let workers: Vec<Worker> = (0..args.producers).map(|i| Worker::new(args, &clients, i)).collect();
 
     let workers = run_all(workers, args.warmup, args.producers, false).await?;
@@ -43,7 +43,7 @@ fn report(args: &ProduceArgs, elapsed: Duration, workers: &[Worker]) -> Report {
         acks: Some(args.acks.clone()),
         flags: json!({
             "size": args.size, "connections": args.connections, "producers": args.producers,
-            "in_flight": args.in_flight, "batch": !args.no_batch, "batch_bytes": BATCH_BYTES, "partitions": 1,
+            "in_flight": args.in_flight, "batch": !args.no_batch, "batch_bytes": BATCH_BYTES, "partitions": args.partitions,
         }),
     }
 }
@@ -74,6 +74,7 @@ struct Worker {
     payloads: Payloads,
     in_flight: usize,
     no_batch: bool,
+    one_partition: bool,
     acks: flymq_client::Acks,
     latency: Histogram<u64>,
     errors: u64,
@@ -98,6 +99,7 @@ impl Worker {
             payloads: Payloads::new(args.size, u64::from(index)),
             in_flight,
             no_batch: args.no_batch,
+            one_partition: args.partitions == 1,
             acks: acks(&args.acks),
             latency: histogram(),
             errors: 0,
@@ -113,7 +115,7 @@ impl Worker {
             if waiting.len() >= self.in_flight {
                 self.settle(&mut waiting, measured).await;
             }
-            let message = NewMessage::value(self.payloads.next()).to_partition(0);
+            let message = self.message();
             waiting.push_back((Instant::now(), self.producer.send(&self.topic, message).await?));
         }
         while !waiting.is_empty() {
@@ -122,10 +124,15 @@ impl Worker {
         Ok(())
     }
 
+    fn message(&mut self) -> NewMessage {
+        let message = NewMessage::value(self.payloads.next());
+        if self.one_partition { message.to_partition(0) } else { message }
+    }
+
     /// Each answer is awaited before the next message: the plain call, no batching in between.
     async fn run_one_by_one(&mut self, messages: u64, measured: bool) -> Result<(), ClientError> {
         for _ in 0..messages {
-            let message = NewMessage::value(self.payloads.next()).to_partition(0);
+            let message = self.message();
             let sent = Instant::now();
             match self.client.produce_one(&self.topic, message, self.acks).await {
                 Ok(_) if measured => self.latency.saturating_record(nanos(sent.elapsed())),

@@ -27,14 +27,16 @@ class Bare(Peer):
         self._data.mkdir(parents=True)
 
     def does(self, work: Work) -> bool:
-        return work.kind in ("produce", "sync", "fsync")
+        return work.kind in ("produce", "sync", "fsync", "disk")
 
     def command(self, work: Work, topic: str) -> list[str | Path]:
         words = options(work, topic, "all" if work.kind == "fsync" else "leader")
+        if work.kind == "disk":
+            words.append("--direct")
         return [self._binary, *words, "--data-dir", self._data]
 
     def ack(self, work: Work) -> str:
-        if work.kind == "fsync":
+        if work.kind in ("fsync", "disk"):
             return "written over a recycled file and fsynced, one fsync for all that wait"
         return "written over a recycled file, no fsync"
 

@@ -49,7 +49,7 @@ class Peer(ABC):
 
     def does(self, work: Work) -> bool:
         """Whether the peer has this work at all; if not, its cells stay empty."""
-        return True
+        return work.kind != "disk"
 
     @abstractmethod
     def command(self, work: Work, topic: str) -> list[str | Path]:

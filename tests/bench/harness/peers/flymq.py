@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..model import Work
@@ -10,6 +12,25 @@ from ..process import Server, answers, free_ports
 from .base import Peer, Places, options, release
 
 LISTENERS = ("BIND", "CLUSTER", "GRPC", "METRICS", "HEALTH", "ADMIN", "WS")
+
+
+@dataclass(frozen=True)
+class Up:
+    """A server that is ready."""
+
+    server: Server
+    address: str
+
+
+def bring_up(stack: ExitStack, binary: Path, home: Path, extra: Mapping[str, str] | None = None) -> Up:
+    """Starts the server over `home` with its defaults; only addresses, data directory and `extra` are set. It is ready on return."""
+    home.mkdir(parents=True, exist_ok=True)
+    ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
+    env = {f"FLYMQ_{name}_ADDR": f"127.0.0.1:{port}" for name, port in ports.items()}
+    env |= {"FLYMQ_DATA_DIR": str(home / "data"), "FLYMQ_LOG_LEVEL": "warn", "FLYMQ_NODE_ID": "bench", **(extra or {})}
+    server = stack.enter_context(Server("flymq", [binary, "-quiet"], home / "log", env))
+    server.wait(lambda: answers(f"http://127.0.0.1:{ports['HEALTH']}/health/ready"), 60)
+    return Up(server, f"127.0.0.1:{ports['BIND']}")
 
 
 class FlyMQ(Peer):
@@ -28,15 +49,8 @@ class FlyMQ(Peer):
         self._server, self._cli = built / "flymq", built / "flymq-cli"
 
     def start(self, places: Places, stack: ExitStack) -> None:
-        home = places.data / "flymq"
-        home.mkdir(parents=True)
-        ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
-        env = {f"FLYMQ_{name}_ADDR": f"127.0.0.1:{port}" for name, port in ports.items()}
-        env |= {"FLYMQ_DATA_DIR": str(home / "data"), "FLYMQ_LOG_LEVEL": "warn", "FLYMQ_NODE_ID": "bench"}
-        server = stack.enter_context(Server(self.name, [self._server, "-quiet"], home / "log", env))
-        server.wait(lambda: answers(f"http://127.0.0.1:{ports['HEALTH']}/health/ready"), 30)
-        self.main = server
-        self._address = f"127.0.0.1:{ports['BIND']}"
+        up = bring_up(stack, self._server, places.data / "flymq")
+        self.main, self._address = up.server, up.address
 
     def command(self, work: Work, topic: str) -> list[str | Path]:
         acks = "all" if work.kind == "fsync" else "leader"
