@@ -313,6 +313,7 @@ fn batch_bits_and_codes() {
         (BatchFlags::ENCRYPTED, "ENCRYPTED"),
         (BatchFlags::CLIENT_ENCRYPTED, "CLIENT_ENCRYPTED"),
         (BatchFlags::HAS_TTL, "HAS_TTL"),
+        (BatchFlags::COMPACTED, "COMPACTED"),
     ];
     assert_eq!(flags, bits.map(|(flag, name)| (u64::from(flag.bits()), name)));
     let compression = rows("Batch header")[2][5];
@@ -343,6 +344,9 @@ fn record_attributes() {
     assert_eq!(attributes(&NewRecord { value: None, ..plain }, false), bit("NULL_VALUE"));
     assert_eq!(attributes(&NewRecord { expires_at: Some(1), ..plain }, false), bit("EXPIRY"));
     assert_eq!(attributes(&NewRecord { timestamp: 1, ..plain }, false), bit("OWN_TIMESTAMP"));
+    let mut compacted = BatchBuilder::compacted(1, 0);
+    compacted.push_at(0, &plain, []).unwrap();
+    assert_eq!(compacted.build().unwrap()[HEADER_LEN + 4], bit("OFFSET_DELTA"));
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct BatchBuilder {
     producer: ProducerFields,
     flags: BatchFlags,
     record_count: u32,
+    /// Offsets that a compacted batch spans; unused in others.
+    span: u32,
     first_timestamp: i64,
     max_timestamp: i64,
 }
@@ -71,9 +73,23 @@ impl BatchBuilder {
             producer: ProducerFields::default(),
             flags: BatchFlags::empty(),
             record_count: 0,
+            span: 0,
             first_timestamp: 0,
             max_timestamp: 0,
         }
+    }
+
+    /// An empty compacted batch ([`BatchFlags::COMPACTED`]) of `span` offsets: fill it with
+    /// [`BatchBuilder::push_at`]. It may stay empty, then with `timestamp` (Unix ms) in its header.
+    pub fn compacted(span: u32, timestamp: i64) -> Self {
+        let flags = BatchFlags::COMPACTED;
+        Self { flags, span, first_timestamp: timestamp, max_timestamp: timestamp, ..Self::new() }
+    }
+
+    /// Sets how many offsets a compacted batch spans.
+    pub fn set_span(&mut self, span: u32) -> &mut Self {
+        self.span = span;
+        self
     }
 
     /// Sets the producer's identity and the base sequence of the batch.
@@ -107,7 +123,7 @@ impl BatchBuilder {
     pub fn size_bound(record: &NewRecord<'_>, header_count: usize, header_bytes: usize) -> usize {
         let key = record.key.map_or(0, |key| 4 + key.len());
         let headers = if header_count == 0 { 0 } else { 2 + header_count * 6 + header_bytes };
-        5 + 16 + key + headers + record.value.map_or(0, <[u8]>::len)
+        5 + 4 + 16 + key + headers + record.value.map_or(0, <[u8]>::len)
     }
 
     /// Appends a record without headers.
@@ -128,8 +144,30 @@ impl BatchBuilder {
         record: &NewRecord<'_>,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
     ) -> Result<(), BatchError> {
+        self.push_record(None, record, headers)
+    }
+
+    /// Appends a record to a compacted batch; it keeps the offset `delta` behind the batch's first one. Deltas rise.
+    ///
+    /// # Errors
+    /// As [`BatchBuilder::push_with_headers`].
+    pub fn push_at<'h>(
+        &mut self,
+        delta: u32,
+        record: &NewRecord<'_>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Result<(), BatchError> {
+        self.push_record(Some(delta), record, headers)
+    }
+
+    fn push_record<'h>(
+        &mut self,
+        delta: Option<u32>,
+        record: &NewRecord<'_>,
+        headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
+    ) -> Result<(), BatchError> {
         let start = self.buf.len();
-        let result = self.write_record(start, record, headers);
+        let result = self.write_record(start, delta, record, headers);
         if result.is_err() {
             self.buf.truncate(start);
             return result;
@@ -149,6 +187,7 @@ impl BatchBuilder {
     fn write_record<'h>(
         &mut self,
         start: usize,
+        delta: Option<u32>,
         record: &NewRecord<'_>,
         headers: impl IntoIterator<Item = (&'h str, &'h [u8])>,
     ) -> Result<(), BatchError> {
@@ -157,6 +196,10 @@ impl BatchBuilder {
         self.buf.put_u32_le(0); // the length, known at the end
         self.buf.put_u8(0); // the attributes, likewise
         let mut attrs = 0;
+        if let Some(delta) = delta {
+            attrs |= attr::OFFSET_DELTA;
+            self.buf.put_u32_le(delta);
+        }
         if own_timestamp {
             attrs |= attr::OWN_TIMESTAMP;
             self.buf.put_i64_le(record.timestamp);
@@ -203,7 +246,9 @@ impl BatchBuilder {
     }
 
     fn header(&self) -> Result<BatchHeader, BatchError> {
-        if self.is_empty() {
+        let compacted = self.flags.contains(BatchFlags::COMPACTED);
+        let record_count = if compacted { self.span } else { self.record_count };
+        if record_count == 0 {
             return Err(BatchError::Empty);
         }
         let payload = &self.buf[HEADER_LEN..];
@@ -212,7 +257,7 @@ impl BatchBuilder {
             flags: self.flags,
             payload_len: u32::try_from(payload.len()).map_err(|_| BatchError::TooLarge)?,
             payload_crc: crc32c::crc32c(payload),
-            record_count: self.record_count,
+            record_count,
             header_crc: 0,
             first_timestamp: self.first_timestamp,
             max_timestamp: self.max_timestamp,

@@ -87,8 +87,11 @@ impl BatchFlags {
     pub const CLIENT_ENCRYPTED: Self = Self(8);
     /// At least one record has an expiry.
     pub const HAS_TTL: Self = Self(16);
+    /// The log's cleaner took records out: every record left says its own offset delta, and the header's record count
+    /// is the number of offsets that the batch spans. There may be no record at all. Set by the server only.
+    pub const COMPACTED: Self = Self(32);
 
-    const KNOWN: u16 = 0x1f;
+    const KNOWN: u16 = 0x3f;
 
     /// No flag set.
     pub const fn empty() -> Self {
@@ -149,7 +152,7 @@ pub struct BatchHeader {
     pub payload_len: u32,
     /// crc32c of the payload bytes as they stand (compressed, where compressed).
     pub payload_crc: u32,
-    /// Records in the payload, at least 1.
+    /// Offsets that the batch spans, at least 1: the records in the payload, of which a compacted batch has fewer.
     pub record_count: u32,
     /// crc32c over the header with this field zero.
     pub header_crc: u32,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::error::BatchError;
-use super::header::{BatchHeader, Compression, HEADER_LEN};
+use super::header::{BatchFlags, BatchHeader, Compression, HEADER_LEN};
 
 /// Attribute bits of a record.
 pub(super) mod attr {
@@ -12,7 +12,8 @@ pub(super) mod attr {
     pub const NULL_VALUE: u8 = 4;
     pub const EXPIRY: u8 = 8;
     pub const OWN_TIMESTAMP: u8 = 16;
-    pub const KNOWN: u8 = 0x1f;
+    pub const OFFSET_DELTA: u8 = 32;
+    pub const KNOWN: u8 = 0x3f;
 }
 
 /// The shortest record: a length, the attributes, nothing else.
@@ -88,7 +89,7 @@ pub struct RecordIter<'a> {
     source: &'a Bytes,
     rest: &'a [u8],
     index: u32,
-    count: u32,
+    deltas: Deltas,
     base_offset: u64,
     first_timestamp: i64,
     done: bool,
@@ -119,7 +120,7 @@ impl<'a> RecordIter<'a> {
             source,
             rest,
             index: 0,
-            count: header.record_count,
+            deltas: Deltas::of(header),
             base_offset: header.server.base_offset,
             first_timestamp: header.first_timestamp,
             done: false,
@@ -127,22 +128,17 @@ impl<'a> RecordIter<'a> {
     }
 
     fn read(&mut self) -> Result<Option<RecordView<'a>>, BatchError> {
-        if self.index == self.count {
-            let found = self.count.saturating_add(1);
-            return if self.rest.is_empty() {
-                Ok(None)
-            } else {
-                Err(BatchError::CountMismatch { expected: self.count, found })
-            };
-        }
-        if self.rest.is_empty() {
-            return Err(BatchError::CountMismatch { expected: self.count, found: self.index });
-        }
         let index = self.index;
+        if self.rest.is_empty() {
+            self.deltas.end(index)?;
+            return Ok(None);
+        }
+        self.deltas.check_more(index)?;
         let fields = take_record(&mut self.rest, index)?;
+        let delta = self.deltas.next(index, fields.offset_delta)?;
         self.index += 1;
         Ok(Some(RecordView {
-            offset: self.base_offset.saturating_add(u64::from(index)),
+            offset: self.base_offset.saturating_add(u64::from(delta)),
             timestamp: fields.timestamp.unwrap_or(self.first_timestamp),
             expires_at: fields.expires_at,
             key: fields.key,
@@ -167,9 +163,51 @@ impl<'a> Iterator for RecordIter<'a> {
     }
 }
 
+/// Which offset each record of a batch has, and how many records there may be.
+#[derive(Debug, Clone)]
+pub(super) struct Deltas {
+    /// Offsets of the batch.
+    span: u32,
+    /// Every record says its delta; none is doubled, and they rise.
+    explicit: bool,
+    /// The least delta that the next record may have.
+    least: u32,
+}
+
+impl Deltas {
+    pub fn of(header: &BatchHeader) -> Self {
+        let explicit = header.flags.contains(BatchFlags::COMPACTED);
+        Self { span: header.record_count, explicit, least: 0 }
+    }
+
+    /// Whether a record may follow `index` others.
+    pub fn check_more(&self, index: u32) -> Result<(), BatchError> {
+        let found = self.span.saturating_add(1);
+        if index < self.span { Ok(()) } else { Err(BatchError::CountMismatch { expected: self.span, found }) }
+    }
+
+    /// The delta of record `index`, which says `own`.
+    pub fn next(&mut self, index: u32, own: Option<u32>) -> Result<u32, BatchError> {
+        let delta = match (self.explicit, own) {
+            (false, None) => index,
+            (true, Some(delta)) if (self.least..self.span).contains(&delta) => delta,
+            (false, Some(_)) | (true, _) => return Err(BatchError::BadRecord { index }),
+        };
+        self.least = delta + 1;
+        Ok(delta)
+    }
+
+    /// Whether a batch may end after `found` records.
+    pub fn end(&self, found: u32) -> Result<(), BatchError> {
+        let whole = self.explicit || found == self.span;
+        if whole { Ok(()) } else { Err(BatchError::CountMismatch { expected: self.span, found }) }
+    }
+}
+
 /// The fields of one record as they stand in the payload.
 #[derive(Debug)]
 pub(super) struct RecordFields<'a> {
+    pub offset_delta: Option<u32>,
     pub timestamp: Option<i64>,
     pub expires_at: Option<i64>,
     pub key: Option<&'a [u8]>,
@@ -187,6 +225,7 @@ pub(super) fn take_record<'a>(rest: &mut &'a [u8], index: u32) -> Result<RecordF
     if attrs & !attr::KNOWN != 0 {
         return Err(bad);
     }
+    let offset_delta = take_if(attrs & attr::OFFSET_DELTA, || take_u32(&mut body)).ok_or(bad)?;
     let timestamp = take_if(attrs & attr::OWN_TIMESTAMP, || take_i64(&mut body)).ok_or(bad)?;
     let expires_at = take_if(attrs & attr::EXPIRY, || take_i64(&mut body)).ok_or(bad)?;
     let key = take_if(attrs & attr::KEY, || take_counted(&mut body)).ok_or(bad)?;
@@ -197,7 +236,7 @@ pub(super) fn take_record<'a>(rest: &mut &'a [u8], index: u32) -> Result<RecordF
         return Err(bad);
     }
     let value = (!null).then_some(body);
-    Ok(RecordFields { timestamp, expires_at, key, headers, header_count, value })
+    Ok(RecordFields { offset_delta, timestamp, expires_at, key, headers, header_count, value })
 }
 
 fn take_headers<'a>(body: &mut &'a [u8], index: u32) -> Result<(u16, &'a [u8]), BatchError> {

@@ -1,4 +1,4 @@
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::*;
 
@@ -125,7 +125,7 @@ type ForgedCase = (&'static str, u32, &'static [u8], Result<(), BatchError>);
 #[test]
 fn forged_payloads_are_refused() {
     let bad = Err(BatchError::BadRecord { index: 0 });
-    let cases: [ForgedCase; 12] = [
+    let cases: [ForgedCase; 13] = [
         ("well-formed", 1, b"\x01\0\0\0\0", Ok(())),
         ("no record", 1, b"", Err(BatchError::CountMismatch { expected: 1, found: 0 })),
         ("too few", 2, b"\x01\0\0\0\0", Err(BatchError::CountMismatch { expected: 2, found: 1 })),
@@ -138,7 +138,8 @@ fn forged_payloads_are_refused() {
         ("no attributes", 1, b"\0\0\0\0", bad),
         ("length past the end", 1, b"\x02\0\0\0\0", bad),
         ("huge length", 1, b"\xff\xff\xff\xff\0", bad),
-        ("unknown attribute", 1, b"\x01\0\0\0\x20", bad),
+        ("unknown attribute", 1, b"\x01\0\0\0\x40", bad),
+        ("offset delta in a batch without holes", 1, b"\x05\0\0\0\x20\0\0\0\0", bad),
         ("key past the end", 1, b"\x05\0\0\0\x01\x01\0\0\0", bad),
         ("tombstone with a value", 1, b"\x02\0\0\0\x04x", bad),
         ("headers past the end", 1, b"\x03\0\0\0\x02\x01\0", bad),
@@ -164,7 +165,7 @@ fn header_fields_are_checked() {
         (0, 0, BatchError::BadMagic { found: 0x3142_5100 }),
         (4, 2, BatchError::BadVersion { found: 2 }),
         (5, 5, BatchError::BadCompression { found: 5 }),
-        (6, 0x20, BatchError::BadFlags { found: 0x20 }),
+        (6, 0x40, BatchError::BadFlags { found: 0x40 }),
         (66, 1, BatchError::BadReserved),
         (95, 1, BatchError::BadReserved),
         (16, 0, BatchError::Empty),
@@ -184,7 +185,7 @@ fn producers_may_not_set_server_flags_nor_lie_about_time_or_ttl() {
         validate_produced(&batch).map(|_| ())
     };
     assert_eq!(produced(header), Ok(()));
-    for flag in [BatchFlags::CONTROL, BatchFlags::ENCRYPTED] {
+    for flag in [BatchFlags::CONTROL, BatchFlags::ENCRYPTED, BatchFlags::COMPACTED] {
         let flags = header.flags.union(flag);
         assert_eq!(
             produced(BatchHeader { flags, ..header }),
@@ -238,4 +239,59 @@ fn a_record_that_does_not_fit_leaves_the_batch_as_it_was() {
     assert_eq!((builder.size(), builder.record_count()), (size, 1));
     assert_eq!(validate_produced(&builder.build().unwrap()).unwrap().max_timestamp, 1);
     assert_eq!(BatchBuilder::new().build(), Err(BatchError::Empty));
+}
+
+/// Offsets 0, 3 and 4 of a batch that spans six.
+fn compacted() -> BytesMut {
+    let mut builder = BatchBuilder::compacted(6, 0);
+    builder.push_at(0, &record(Some(b"a"), Some(b"1"), 50), []).unwrap();
+    builder.push_at(3, &record(Some(b"b"), None, 50), []).unwrap();
+    builder.push_at(4, &record(Some(b"c"), Some(b"2"), 40), [("h", &b"v"[..])]).unwrap();
+    builder.build_mut().unwrap()
+}
+
+#[test]
+fn compacted_batches_keep_offsets_and_span() {
+    let mut batch = compacted();
+    stamp_header(&mut batch, &ServerFields { base_offset: 10, ..Default::default() }).unwrap();
+    let batch = batch.freeze();
+    assert_eq!(&batch[6..8], [0x20, 0]);
+    assert_eq!(batch[16..20], 6u32.to_le_bytes(), "the record count is the span");
+    let golden =
+        [&b"\x0b\0\0\0\x21\0\0\0\0\x01\0\0\0a1"[..], b"\x0a\0\0\0\x25\x03\0\0\0\x01\0\0\0b"].concat();
+    assert_eq!(batch[96..96 + golden.len()], golden);
+    let header = verify(&batch).unwrap();
+    assert_eq!((header.last_offset(), header.next_offset(), header.max_timestamp), (15, 16, 50));
+    let records: Vec<_> = RecordIter::new(&batch).unwrap().collect::<Result<_, _>>().unwrap();
+    assert_eq!(records.iter().map(|r| r.offset).collect::<Vec<_>>(), [10, 13, 14]);
+    assert_eq!(records.iter().map(|r| r.timestamp).collect::<Vec<_>>(), [50, 50, 40]);
+    assert_eq!((records[1].key, records[1].value), (Some(&b"b"[..]), None));
+    assert_eq!(records[2].headers().collect::<Vec<_>>(), [("h", &b"v"[..])]);
+}
+
+#[test]
+fn a_compacted_batch_may_be_empty() {
+    let batch = BatchBuilder::compacted(9, 77).build().unwrap();
+    let header = verify(&batch).unwrap();
+    assert_eq!((header.record_count, header.first_timestamp, header.payload_len), (9, 77, 0));
+    assert_eq!(RecordIter::new(&batch).unwrap().count(), 0);
+    assert_eq!(BatchBuilder::compacted(0, 77).build(), Err(BatchError::Empty));
+}
+
+#[test]
+fn deltas_that_do_not_rise_within_the_span_are_refused() {
+    let build = |span, deltas: &[u32]| {
+        let mut builder = BatchBuilder::compacted(span, 0);
+        deltas.iter().for_each(|delta| builder.push_at(*delta, &record(None, Some(b"x"), 0), []).unwrap());
+        builder.build().unwrap()
+    };
+    assert!(verify(&build(3, &[0, 2])).is_ok());
+    for (span, deltas, index) in [(3, &[2, 2][..], 1), (3, &[1, 0], 1), (3, &[3], 0), (1, &[u32::MAX], 0)] {
+        let batch = build(span, deltas);
+        assert_eq!(verify(&batch), Err(BatchError::BadRecord { index }), "{deltas:?}");
+        assert!(RecordIter::new(&batch).unwrap().any(|record| record.is_err()), "{deltas:?}");
+    }
+    let mut without = compacted().to_vec();
+    without[HEADER_LEN + 4] = 1; // the first record's delta now reads as a key length
+    assert!(RecordIter::new(&without.into()).unwrap().any(|record| record.is_err()));
 }

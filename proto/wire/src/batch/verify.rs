@@ -4,7 +4,7 @@ use super::error::BatchError;
 use super::header::{
     BatchFlags, BatchHeader, Compression, HEADER_LEN, ServerFields, header_bytes, header_crc,
 };
-use super::record::take_record;
+use super::record::{Deltas, take_record};
 
 /// Checks the header's crc over the first [`HEADER_LEN`] bytes.
 ///
@@ -45,12 +45,12 @@ pub fn verify_payload_crc(header: &BatchHeader, payload: &[u8]) -> Result<(), Ba
 pub fn verify_records(header: &BatchHeader, payload: &[u8]) -> Result<(), BatchError> {
     let mut rest = payload;
     let mut found = 0;
+    let mut deltas = Deltas::of(header);
     let (mut max_timestamp, mut has_ttl) = (i64::MIN, false);
     while !rest.is_empty() {
-        if found == header.record_count {
-            return Err(BatchError::CountMismatch { expected: found, found: found.saturating_add(1) });
-        }
+        deltas.check_more(found)?;
         let record = take_record(&mut rest, found)?;
+        deltas.next(found, record.offset_delta)?;
         let timestamp = record.timestamp.unwrap_or(header.first_timestamp);
         if found == 0 && timestamp != header.first_timestamp {
             return Err(BatchError::TimestampMismatch);
@@ -59,10 +59,8 @@ pub fn verify_records(header: &BatchHeader, payload: &[u8]) -> Result<(), BatchE
         has_ttl |= record.expires_at.is_some();
         found += 1;
     }
-    if found != header.record_count {
-        return Err(BatchError::CountMismatch { expected: header.record_count, found });
-    }
-    if max_timestamp != header.max_timestamp {
+    deltas.end(found)?;
+    if found > 0 && max_timestamp != header.max_timestamp {
         return Err(BatchError::TimestampMismatch);
     }
     if has_ttl && !header.flags.contains(BatchFlags::HAS_TTL) {
@@ -91,7 +89,7 @@ pub fn verify(batch: &[u8]) -> Result<BatchHeader, BatchError> {
 /// Any [`BatchError`] but `HeaderCrc`, `Compressed` and `TooLarge`.
 pub fn validate_produced(batch: &[u8]) -> Result<BatchHeader, BatchError> {
     let header = BatchHeader::parse(batch)?;
-    let server_only = BatchFlags::CONTROL.union(BatchFlags::ENCRYPTED);
+    let server_only = BatchFlags::CONTROL.union(BatchFlags::ENCRYPTED).union(BatchFlags::COMPACTED);
     if header.flags.without(server_only) != header.flags {
         return Err(BatchError::BadFlags { found: header.flags.bits() });
     }

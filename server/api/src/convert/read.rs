@@ -98,7 +98,7 @@ impl Page {
         let mut records = 0;
         for batch in &fetched.batches {
             if records >= shape.max_records {
-                break;
+                return page;
             }
             records += batch.header().record_count as usize;
             page.next_offset = batch.header().next_offset();
@@ -108,6 +108,8 @@ impl Page {
                 page.batches.push(batch.to_bytes());
             }
         }
+        // Behind the last batch there may be offsets without records.
+        page.next_offset = page.next_offset.max(fetched.next_offset.get());
         page
     }
 
