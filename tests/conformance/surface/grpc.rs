@@ -1,12 +1,11 @@
 //! gRPC, spoken with tonic and the descriptors alone: the client core has no part in it.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
 use flymq_proto::RpcInfo;
+use flymq_tests::RawCodec;
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::Value;
 use tonic::{
     Status,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     codegen::http::uri::PathAndQuery,
     transport::{Channel, Endpoint},
 };
@@ -36,8 +35,11 @@ impl Rpcs for Grpc {
             let rpc = documents::rpc(rpc)?;
             let body = documents::encode(rpc, &request)?;
             self.0.ready().await.map_err(Failure::broken)?;
-            let reply =
-                self.0.unary(tonic::Request::new(body), path(rpc), Raw).await.map_err(|s| failure(&s))?;
+            let reply = self
+                .0
+                .unary(tonic::Request::new(body), path(rpc), RawCodec)
+                .await
+                .map_err(|s| failure(&s))?;
             documents::decode(rpc, reply.into_inner())
         }
         .boxed()
@@ -52,7 +54,7 @@ impl Rpcs for Grpc {
             let rpc = documents::rpc("Subscribe")?;
             let body = documents::encode(rpc, &request)?;
             self.0.ready().await.map_err(Failure::broken)?;
-            let stream = self.0.server_streaming(tonic::Request::new(body), path(rpc), Raw).await;
+            let stream = self.0.server_streaming(tonic::Request::new(body), path(rpc), RawCodec).await;
             let mut stream = stream.map_err(|s| failure(&s))?.into_inner();
             let (mut runs, mut seen) = (Vec::new(), 0);
             while seen < count {
@@ -75,42 +77,5 @@ fn failure(status: &Status) -> Failure {
     match status.get_error_details().error_info() {
         Some(info) => Failure::coded(info.reason.clone(), status.message()),
         None => Failure::broken(status),
-    }
-}
-
-/// Bodies as bytes.
-struct Raw;
-
-impl Codec for Raw {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, dst: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        dst.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, src: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(src.copy_to_bytes(src.remaining())))
     }
 }
