@@ -10,6 +10,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::history::{Event, Op, Phase, Promise};
 use control::{Commits, Topics};
 
+/// How the value of a record begins that is not as any client makes them.
+pub const WRONG_BYTES: &str = "damaged: ";
+
 /// What must never be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Violation {
@@ -19,6 +22,8 @@ pub enum Violation {
     Reused,
     /// A record that nobody sent, or whose sending failed for certain.
     Phantom,
+    /// Bytes that no client ever makes.
+    WrongBytes,
     /// One record at two offsets.
     Duplicate,
     /// A client's records in another order than it sent them.
@@ -29,14 +34,35 @@ pub enum Violation {
     Commit,
     /// A created topic is gone, or a deleted one is back.
     Topic,
+    /// A range is refused as damaged although nothing damaged it.
+    Refused,
 }
 
-#[derive(Debug, Default)]
+/// What was done to the broker, and so what may be missing afterwards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fault {
+    /// `kill -9`, or a disk that says no: everything acknowledged or read is there.
+    #[default]
+    Kill,
+    /// The machine is gone, and with it what no fdatasync had covered: `leader` records may be missing or refused.
+    PowerCut,
+    /// Stored bytes were changed: they may be refused, by name. Nothing else may be missing.
+    Damage,
+}
+
+#[derive(Debug, Clone)]
+struct Acked {
+    value: String,
+    /// Whether the fault leaves this acknowledgement in force.
+    promised: bool,
+}
+
+#[derive(Debug, Default, Clone)]
 struct Partition {
     /// The values from offset 0 on, as they were first read.
     log: Vec<String>,
     /// Acknowledged and not read yet.
-    unread: BTreeMap<u64, String>,
+    unread: BTreeMap<u64, Acked>,
     /// The last cycle and counter of each client in the log.
     last: HashMap<u32, (u32, u64)>,
 }
@@ -48,13 +74,17 @@ pub struct Counts {
     pub all: u64,
     /// Sent, and the crash took the answer.
     pub open: u64,
+    /// Records read, also more than once.
     pub read: u64,
     pub commits: u64,
     pub topics: u64,
+    /// Offsets refused as damaged.
+    pub refused: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Checker {
+    fault: Fault,
     sent: HashSet<String>,
     failed: HashSet<String>,
     stored: HashSet<String>,
@@ -66,12 +96,18 @@ pub struct Checker {
 }
 
 impl Checker {
+    pub fn after(fault: Fault) -> Self {
+        Self { fault, ..Self::default() }
+    }
+
     pub fn apply(&mut self, event: &Event) {
         let phase = event.phase;
         match &event.op {
             Op::Produce { value, acks, at } => self.produce(phase, value, *acks, *at),
             Op::Read { partition, offset, value } => self.read(*partition, *offset, value),
             Op::End { partition, offset } => self.end(*partition, *offset),
+            Op::Start { partition, offset } => self.start(*partition, *offset),
+            Op::Refused { partition, from, to } => self.refused(*partition, *from, *to),
             Op::Commit { group, partition, offset } => {
                 self.counts.commits += u64::from(phase == Phase::Ok);
                 self.commits.commit(phase, (group, *partition), *offset);
@@ -122,43 +158,51 @@ impl Checker {
                     Promise::All => self.counts.all += 1,
                 }
                 let (partition, offset) = at.expect("an acknowledgement names partition and offset");
-                self.acknowledged(partition, offset, value);
+                let promised = self.fault != Fault::PowerCut || acks == Promise::All;
+                self.acknowledged(partition, offset, Acked { value: value.to_owned(), promised });
             }
         }
     }
 
-    fn acknowledged(&mut self, partition: i32, offset: u64, value: &str) {
+    fn acknowledged(&mut self, partition: i32, offset: u64, acked: Acked) {
         let place = self.partitions.entry(partition).or_default();
-        let known = usize::try_from(offset).ok().and_then(|at| place.log.get(at)).cloned();
-        let other = known.clone().or_else(|| place.unread.get(&offset).cloned()).filter(|v| v != value);
+        let known = usize::try_from(offset).ok().and_then(|at| place.log.get(at)).filter(|v| !v.is_empty());
+        let before = known.or_else(|| place.unread.get(&offset).map(|before| &before.value)).cloned();
+        let value = acked.value.clone();
         if known.is_none() {
-            place.unread.entry(offset).or_insert_with(|| value.to_owned());
+            place.unread.entry(offset).or_insert(acked);
         }
-        if let Some(other) = other {
+        if let Some(other) = before.filter(|other| *other != value) {
             let text = format!("{partition}@{offset} was acknowledged for {value} and holds {other}");
             self.found(Violation::Reused, text);
         }
     }
 
     fn read(&mut self, partition: i32, offset: u64, value: &str) {
+        self.counts.read += 1;
         let place = self.partitions.entry(partition).or_default();
         let at = usize::try_from(offset).expect("a run has fewer records");
-        if let Some(before) = place.log.get(at) {
-            if before != value {
-                let text = format!("{partition}@{offset} held {before} and now {value}");
-                self.found(Violation::Reused, text);
+        match place.log.get_mut(at) {
+            // Missing before.
+            Some(before) if before.is_empty() => {
+                value.clone_into(before);
+                return self.origin(partition, offset, value);
             }
-            return;
+            Some(before) if before != value => {
+                let text = format!("{partition}@{offset} held {before} and now {value}");
+                return self.found(Violation::Reused, text);
+            }
+            Some(_) => return,
+            None => {}
         }
         let hole =
             (place.log.len() != at).then(|| format!("{partition}@{offset} follows {}", place.log.len()));
         // What is missing stays empty, so that one hole is one finding.
         place.log.resize(at, String::new());
         place.log.push(value.to_owned());
-        let acked = place.unread.remove(&offset).filter(|acked| acked != value);
+        let acked = place.unread.remove(&offset).filter(|acked| acked.value != value);
         let order = order(place, value);
-        self.counts.read += 1;
-        if let Some(acked) = acked {
+        if let Some(Acked { value: acked, .. }) = acked {
             self.found(
                 Violation::Reused,
                 format!("{partition}@{offset} was acknowledged for {acked}, holds {value}"),
@@ -174,6 +218,9 @@ impl Checker {
     }
 
     fn origin(&mut self, partition: i32, offset: u64, value: &str) {
+        if value.starts_with(WRONG_BYTES) {
+            return self.found(Violation::WrongBytes, format!("{partition}@{offset}: {value}"));
+        }
         if !self.sent.contains(value) || self.failed.contains(value) {
             self.found(
                 Violation::Phantom,
@@ -191,13 +238,57 @@ impl Checker {
         let gone = place.log.split_off(at.min(place.log.len()));
         let mut lost: Vec<String> = gone
             .iter()
+            .filter(|value| !value.is_empty())
             .map(|value| format!("{partition}: {value} was read; the log ends at {end}"))
             .collect();
         let unread = std::mem::take(&mut place.unread);
-        lost.extend(unread.iter().map(|(offset, value)| {
-            format!("{partition}@{offset}: {value} was acknowledged; the log ends at {end}")
+        lost.extend(unread.iter().filter(|(_, acked)| acked.promised).map(|(offset, acked)| {
+            format!("{partition}@{offset}: {} was acknowledged; the log ends at {end}", acked.value)
         }));
         self.violations.extend(lost.into_iter().map(|text| (Violation::Lost, text)));
+    }
+
+    /// Retention has removed everything below.
+    fn start(&mut self, partition: i32, start: u64) {
+        let place = self.partitions.entry(partition).or_default();
+        let at = usize::try_from(start).expect("a run has fewer records");
+        if place.log.len() < at {
+            place.log.resize(at, String::new());
+        }
+        place.unread = place.unread.split_off(&start);
+    }
+
+    /// A read was answered with a damaged range.
+    fn refused(&mut self, partition: i32, from: u64, to: u64) {
+        self.counts.refused += to.saturating_sub(from);
+        let place = self.partitions.entry(partition).or_default();
+        let (first, last) = (usize::try_from(from).unwrap_or(0), usize::try_from(to).unwrap_or(0));
+        let known = place.log.iter().enumerate().skip(first).take(last.saturating_sub(first));
+        let mut lost: Vec<String> = known
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(at, value)| format!("{at}: {value}"))
+            .collect();
+        let behind = place.unread.split_off(&from);
+        for (offset, acked) in behind {
+            if offset >= to {
+                place.unread.insert(offset, acked);
+            } else if acked.promised {
+                lost.push(format!("{offset}: {}", acked.value));
+            }
+        }
+        if place.log.len() < last {
+            place.log.resize(last, String::new());
+        }
+        match self.fault {
+            Fault::Damage => {}
+            Fault::PowerCut => self.violations.extend(
+                lost.iter()
+                    .map(|text| (Violation::Lost, format!("{partition}@{text} is refused as damaged"))),
+            ),
+            Fault::Kill => {
+                self.found(Violation::Refused, format!("{partition}: {from}..{to} is refused as damaged"));
+            }
+        }
     }
 }
 

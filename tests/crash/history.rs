@@ -42,6 +42,17 @@ pub enum Op {
         offset: u64,
         value: String,
     },
+    /// Retention has removed what is before this offset.
+    Start {
+        partition: i32,
+        offset: u64,
+    },
+    /// Reads of these offsets (`to` excluded) are answered with a damaged range.
+    Refused {
+        partition: i32,
+        from: u64,
+        to: u64,
+    },
     /// The broker says, after a restart, that the partition ends here; all before it was just read or is known.
     End {
         partition: i32,
@@ -95,6 +106,11 @@ impl History {
         let mut events = self.events.lock().expect("no writer panics");
         let at_ns = u64::try_from(self.began.elapsed().as_nanos()).expect("a run is shorter than 500 years");
         events.push(Event { at_ns, client, phase, op });
+    }
+
+    /// The events since they were last taken, which stay.
+    pub fn peek(&self) -> Vec<Event> {
+        self.events.lock().expect("no writer panics").clone()
     }
 
     pub fn take(&self) -> Vec<Event> {

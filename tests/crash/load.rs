@@ -10,7 +10,10 @@ use flymq_client::{
 use futures::FutureExt as _;
 use tokio::task::JoinSet;
 
-use crate::history::{History, Op, Phase, Promise};
+use crate::{
+    checker::WRONG_BYTES,
+    history::{History, Op, Phase, Promise},
+};
 
 pub use control::GROUPS;
 
@@ -46,6 +49,15 @@ enum Target {
     Partition,
 }
 
+/// Who writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// Every style with both acknowledgements.
+    All,
+    /// Only such as are answered before the record is on disk.
+    Leader,
+}
+
 const WRITERS: [(Style, Promise); 8] = [
     (Style::Single(Target::Key), Promise::All),
     (Style::Single(Target::Any), Promise::Leader),
@@ -63,15 +75,22 @@ pub async fn connect(addr: &str) -> Client {
     Client::with_config(config).await.expect("ready means ready")
 }
 
-/// Starts all clients; each task ends when the broker is gone, with what it was.
-pub async fn start(addr: &str, history: &Arc<History>, cycle: u32, from: Vec<u64>) -> JoinSet<String> {
+/// Starts all clients; each task ends when the broker is gone or says no, with what it was.
+pub async fn start(
+    addr: &str,
+    history: &Arc<History>,
+    cycle: u32,
+    from: Vec<u64>,
+    writers: Writers,
+) -> JoinSet<String> {
     let mut tasks = JoinSet::new();
     let mut id = 0;
     let mut session = async || {
         id += 1;
         Session { client: connect(addr).await, history: Arc::clone(history), id, cycle }
     };
-    for (style, promise) in WRITERS {
+    let chosen = |promise| writers == Writers::All || promise == Promise::Leader;
+    for (style, promise) in WRITERS.into_iter().filter(|(_, promise)| chosen(*promise)) {
         let session = session().await;
         tasks.spawn(async move {
             match style {
@@ -216,6 +235,6 @@ pub fn unpadded(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
     match text.split_once('|') {
         Some((value, _)) if value.split('/').count() == 3 && padded(value) == text => value.to_owned(),
-        Some(_) | None => format!("damaged: {}", text.chars().take(60).collect::<String>()),
+        Some(_) | None => format!("{WRONG_BYTES}{}", text.chars().take(60).collect::<String>()),
     }
 }

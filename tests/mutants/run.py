@@ -10,6 +10,7 @@ of its own for each mutant, so that cargo keeps their results apart and shares e
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ TARGET = Path(os.environ.get("FLYMQ_MUTANTS_TARGET", ROOT / "target/mutants"))
 CARGO = shlex.split(os.environ.get("CARGO", "cargo"))
 DOCS = ROOT / "docs/reliability.md"
 # A mutant may make a test wait for ever: that, too, is noticed.
-TEST_SECONDS = 180
+TEST_SECONDS = 60
 
 
 def declared() -> set[str]:
@@ -59,9 +60,22 @@ def cargo_test(row: dict, mutant: str | None, *rest: str, seconds: int | None = 
         # Incremental files for each mutant would cost more than they save.
         "CARGO_INCREMENTAL": "0",
     }
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=seconds, check=False
-    )
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            stdout, stderr = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            # Cargo and the test that it started.
+            os.killpg(child.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, child.returncode, stdout, stderr)
 
 
 def build(row: dict, mutant: str | None) -> None:

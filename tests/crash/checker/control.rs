@@ -11,7 +11,7 @@ struct Span {
     tried: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Commits(HashMap<(String, i32), Span>);
 
 impl Commits {
@@ -41,7 +41,7 @@ enum State {
     Either,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Topics(HashMap<String, State>);
 
 impl Topics {

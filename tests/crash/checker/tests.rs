@@ -1,6 +1,6 @@
 //! A checker that finds nothing proves nothing: broken histories, and what must be found in each.
 
-use super::{Checker, Violation};
+use super::{Checker, Fault, Violation};
 use crate::history::Event;
 
 /// Two records of client 1 acknowledged at 0 and 1 of partition 0 and read back.
@@ -33,7 +33,11 @@ const GOOD: &str = r#"
 "#;
 
 fn check(history: &str) -> Checker {
-    let mut checker = Checker::default();
+    check_after(Fault::Kill, history)
+}
+
+fn check_after(fault: Fault, history: &str) -> Checker {
+    let mut checker = Checker::after(fault);
     for (line, at_ns) in history.lines().filter(|line| !line.is_empty()).zip(0_u64..) {
         let stamped = line.replacen('{', &format!("{{\"at_ns\":{at_ns},"), 1);
         let event: Event = serde_json::from_str(&stamped).unwrap_or_else(|e| panic!("{line}: {e}"));
@@ -132,4 +136,50 @@ fn a_lost_topic_and_a_risen_one_are_seen() {
     assert_eq!(broken(all, r#""topics":["b"]"#), [Violation::Topic], "a is gone");
     assert_eq!(broken(all, r#""topics":["a","c"]"#), [Violation::Topic], "c is back");
     assert_eq!(broken(all, r#""topics":["a","x"]"#), [Violation::Topic], "x is nobody's");
+}
+
+#[test]
+fn bytes_that_nobody_makes_are_seen() {
+    let line = r#"{"client":0,"phase":"ok","op":"read","partition":0,"offset":2,"value":"damaged: 2/0"}"#;
+    assert_eq!(followed_by(line), [Violation::WrongBytes]);
+}
+
+/// The good history without the reads, and then this.
+fn unread_after(fault: Fault, lines: &str) -> Vec<Violation> {
+    let unread: Vec<&str> = GOOD.lines().filter(|line| !line.contains(r#""client":0"#)).collect();
+    let history = format!("{}\n{lines}", unread.join("\n"));
+    check_after(fault, &history).violations.into_iter().map(|(kind, _)| kind).collect()
+}
+
+#[test]
+fn a_power_cut_may_take_what_was_acknowledged_for_leader_only() {
+    let short = r#"{"client":0,"phase":"ok","op":"read","partition":0,"offset":0,"value":"1/0/0"}
+{"client":0,"phase":"ok","op":"end","partition":0,"offset":1}"#;
+    assert_eq!(unread_after(Fault::PowerCut, short), []);
+    assert_eq!(unread_after(Fault::Kill, short), [Violation::Lost]);
+    let empty = r#"{"client":0,"phase":"ok","op":"end","partition":0,"offset":0}"#;
+    assert_eq!(unread_after(Fault::PowerCut, empty), [Violation::Lost]);
+}
+
+#[test]
+fn a_refused_range_counts_by_what_was_done() {
+    let refused = |from: u64, to: u64| {
+        format!(
+            r#"{{"client":0,"phase":"ok","op":"refused","partition":0,"from":{from},"to":{to}}}
+{{"client":0,"phase":"ok","op":"end","partition":0,"offset":2}}"#
+        )
+    };
+    assert_eq!(unread_after(Fault::Damage, &refused(0, 2)), []);
+    assert_eq!(unread_after(Fault::PowerCut, &refused(1, 2)), [Violation::Lost], "0 is not there either");
+    assert_eq!(unread_after(Fault::Kill, &refused(0, 2)), [Violation::Refused]);
+    let cut = r#"{"client":0,"phase":"ok","op":"end","partition":0,"offset":0}"#;
+    assert_eq!(unread_after(Fault::Damage, cut), [Violation::Lost, Violation::Lost], "damage cuts nothing");
+}
+
+#[test]
+fn retention_takes_what_is_before_the_start() {
+    let rest = r#"{"client":0,"phase":"ok","op":"start","partition":0,"offset":1}
+{"client":0,"phase":"ok","op":"read","partition":0,"offset":1,"value":"1/0/1"}
+{"client":0,"phase":"ok","op":"end","partition":0,"offset":2}"#;
+    assert_eq!(unread_after(Fault::Kill, rest), []);
 }

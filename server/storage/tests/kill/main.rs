@@ -4,8 +4,6 @@
 //! The test starts itself as the appending process (`appender <dir> <cycle>`), reads a random number of its
 //! acknowledgements, and kills it in the middle of its work. It is its own harness: `cargo test -p flymq-storage --test
 //! kill`. `FLYMQ_KILL_CYCLES` sets the number of cycles (default 10).
-//!
-//! `tests/crash/power_cut.sh` uses the same program: `check <dir> <acknowledgements>` looks into a picture of the disk.
 #![allow(clippy::disallowed_methods, reason = "works on a real disk")]
 
 mod appender;
@@ -33,11 +31,6 @@ fn main() {
         && mode == "appender"
     {
         return appender::run(Path::new(dir), cycle);
-    }
-    if let [_, mode, dir, file] = &args[..]
-        && mode == "check"
-    {
-        return check_picture(Path::new(dir), Path::new(file));
     }
     let cycles = std::env::var("FLYMQ_KILL_CYCLES").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
     let temp = tempfile::tempdir().expect("a temporary directory");
@@ -74,16 +67,6 @@ fn run_and_kill(dir: &Path, cycle: u64, lines: u64, acked: &mut Acked) {
     }
     let status = child.wait().expect("it has ended");
     assert!(seen >= lines, "the appender ended by itself after {seen} acknowledgements: {status}");
-}
-
-/// After a power cut only what was acknowledged for `all` must be there.
-fn check_picture(dir: &Path, file: &Path) {
-    let mut acked = Acked::new();
-    let lines = std::fs::read_to_string(file).expect("the acknowledgements can be read");
-    lines.lines().for_each(|line| note(line, &mut acked));
-    acked.retain(|_, (_, acks)| acks == "all");
-    let quarantined = check(dir, 0, &acked);
-    println!("power cut: {} acknowledged for all, 0 lost; {quarantined} others refused", acked.len());
 }
 
 /// `partition offset value acks`

@@ -217,3 +217,27 @@ fn batches_of_another_segment_never_count() {
     assert_eq!(after.put(&[b"next"]).unwrap().base_offset, Offset(end));
     assert_eq!(read_all(&after.log, end).unwrap(), [b"next"]);
 }
+
+/// Damage among batches that lie behind the durable mark, as after a crash: what is whole behind it proves that this is
+/// no torn tail.
+#[test]
+fn damage_between_batches_is_refused_and_never_cut() {
+    for damaged in 0..5_u64 {
+        let disk = SimDisk::new();
+        let fixture = Fixture::open(&disk, from_files(1 << 20));
+        for offset in 0..6 {
+            fixture.put(&[&value(offset)]).unwrap();
+        }
+        fixture.sync();
+        let batch = (fixture.log.stats().bytes as usize - 4096) / 6;
+        disk.restart();
+        drop(fixture);
+        let at = 4096 + damaged as usize * batch + batch - 10;
+        disk.tamper(&segment_file(0), |bytes| bytes[at] ^= 0x10).unwrap();
+        let after = Fixture::open(&disk, from_files(1 << 20));
+        assert_eq!(after.report.quarantined, [Offset(damaged)..Offset(damaged + 1)]);
+        assert_eq!((after.report.torn_bytes, after.log.end_offset()), (0, Offset(6)));
+        let rest = read_all(&after.log, damaged + 1).unwrap();
+        assert_eq!(rest, (damaged + 1..6).map(value).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,276 @@
+//! What a scenario counted: printed, kept beside the build for the table, and held against zero.
+
+use std::{
+    fmt::Write as _,
+    io::Write as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    checker::{Checker, Counts, Violation},
+    effort,
+};
+
+const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability.md");
+const BEGIN: &str = "<!-- crash: begin (written by make crash) -->";
+const END: &str = "<!-- crash: end -->";
+
+/// Counts of one scenario. What must be zero stands in `wrong`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Row {
+    /// As in `B12`.
+    pub id: String,
+    pub fault: String,
+    pub cycles: u64,
+    /// What a cycle is: kills, pictures, flips.
+    pub unit: String,
+    pub leader: u64,
+    pub all: u64,
+    pub read: u64,
+    pub wrong: Wrong,
+    pub boots: u64,
+    pub slowest_start_ms: u64,
+    /// Counts that only this scenario has.
+    pub notes: Vec<String>,
+    /// Why it did not run here.
+    pub skipped: Option<String>,
+    pub long: bool,
+    pub build: String,
+    pub seconds: u64,
+    pub date: String,
+}
+
+/// Every one of these must be zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrong {
+    pub lost: u64,
+    pub reused: u64,
+    pub phantom: u64,
+    /// Duplicates, records out of order, holes, commits and topics that are not as they were acknowledged.
+    pub other: u64,
+    /// Bytes served that nobody sent.
+    pub bytes: u64,
+    pub boots_failed: u64,
+}
+
+/// A scenario that runs.
+pub struct Scenario {
+    row: Row,
+    began: Instant,
+    told: Instant,
+}
+
+impl Scenario {
+    /// Begins a scenario; `None` when it was left out by name.
+    pub fn begin(id: &str, fault: &str, unit: &str) -> Option<Self> {
+        if effort::left_out(id) {
+            return None;
+        }
+        let row = Row {
+            id: id.to_owned(),
+            fault: fault.to_owned(),
+            unit: unit.to_owned(),
+            long: effort::is_long(),
+            build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
+            date: jiff::Zoned::now().date().to_string(),
+            ..Row::default()
+        };
+        Some(Self { row, began: Instant::now(), told: Instant::now() })
+    }
+
+    /// A cycle is over; says now and then how long the rest takes.
+    pub fn cycle(&mut self, of: u64) {
+        self.row.cycles += 1;
+        if self.told.elapsed() > Duration::from_secs(15) {
+            self.told = Instant::now();
+            let (done, spent) = (self.row.cycles, self.began.elapsed().as_secs());
+            let left = spent * of.saturating_sub(done) / done.max(1);
+            eprintln!("{}: {done} of {of} {}, {spent} s, about {left} s to go", self.row.id, self.row.unit);
+        }
+    }
+
+    pub fn started(&mut self, start: Duration) {
+        self.row.boots += 1;
+        let ms = u64::try_from(start.as_millis()).unwrap_or(u64::MAX);
+        self.row.slowest_start_ms = self.row.slowest_start_ms.max(ms);
+    }
+
+    pub fn boot_failed(&mut self, why: &str) {
+        eprintln!("{}: a start failed: {why}", self.row.id);
+        self.row.wrong.boots_failed += 1;
+    }
+
+    /// Bytes were served that nobody had sent.
+    pub fn wrong_bytes(&mut self, what: &str) {
+        eprintln!("{}: wrong bytes: {what}", self.row.id);
+        self.row.wrong.bytes += 1;
+    }
+
+    /// Something else that must not be.
+    pub fn violated(&mut self, what: &str) {
+        eprintln!("{}: {what}", self.row.id);
+        self.row.wrong.other += 1;
+    }
+
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.row.notes.push(text.into());
+    }
+
+    /// Adds what a checker counted and found.
+    pub fn add(&mut self, checker: &Checker) {
+        let Counts { leader, all, read, .. } = checker.counts;
+        self.row.leader += leader;
+        self.row.all += all;
+        self.row.read += read;
+        for (kind, text) in checker.violations.iter().take(20) {
+            eprintln!("{}: {kind:?}: {text}", self.row.id);
+        }
+        let count = |kind| checker.count(kind) as u64;
+        let wrong = &mut self.row.wrong;
+        wrong.lost += count(Violation::Lost);
+        wrong.reused += count(Violation::Reused);
+        wrong.phantom += count(Violation::Phantom);
+        wrong.bytes += count(Violation::WrongBytes);
+        for kind in [
+            Violation::Duplicate,
+            Violation::OutOfOrder,
+            Violation::Hole,
+            Violation::Commit,
+            Violation::Topic,
+            Violation::Refused,
+        ] {
+            wrong.other += count(kind);
+        }
+    }
+
+    /// Ends a scenario that this machine cannot run, loudly.
+    pub fn skip(mut self, why: &str) {
+        say(&format!("{} {}: SKIPPED, nothing was tested: {why}", self.row.id, self.row.fault));
+        self.row.skipped = Some(why.to_owned());
+        self.row.keep();
+    }
+
+    /// Prints and keeps the row; panics if anything is wrong.
+    pub fn finish(mut self) {
+        self.row.seconds = self.began.elapsed().as_secs();
+        say(&self.row.to_string());
+        self.row.keep();
+        assert_eq!(self.row.wrong, Wrong::default(), "{}: see above", self.row.id);
+        assert!(self.row.cycles > 0, "{}: nothing was run", self.row.id);
+    }
+}
+
+impl std::fmt::Display for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Wrong { lost, reused, phantom, other, bytes, boots_failed } = &self.wrong;
+        write!(
+            f,
+            "{} {}: {} {} in {} s; acked leader {}, all {}; read {}; lost {lost}, reused {reused}, phantom {phantom}, \
+             wrong bytes {bytes}, other {other}; starts {}, failed {boots_failed}, slowest {} ms",
+            self.id,
+            self.fault,
+            self.cycles,
+            self.unit,
+            self.seconds,
+            self.leader,
+            self.all,
+            self.read,
+            self.boots,
+            self.slowest_start_ms,
+        )?;
+        self.notes.iter().try_for_each(|note| write!(f, "; {note}"))
+    }
+}
+
+impl Row {
+    fn keep(&self) {
+        let folder = folder();
+        std::fs::create_dir_all(&folder).expect("the target folder can be written");
+        let text = serde_json::to_string_pretty(self).expect("a row is JSON");
+        std::fs::write(folder.join(format!("{}.json", self.id)), text).expect("a row can be kept");
+        if std::env::var_os("FLYMQ_CRASH_DOCS").is_some() {
+            write_table(Path::new(DOCS), &kept(&folder));
+        }
+    }
+
+    fn line(&self) -> String {
+        if let Some(why) = &self.skipped {
+            return format!("| {} | {} | not run: {why} | | | | | | |", self.id, self.fault);
+        }
+        let Wrong { lost, reused, phantom, other, bytes, boots_failed } = &self.wrong;
+        let mut seen = format!("{}, {} build, {} s", self.date, self.build, self.seconds);
+        self.notes.iter().for_each(|note| write!(seen, "; {note}").expect("a string takes it"));
+        format!(
+            "| {} | {} | {} {} | {} / {} | {} | {lost} / {reused} / {phantom} / {other} | {bytes} | \
+             {boots_failed} of {}, {} ms | {seen} |",
+            self.id,
+            self.fault,
+            grouped(self.cycles),
+            self.unit,
+            grouped(self.leader),
+            grouped(self.all),
+            grouped(self.read),
+            self.boots,
+            self.slowest_start_ms,
+        )
+    }
+}
+
+/// To the terminal, also where the test's output is kept back until it fails.
+fn say(line: &str) {
+    // Nobody reads: nothing to tell.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// 1234567 as 1,234,567.
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let first = digits.len() % 3;
+    let (head, tail) = digits.split_at(first);
+    let groups = tail.as_bytes().chunks(3).map(|group| String::from_utf8_lossy(group).into_owned());
+    Some(head.to_owned())
+        .filter(|head| !head.is_empty())
+        .into_iter()
+        .chain(groups)
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Where rows are kept between runs: `<target>/crash/<effort>`.
+fn folder() -> PathBuf {
+    let test = std::env::current_exe().expect("this program has a path");
+    let target = test.ancestors().nth(3).expect("it lies in a target folder");
+    target.join("crash").join(if effort::is_long() { "long" } else { "short" })
+}
+
+fn kept(folder: &Path) -> Vec<Row> {
+    let entries =
+        std::fs::read_dir(folder).expect("rows were kept").map(|entry| entry.expect("readable").path());
+    let json = entries.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
+    let parse = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a row can be read");
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    };
+    let mut rows: Vec<Row> = json.map(parse).collect();
+    rows.sort_by_key(|row| row.id.trim_start_matches('B').parse::<u32>().unwrap_or(u32::MAX));
+    rows
+}
+
+/// Puts the table between its marks.
+fn write_table(path: &Path, rows: &[Row]) {
+    let text = std::fs::read_to_string(path).expect("the page is there");
+    let (before, rest) = text.split_once(BEGIN).expect("the page has the mark");
+    let (_, after) = rest.split_once(END).expect("the page has the second mark");
+    let mut table = String::from(
+        "| # | Fault | Cycles | Acknowledged `leader` / `all` | Read back | Lost / reused / phantom / other | \
+         Wrong bytes | Starts failed, slowest | Seen |\n|---|---|---|---|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        table.push_str(&row.line());
+        table.push('\n');
+    }
+    std::fs::write(path, format!("{before}{BEGIN}\n{table}{END}{after}")).expect("the page can be written");
+}

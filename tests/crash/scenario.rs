@@ -1,0 +1,15 @@
+//! One file a fault. A scenario runs the real broker (or, where it says so, the log on the simulated disk) under load,
+//! does the fault, looks, and leaves a row of counts.
+
+mod b01_kill;
+mod b03_power_cut;
+mod b22_read_is_durable;
+mod power_cut;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+/// One scenario at a time: each wants the machine, and its counts should not depend on the others.
+pub async fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::const_new(());
+    ONE.lock().await
+}
