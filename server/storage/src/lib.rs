@@ -49,5 +49,6 @@ pub use disk::{
     DirEntry, Disk, DiskFile, DiskLock, FaultOp, FileMap, LockOutcome, OpenMode, RealDisk, SimDisk,
 };
 pub use error::StorageError;
+pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{Appended, Log, LogConfig, LogStats, RecoveryReport, Retention};
 pub use sync::{DurableListener, SyncMode};

@@ -149,6 +149,7 @@ impl Log {
 
     /// Size and health, for people and metrics.
     pub fn stats(&self) -> LogStats {
+        let config = *self.0.config.lock();
         let last_sync = *self.0.last_sync.lock();
         let view = self.0.view.lock();
         LogStats {
@@ -159,7 +160,9 @@ impl Log {
             bytes: view.bytes(),
             last_sync,
             last_append: view.last_append(),
-            quarantined: view.quarantined.iter().map(|r| (Offset(r.start), Offset(r.end))).collect(),
+            quarantined: view.damaged().iter().map(|r| (Offset(r.start), Offset(r.end))).collect(),
+            index: view.index_stats(config.index),
+            index_misled: view.segments.iter().map(|v| v.segment.misled.load(Ordering::Relaxed)).sum(),
             failed: self.0.failure.get().cloned(),
         }
     }
@@ -171,6 +174,16 @@ impl Log {
 }
 
 impl LogInner {
+    /// Keeps damage that a read or a scrub has met for the stats. Reads try again each time all the same: they are
+    /// their own check.
+    fn note_damage(&self, error: &StorageError) {
+        let StorageError::Corrupt { start, end } = error else { return };
+        if self.view.lock().note_damage(start.0..end.0) {
+            let log = self.place.dir.display();
+            tracing::error!(%log, start = start.0, end = end.0, "damaged range met: reads of it are refused");
+        }
+    }
+
     /// Refuses calls on a deleted log.
     fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(StorageError::Closed) } else { Ok(()) }

@@ -13,12 +13,13 @@ pub(crate) mod tip;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{IoContext, Result};
-use crate::index::Index;
+use crate::index::{Index, IndexStrategy};
 use footer::FOOTER_BYTES;
 use header::{HEADER_BYTES, SegmentHeader};
 use tip::Tip;
@@ -38,6 +39,8 @@ pub(crate) struct Segment {
     pub path: PathBuf,
     pub file: Arc<dyn DiskFile>,
     pub index: Mutex<Index>,
+    /// Times since the start that an index entry was not what the log has there.
+    pub misled: AtomicU64,
 }
 
 pub(crate) fn log_path(dir: &Path, base_offset: u64) -> PathBuf {
@@ -95,14 +98,15 @@ impl PreparedSegment {
     }
 
     /// Gives the file its name, durably. Only then may a batch be written into it.
-    pub fn publish(self, disk: &dyn Disk, dir: &Path) -> Result<Segment> {
+    pub fn publish(self, disk: &Arc<dyn Disk>, dir: &Path, strategy: IndexStrategy) -> Result<Segment> {
         let path = log_path(dir, self.header.base_offset.0);
         disk.rename(&self.temporary, &path).on("rename", &path)?;
         if !cfg!(mutant = "no_dir_fsync") {
             disk.sync_dir(dir).on("sync directory", dir)?;
         }
         let incarnation = self.header.incarnation();
-        let index = Index::create(disk, &index_path(dir, self.header.base_offset.0), incarnation);
+        let index_path = index_path(dir, self.header.base_offset.0);
+        let index = Index::create(disk.clone(), index_path, incarnation, strategy);
         Ok(Segment {
             base_offset: self.header.base_offset.0,
             base_chain: self.header.chain,
@@ -110,6 +114,7 @@ impl PreparedSegment {
             path,
             file: self.file,
             index: Mutex::new(index),
+            misled: AtomicU64::new(0),
         })
     }
 }

@@ -113,7 +113,8 @@ impl LogInner {
             prepared.discard(disk);
             return Err(error);
         }
-        let segment = prepared.publish(disk, &self.place.dir).map_err(|error| self.judge(error))?;
+        let published = prepared.publish(&self.context.disk, &self.place.dir, config.index);
+        let segment = published.map_err(|error| self.judge(error))?;
         let segment = Arc::new(segment);
         writer.tip = Tip::start(writer.tip.next_offset, writer.tip.chain, writer.tip.append_time);
         writer.allocated = allocated;
@@ -127,7 +128,6 @@ impl LogInner {
     pub(super) fn seal_active(&self, writer: &mut Writer) -> Result<()> {
         if let Some(active) = &writer.active {
             active.seal(&writer.tip).map_err(|error| self.judge(error))?;
-            active.index.lock().finish();
             writer.active = None;
         }
         Ok(())

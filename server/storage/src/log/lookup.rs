@@ -1,13 +1,20 @@
 //! Finding the batch that holds an offset or a time, in one segment.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use flymq_types::{BatchHeader, Offset, RecordBatch, Timestamp};
 
 use super::Log;
 use super::view::SegmentView;
 use crate::error::{IoContext, Result, StorageError};
+use crate::index::{IndexEntry, Placement};
 use crate::scan::Window;
 use crate::segment::Segment;
 use crate::segment::header::HEADER_BYTES;
+
+/// So many index entries are tried, from the best one back, before a segment is read from its beginning.
+const MAX_HINTS: usize = 8;
 
 /// A segment with the bounds that the reader saw when it looked.
 pub(super) struct Lookup<'a> {
@@ -21,6 +28,8 @@ enum Hop {
         header: BatchHeader,
         /// Offset after the batch before: lower than the header's first offset where there is damage between them.
         after: u64,
+        /// Largest timestamp in the segment before it, Unix ms.
+        max_timestamp_before: i64,
     },
     /// No batch of the segment at the very first position.
     BadStart,
@@ -42,45 +51,72 @@ impl<'a> Lookup<'a> {
         self.view.tip.position
     }
 
-    /// Position and header of the batch that holds `offset`. The index only says where to begin; what does not hold
-    /// there is looked for from the segment's first batch, and the index is built anew on the way.
+    /// Position and header of the batch that holds `offset`. The index only says where to begin: where its entry is not
+    /// what the log has there, an earlier one is tried, and in the end the segment's first batch.
     ///
     /// # Errors
     /// `Corrupt` with the damaged range around `offset`.
     pub fn find(&self, offset: u64) -> Result<(u64, BatchHeader)> {
         let relative = offset.saturating_sub(self.segment().base_offset);
-        let reached = |header: &BatchHeader| header.next_offset() > offset;
-        if let Some(hint) = self.usable(self.segment().index.lock().floor(relative))
-            && let Hop::At { position, header, .. } = self.hop(hint, false, reached)?
-            && (cfg!(mutant = "index_believed") || header.server.base_offset <= offset)
-        {
-            return Ok((position, header));
-        }
-        self.segment().index.lock().reset();
-        match self.hop(HEADER_BYTES as u64, true, reached)? {
-            Hop::At { position, header, .. } if header.server.base_offset <= offset => Ok((position, header)),
+        let hint = self.segment().index.lock().floor(relative);
+        match self.hop_from(hint, |header| header.next_offset() > offset)? {
+            Hop::At { position, header, .. }
+                if header.server.base_offset <= offset || cfg!(mutant = "index_believed") =>
+            {
+                Ok((position, header))
+            }
             Hop::At { header, after, .. } => Err(corrupt(after, header.server.base_offset)),
             Hop::Nothing { after } => Err(corrupt(after, self.view.tip.next_offset)),
             Hop::BadStart => Err(corrupt(self.segment().base_offset, self.view.tip.next_offset)),
         }
     }
 
-    /// A position from the index, if it lies between the first batch and the end.
-    fn usable(&self, hint: Option<u64>) -> Option<u64> {
-        hint.filter(|hint| (HEADER_BYTES as u64..self.limit()).contains(hint))
+    /// Hops until `reached`, from `hint` if the log has that batch there, else from an entry before it, else from the
+    /// segment's first batch.
+    fn hop_from(&self, mut hint: Option<IndexEntry>, reached: impl Fn(&BatchHeader) -> bool) -> Result<Hop> {
+        for _ in 0..MAX_HINTS {
+            let Some(entry) = hint.filter(|entry| self.is_inside(entry)) else { break };
+            match self.hop(Some(entry), &reached)? {
+                Hop::BadStart => {}
+                found => return Ok(found),
+            }
+            self.segment().misled.fetch_add(1, Ordering::Relaxed);
+            hint = self.segment().index.lock().before(entry.position.into());
+        }
+        self.hop(None, &reached)
     }
 
-    /// Hops from batch to batch until `reached`, over damage to the next verified batch. Unless it begins at the
-    /// segment's first batch (`whole`), it gives up where the first position holds no batch.
-    fn hop(&self, from: u64, whole: bool, reached: impl Fn(&BatchHeader) -> bool) -> Result<Hop> {
+    fn is_inside(&self, entry: &IndexEntry) -> bool {
+        (HEADER_BYTES as u64..self.limit()).contains(&entry.position.into())
+    }
+
+    /// Hops from batch to batch until `reached`, over damage to the next verified batch, and fills the index where it
+    /// ends early. Begins at `start` and gives up if the log does not have that batch there; without it at the
+    /// segment's first batch.
+    fn hop(&self, start: Option<IndexEntry>, reached: impl Fn(&BatchHeader) -> bool) -> Result<Hop> {
         let segment = self.segment();
         let mut window = Window::for_lookup(&*segment.file, segment.incarnation, self.limit());
-        let (mut position, mut next_offset) = (from, segment.base_offset);
-        let mut max_timestamp = i64::MIN;
-        let mut first = !whole;
+        let (mut position, mut next_offset, mut max_timestamp) = match start {
+            Some(at) => {
+                let offset = segment.base_offset + u64::from(at.relative_offset);
+                (at.position.into(), offset, at.max_timestamp_before)
+            }
+            None => (HEADER_BYTES as u64, segment.base_offset, i64::MIN),
+        };
+        let mut missing =
+            Missing { placement: segment.index.lock().placement(), last: start, found: Vec::new() };
+        let mut first = start.is_some();
         loop {
+            let fits = |header: &BatchHeader| {
+                let base = header.server.base_offset;
+                if first {
+                    base == next_offset || cfg!(mutant = "index_believed")
+                } else {
+                    base >= next_offset
+                }
+            };
             let header = match window.header_at(position).on("read", &segment.path)? {
-                Some((header, _)) if header.server.base_offset >= next_offset => header,
+                Some((header, _)) if fits(&header) => header,
                 Some(_) | None if first => return Ok(Hop::BadStart),
                 Some(_) | None => {
                     let next = window.next_verified(position + 1, next_offset).on("read", &segment.path)?;
@@ -89,12 +125,11 @@ impl<'a> Lookup<'a> {
                     header
                 }
             };
-            if whole {
-                let relative = header.server.base_offset - segment.base_offset;
-                segment.index.lock().offer(relative, position, max_timestamp);
-            }
+            missing.pass(header.server.base_offset - segment.base_offset, position, max_timestamp);
             if reached(&header) {
-                return Ok(Hop::At { position, header, after: next_offset });
+                segment.index.lock().fill(&missing.found);
+                let after = next_offset;
+                return Ok(Hop::At { position, header, after, max_timestamp_before: max_timestamp });
             }
             max_timestamp = max_timestamp.max(header.max_timestamp);
             next_offset = header.next_offset();
@@ -103,22 +138,44 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    /// The first batch that has a record at or after `timestamp`.
-    fn find_time(&self, timestamp: i64) -> Result<Option<RecordBatch>> {
-        let hint = self.segment().index.lock().floor_by_time(timestamp);
-        let reached = |header: &BatchHeader| header.max_timestamp >= timestamp;
-        let mut found = Hop::BadStart;
-        if let Some(hint) = self.usable(hint) {
-            found = self.hop(hint, false, reached)?;
+    /// Offset of the first record in this segment at or after `timestamp`, and not below `from`.
+    fn find_time(&self, timestamp: i64, from: u64) -> Result<Option<Offset>> {
+        let mut hint = self.segment().index.lock().floor_by_time(timestamp);
+        let mut passed = from;
+        loop {
+            let reached =
+                |header: &BatchHeader| header.max_timestamp >= timestamp && header.next_offset() > passed;
+            let Hop::At { position, header, max_timestamp_before, .. } = self.hop_from(hint, reached)? else {
+                return Ok(None);
+            };
+            let batches = self.take(position, &header, 0, u64::MAX)?;
+            let found = batches.first().and_then(|batch| first_at(batch, timestamp, passed));
+            if found.is_some() {
+                return Ok(found);
+            }
+            // The header promised what no record has (any more): on behind it.
+            passed = header.next_offset();
+            let relative = header.server.base_offset - self.segment().base_offset;
+            hint = IndexEntry::new(relative, position, max_timestamp_before);
         }
-        if matches!(found, Hop::BadStart) {
-            found = self.hop(HEADER_BYTES as u64, true, reached)?;
+    }
+}
+
+/// Entries that the index should have had on a way.
+struct Missing {
+    placement: Arc<dyn Placement>,
+    last: Option<IndexEntry>,
+    found: Vec<IndexEntry>,
+}
+
+impl Missing {
+    fn pass(&mut self, relative_offset: u64, position: u64, max_timestamp_before: i64) {
+        let Some(entry) = IndexEntry::new(relative_offset, position, max_timestamp_before) else { return };
+        if self.last.is_none_or(|last| entry.position > last.position && self.placement.wants(&last, &entry))
+        {
+            self.last = Some(entry);
+            self.found.push(entry);
         }
-        let Hop::At { position, header, .. } = found else { return Ok(None) };
-        let mut bytes = vec![0; header.batch_len()];
-        self.segment().file.read_exact_at(&mut bytes, position).on("read", &self.segment().path)?;
-        let batch = RecordBatch::from_log(bytes.into());
-        batch.map(Some).map_err(|_| corrupt(header.server.base_offset, header.next_offset()))
     }
 }
 
@@ -134,21 +191,26 @@ impl Log {
     /// `Corrupt`, `Io`, `Closed`.
     pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<Offset>> {
         self.0.check_open()?;
+        let start = self.start_offset();
         let segments: Vec<_> = {
             let view = self.0.view.lock();
             view.segments.iter().filter(|view| view.tip.max_timestamp >= timestamp.0).cloned().collect()
         };
         for view in &segments {
-            if let Some(batch) = Lookup::new(view).find_time(timestamp.0)? {
-                return Ok(Some(first_at(&batch, timestamp)));
+            if let Some(offset) = Lookup::new(view).find_time(timestamp.0, start.0)? {
+                return Ok(Some(offset));
             }
         }
         Ok(None)
     }
 }
 
-fn first_at(batch: &RecordBatch, timestamp: Timestamp) -> Offset {
-    let records = batch.records().into_iter().flatten().flatten();
-    let hit = records.into_iter().find(|record| record.timestamp >= timestamp.0);
-    hit.map_or(batch.base_offset(), |record| Offset(record.offset))
+/// The first record at or after `timestamp` and not below `from`. Where the records cannot be told apart the batch's
+/// first offset stands for them.
+fn first_at(batch: &RecordBatch, timestamp: i64, from: u64) -> Option<Offset> {
+    let Ok(mut records) = batch.records() else { return Some(batch.base_offset().max(Offset(from))) };
+    let hit = records.find(|record| {
+        record.as_ref().is_ok_and(|record| record.timestamp >= timestamp && record.offset >= from)
+    });
+    hit.and_then(|record| record.ok()).map(|record| Offset(record.offset))
 }

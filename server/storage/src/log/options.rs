@@ -3,6 +3,7 @@
 use flymq_types::{Offset, Timestamp};
 
 use crate::error::StorageError;
+use crate::index::{IndexStats, IndexStrategy};
 use crate::scan::MAX_BATCH_BYTES;
 
 /// How a log is kept.
@@ -12,11 +13,13 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// Bytes of the newest batches kept in memory, within the data directory's budget.
     pub tail_cache_bytes: usize,
+    /// How segments are indexed; takes effect with the next segment.
+    pub index: IndexStrategy,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { segment_bytes: 67_108_864, tail_cache_bytes: 4 << 20 }
+        Self { segment_bytes: 67_108_864, tail_cache_bytes: 4 << 20, index: IndexStrategy::default() }
     }
 }
 
@@ -60,8 +63,11 @@ pub struct LogStats {
     pub last_sync: Option<Timestamp>,
     /// Append time of the last batch.
     pub last_append: Option<Timestamp>,
-    /// Damaged ranges found at start, end exclusive. Damage met by reads only is not in it.
+    /// Damaged or missing ranges, end exclusive, in order: found at start, by reads, or by a scrub.
     pub quarantined: Vec<(Offset, Offset)>,
+    pub index: IndexStats,
+    /// Times since the start that an index entry was not what the log has there, so that a lookup went another way.
+    pub index_misled: u64,
     /// Why the log takes no more appends.
     pub failed: Option<StorageError>,
 }

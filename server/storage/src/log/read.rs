@@ -40,14 +40,15 @@ impl Log {
             segment.clone()
         };
         let lookup = Lookup::new(&segment);
-        let (position, header) = lookup.find(from.0)?;
-        lookup.take(position, &header, max_bytes, upto.0)
+        let found = lookup.find(from.0);
+        let batches = found.and_then(|(position, header)| lookup.take(position, &header, max_bytes, upto.0));
+        batches.inspect_err(|error| self.0.note_damage(error))
     }
 }
 
 impl Lookup<'_> {
     /// Batches from `position` on, which holds the batch of `first`. Nothing unverified leaves here.
-    fn take(
+    pub(super) fn take(
         &self,
         position: u64,
         first: &BatchHeader,

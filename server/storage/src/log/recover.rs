@@ -27,6 +27,7 @@ use files::Files;
 struct Recovery<'a> {
     context: &'a Context,
     place: &'a LogPlace,
+    config: LogConfig,
     report: RecoveryReport,
     checkpoint: Option<CheckpointFile>,
     segments: Vec<SegmentView>,
@@ -47,7 +48,7 @@ impl Log {
         config: LogConfig,
     ) -> Result<(Self, RecoveryReport)> {
         let config = config.clamped();
-        let mut recovery = Recovery::new(&context, &place);
+        let mut recovery = Recovery::new(&context, &place, config);
         recovery.run()?;
         let Recovery { report, checkpoint, segments, quarantined, epochs, active, tip, .. } = recovery;
         let start = checkpoint.as_ref().map(|file| file.current().log_start);
@@ -62,7 +63,7 @@ impl Log {
             config: Mutex::new(config),
             writer: Mutex::new(Writer { tip, active, allocated, epochs }),
             checkpoint: Mutex::new(CheckpointState { file: checkpoint, durable: None }),
-            view: Mutex::new(View { segments, tail, quarantined }),
+            view: Mutex::new(View { segments, tail, quarantined, met: Vec::new() }),
             start: AtomicU64::new(start),
             durable: AtomicU64::new(tip.next_offset),
             end: AtomicU64::new(tip.next_offset),
@@ -81,10 +82,11 @@ impl Log {
 }
 
 impl<'a> Recovery<'a> {
-    fn new(context: &'a Context, place: &'a LogPlace) -> Self {
+    fn new(context: &'a Context, place: &'a LogPlace, config: LogConfig) -> Self {
         Self {
             context,
             place,
+            config,
             report: RecoveryReport::default(),
             checkpoint: None,
             segments: Vec::new(),

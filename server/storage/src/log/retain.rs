@@ -96,6 +96,7 @@ impl LogInner {
         let mut view = self.view.lock();
         view.segments.retain(|view| view.tip.next_offset > start);
         view.quarantined.retain(|range| range.end > start);
+        view.met.retain(|range| range.end > start);
         if view.segments.is_empty() {
             view.tail.clear();
         }
@@ -105,6 +106,7 @@ impl LogInner {
 
     fn remove_segment(&self, view: &SegmentView) -> Result<()> {
         let (disk, dir, base) = (&*self.context.disk, &self.place.dir, view.segment.base_offset);
+        view.segment.index.lock().detach();
         disk.remove_file(&log_path(dir, base)).on("remove", &log_path(dir, base))?;
         if let Err(error) = disk.remove_file(&index_path(dir, base)) {
             tracing::debug!(log = %dir.display(), base, %error, "no index file to remove");

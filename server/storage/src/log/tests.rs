@@ -4,6 +4,7 @@ mod crash;
 mod damage;
 mod disk_errors;
 mod fixture;
+mod lookup;
 mod model;
 mod real_disk;
 mod retention;

@@ -5,9 +5,14 @@ use std::sync::Arc;
 
 use flymq_types::Timestamp;
 
+use crate::index::{IndexStats, IndexStrategy};
 use crate::segment::Segment;
+use crate::segment::header::HEADER_BYTES;
 use crate::segment::tip::Tip;
 use crate::tail::TailCache;
+
+/// So many ranges met are kept apart: a disk that bad is told of in the log anyway.
+const MAX_MET: usize = 1_000;
 
 /// A segment and how much of it may be read.
 #[derive(Debug, Clone)]
@@ -29,6 +34,8 @@ pub(super) struct View {
     pub tail: TailCache,
     /// Damaged or missing ranges known from the start, in order.
     pub quarantined: Vec<Range<u64>>,
+    /// Damaged ranges that reads and scrubs have met since.
+    pub met: Vec<Range<u64>>,
 }
 
 impl View {
@@ -39,6 +46,38 @@ impl View {
     pub fn last_append(&self) -> Option<Timestamp> {
         let last = self.segments.last()?.tip.append_time;
         (last != i64::MIN).then_some(Timestamp(last))
+    }
+
+    /// All damaged ranges, in order, without overlaps.
+    pub fn damaged(&self) -> Vec<Range<u64>> {
+        let mut all: Vec<Range<u64>> = self.quarantined.iter().chain(&self.met).cloned().collect();
+        all.sort_unstable_by_key(|range| (range.start, range.end));
+        let mut joined: Vec<Range<u64>> = Vec::with_capacity(all.len());
+        for range in all {
+            match joined.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                Some(_) | None => joined.push(range),
+            }
+        }
+        joined
+    }
+
+    /// Remembers a damaged range; says whether any of it is news.
+    pub fn note_damage(&mut self, range: Range<u64>) -> bool {
+        let known = self.damaged().iter().any(|known| known.start <= range.start && range.end <= known.end);
+        if !known && !range.is_empty() && self.met.len() < MAX_MET {
+            self.met.push(range);
+            return true;
+        }
+        false
+    }
+
+    pub fn index_stats(&self, strategy: IndexStrategy) -> IndexStats {
+        let mut stats = IndexStats { strategy, ..IndexStats::default() };
+        for view in &self.segments {
+            stats.add(&view.segment.index.lock().stats(), view.tip.position, HEADER_BYTES as u64);
+        }
+        stats
     }
 
     /// The segment that holds `offset`, or the first one behind it.

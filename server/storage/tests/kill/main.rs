@@ -13,13 +13,17 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use flymq_storage::{DataDir, DataDirOptions, Log, LogConfig, StorageError};
+use flymq_storage::{DataDir, DataDirOptions, IndexStrategy, Log, LogConfig, StorageError};
 use flymq_types::{Offset, PartitionId, Rng, SeededRng, TopicId};
 
 const TOPIC: TopicId = TopicId::from_bytes([0x4b; 16]);
 const PARTITIONS: u32 = 2;
 /// Small segments, so that kills hit rolls too.
-const CONFIG: LogConfig = LogConfig { segment_bytes: 64 << 10, tail_cache_bytes: 16 << 10 };
+const CONFIG: LogConfig = LogConfig {
+    segment_bytes: 64 << 10,
+    tail_cache_bytes: 16 << 10,
+    index: IndexStrategy::SparseOffset { interval_bytes: 4096 },
+};
 const MAX_LINES: u64 = 300;
 
 /// Value and promise by partition and offset.

@@ -1,6 +1,7 @@
 //! Opening the segment files one after the other, and joining them into a log.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
@@ -57,8 +58,10 @@ impl Recovery<'_> {
                 return Ok(None);
             }
         };
-        let index = Mutex::new(Index::load(disk, &index_path(dir, base), incarnation));
-        Ok(Some(Arc::new(Segment { base_offset: base, base_chain, incarnation, path, file, index })))
+        let strategy = self.config.index;
+        let index = Index::new(self.context.disk.clone(), index_path(dir, base), incarnation, strategy);
+        let (index, misled) = (Mutex::new(index), AtomicU64::new(0));
+        Ok(Some(Arc::new(Segment { base_offset: base, base_chain, incarnation, path, file, index, misled })))
     }
 
     fn identify(&self, file: &dyn DiskFile, base: u64) -> Result<Identity> {
@@ -97,7 +100,6 @@ impl Recovery<'_> {
         if let Some(tip) = read_footer(segment)?
             && next_base.is_none_or(|next| tip.next_offset <= next)
         {
-            segment.index.lock().finish();
             return Ok(tip);
         }
         match next_base {

@@ -16,7 +16,7 @@ const WAIT: Duration = Duration::from_secs(30);
 fn appends_syncs_and_reopens() {
     let temp = tempfile::tempdir().unwrap();
     let path = temp.path().join("deep/data");
-    let config = LogConfig { segment_bytes: 64 << 10, tail_cache_bytes: 10_000 };
+    let config = LogConfig { segment_bytes: 64 << 10, tail_cache_bytes: 10_000, ..LogConfig::default() };
     let big = vec![7_u8; 20_000];
     for round in 0..3_u64 {
         let dir = DataDir::open(DataDirOptions::real(&path)).unwrap();
@@ -51,7 +51,7 @@ fn the_sync_thread_syncs_without_being_asked() {
 fn many_threads_append_and_read_at_once() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(DataDirOptions::real(temp.path())).unwrap();
-    let config = LogConfig { segment_bytes: 32 << 10, tail_cache_bytes: 4_000 };
+    let config = LogConfig { segment_bytes: 32 << 10, tail_cache_bytes: 4_000, ..LogConfig::default() };
     let (log, _) = dir.open_log(TOPIC, PartitionId(0), config).unwrap();
     std::thread::scope(|scope| {
         for writer in 0..4_u8 {
@@ -87,7 +87,7 @@ fn many_threads_append_and_read_at_once() {
 fn retention_never_disturbs_readers() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::open(DataDirOptions::real(temp.path())).unwrap();
-    let config = LogConfig { segment_bytes: 16 << 10, tail_cache_bytes: 4_000 };
+    let config = LogConfig { segment_bytes: 16 << 10, tail_cache_bytes: 4_000, ..LogConfig::default() };
     let (log, _) = dir.open_log(TOPIC, PartitionId(0), config).unwrap();
     let last = Offset(2_000);
     std::thread::scope(|scope| {
@@ -119,6 +119,8 @@ fn retention_never_disturbs_readers() {
             });
         }
     });
+    log.wait_durable(last, std::time::Duration::from_secs(30)).unwrap();
+    log.retain(NOW, Retention { ms: 0, bytes: 50_000 }, log.durable_offset()).unwrap();
     assert!(log.start_offset() > Offset(0) && log.stats().bytes < 100_000);
 }
 

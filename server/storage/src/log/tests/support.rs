@@ -56,7 +56,7 @@ impl Fixture {
 
 /// Small segments and no tail cache: every read comes from a file.
 pub(crate) fn from_files(segment_bytes: u64) -> LogConfig {
-    LogConfig { segment_bytes, tail_cache_bytes: 0 }
+    LogConfig { segment_bytes, tail_cache_bytes: 0, ..LogConfig::default() }
 }
 
 /// The only log's directory.
