@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`batch`] | the record batch: unit of produce, storage, replication and fetch | little-endian |
 //! | [`frame`] | the 8-byte frame header, the incremental decoder, frames ready to be written | big-endian |
+//! | [`compress`] | the codecs of a batch's payload, bounded | |
 //! | [`codec`] | the field types that bodies are made of, and their errors | big-endian |
 //! | [`v1`] | bodies of version 1, the wire of the clients in the field | big-endian |
 //! | [`v2`] | bodies of version 2, the wire of our client core | big-endian |
@@ -42,6 +43,7 @@
 
 pub mod batch;
 pub mod codec;
+pub mod compress;
 pub mod frame;
 pub mod v1;
 pub mod v2;

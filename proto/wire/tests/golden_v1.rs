@@ -29,11 +29,7 @@ fn captured(number: usize) -> (Frame, Bytes, bool) {
 fn request(number: usize, expected: &Request) {
     let (frame, bytes, is_request) = captured(number);
     assert!(is_request, "frame {number}");
-    assert_eq!(
-        Request::from_frame(frame, &InflateLimits::default()).as_ref(),
-        Ok(expected),
-        "frame {number}"
-    );
+    assert_eq!(Request::from_frame(frame, &InflateLimits::REQUEST).as_ref(), Ok(expected), "frame {number}");
     assert_eq!(expected.encode().unwrap().into_bytes(), bytes, "frame {number}");
 }
 
@@ -113,12 +109,12 @@ fn produce_and_fetch() {
 fn a_gzip_request_inflates_to_the_same_produce() {
     let (frame, _, _) = captured(47);
     assert_eq!(frame.flags, flag::BINARY | flag::GZIP);
-    let request = Request::from_frame(frame, &InflateLimits::default()).unwrap();
+    let request = Request::from_frame(frame, &InflateLimits::REQUEST).unwrap();
     let Request::Produce(produce) = &request else { panic!("{request:?}") };
     assert_eq!((produce.value.len(), produce.partition), (15_000, -1));
     // Compressors differ, so the captured bytes cannot be made again; what goes in must come out.
     let payload = request.encode_payload().unwrap();
-    let again = inflate(flag::GZIP, deflate(&payload), &InflateLimits::default()).unwrap();
+    let again = inflate(flag::GZIP, deflate(&payload), &InflateLimits::REQUEST).unwrap();
     assert_eq!(again, payload);
 }
 

@@ -1,7 +1,7 @@
 //! What the engine's failures are called at the doors.
 
 use flymq_engine::EngineError;
-use flymq_types::BatchError;
+use flymq_types::{BatchError, InflateError};
 
 use crate::{BrokerError, ErrorCode};
 
@@ -79,6 +79,7 @@ fn batch_code(error: &BatchError) -> ErrorCode {
     match error {
         E::HeaderCrc { .. } | E::PayloadCrc { .. } => ErrorCode::CorruptBatch,
         E::TooLarge => ErrorCode::RecordTooLarge,
+        E::Inflate(InflateError::TooLarge { .. }) => ErrorCode::FrameTooLarge,
         E::Truncated { .. }
         | E::TrailingBytes { .. }
         | E::BadMagic { .. }
@@ -91,6 +92,7 @@ fn batch_code(error: &BatchError) -> ErrorCode {
         | E::BadHeaderName { .. }
         | E::CountMismatch { .. }
         | E::TimestampMismatch
+        | E::Inflate(InflateError::Invalid(_) | InflateError::TrailingBytes { .. })
         | E::Compressed(_) => ErrorCode::Protocol,
     }
 }

@@ -2,9 +2,10 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flymq_wire::batch::{
-    BatchError, BatchHeader, Compression, HEADER_LEN, RecordIter, ServerFields, validate_produced, verify,
-    verify_header_crc, verify_payload_crc,
+    BatchError, BatchHeader, Compression, HEADER_LEN, RecordIter, Records, ServerFields, validate_produced,
+    verify, verify_header_crc, verify_payload_crc,
 };
+use flymq_wire::compress::InflateLimits;
 
 use crate::{LeaderEpoch, Offset, Timestamp};
 
@@ -129,6 +130,15 @@ impl RecordBatch {
             return Err(BatchError::Compressed(self.header.compression));
         }
         Ok(RecordIter::over_payload(&self.header, &self.payload))
+    }
+
+    /// The records, inflated within `limits` where they are compressed. The server only calls this where a feature needs
+    /// single records; a batch that a producer compressed is checked here for the first time.
+    ///
+    /// # Errors
+    /// Those of [`Records::open`].
+    pub fn open(&self, limits: &InflateLimits) -> Result<Records, BatchError> {
+        Records::open(&self.header, &self.payload, limits)
     }
 
     /// Offset of the first record, once stamped.

@@ -12,7 +12,10 @@ mod time;
 
 pub use ack::{Acks, Isolation, ParseAcksError};
 pub use batch::RecordBatch;
-pub use flymq_wire::batch::{BatchError, BatchFlags, BatchHeader, Compression, RecordIter, RecordView};
+pub use flymq_wire::batch::{
+    BatchError, BatchFlags, BatchHeader, Compression, RecordIter, RecordView, Records,
+};
+pub use flymq_wire::compress::{InflateError, InflateLimits};
 pub use id::{InvalidId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, TopicId};
 pub use limits::Limits;
 pub use name::{GroupId, InvalidName, MAX_NAME_BYTES, TopicName};

@@ -1,5 +1,7 @@
 //! Upper bounds on what one request may ask for (`features.md` decision 27; `reliability.md` D12).
 
+use flymq_wire::compress::InflateLimits;
+
 /// Every bound has a value: there is no "unlimited". A bound is checked before its bytes are allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -46,6 +48,13 @@ impl Limits {
     };
 }
 
+impl Limits {
+    /// How much a compressed batch may inflate to: the largest record with its framing.
+    pub fn inflate(&self) -> InflateLimits {
+        InflateLimits { max_len: self.record_bytes.saturating_add(64 << 10), ..InflateLimits::BATCH }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self::DEFAULT
@@ -54,7 +63,7 @@ impl Default for Limits {
 
 #[cfg(test)]
 mod tests {
-    use super::Limits;
+    use super::{InflateLimits, Limits};
 
     #[test]
     fn a_largest_record_fits_a_batch_and_a_largest_batch_fits_a_frame() {
@@ -62,5 +71,10 @@ mod tests {
         assert!(limits.record_bytes < limits.batch_bytes);
         assert!(limits.batch_bytes < limits.frame_bytes);
         assert!(limits.pre_login_frame_bytes < limits.frame_bytes);
+        assert_eq!(
+            limits.inflate(),
+            InflateLimits::BATCH,
+            "what producers compress by is what the server opens by"
+        );
     }
 }

@@ -6,6 +6,7 @@ use super::error::BatchError;
 use super::header::{
     BatchFlags, BatchHeader, Compression, HEADER_LEN, NO_PRODUCER_ID, NO_SEQUENCE, ServerFields,
 };
+use super::packed::pack;
 use super::record::attr;
 
 /// A record to put into a batch. Times are Unix milliseconds.
@@ -233,6 +234,14 @@ impl BatchBuilder {
     /// [`BatchError::Empty`] when nothing was pushed.
     pub fn build(self) -> Result<Bytes, BatchError> {
         self.build_mut().map(BytesMut::freeze)
+    }
+
+    /// As [`BatchBuilder::build`], with the records compressed where that makes the batch smaller, see [`pack`].
+    ///
+    /// # Errors
+    /// Those of [`BatchBuilder::build`].
+    pub fn build_compressed(self, codec: Compression, level: Option<i32>) -> Result<Bytes, BatchError> {
+        pack(self.build()?, codec, level)
     }
 
     /// As [`BatchBuilder::build`], still writable: for a server that builds the batch itself and then stamps it.

@@ -1,6 +1,7 @@
 //! What can be wrong with the bytes of a batch.
 
 use super::header::Compression;
+use crate::compress::InflateError;
 
 /// Why bytes are not a valid batch, or a record cannot go into one. No variant carries user data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -91,6 +92,9 @@ pub enum BatchError {
     /// The records of a compressed payload were asked for without decompressing it.
     #[error("payload is compressed ({0:?})")]
     Compressed(Compression),
+    /// A compressed payload cannot be inflated within the limits.
+    #[error("compressed payload: {0}")]
+    Inflate(#[from] InflateError),
     /// A key, value, header or the whole batch is longer than its length field can say.
     #[error("record or batch does not fit its length field")]
     TooLarge,

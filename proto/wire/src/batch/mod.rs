@@ -12,7 +12,9 @@
 mod builder;
 mod error;
 mod header;
+mod packed;
 mod record;
+mod records;
 mod slices;
 mod verify;
 
@@ -22,7 +24,9 @@ pub use header::{
     BatchFlags, BatchHeader, Compression, FORMAT_VERSION, HEADER_LEN, MAGIC, NO_PRODUCER_ID, NO_SEQUENCE,
     ServerFields, chain, stamp_header,
 };
+pub use packed::pack;
 pub use record::{HeaderIter, MIN_RECORD_LEN, RecordIter, RecordView};
+pub use records::{Records, inflate_payload, records};
 pub use slices::{BatchSlices, batch_len};
 pub use verify::{validate_produced, verify, verify_header_crc, verify_payload_crc, verify_records};
 

@@ -6,30 +6,7 @@ use bytes::Bytes;
 use flate2::bufread::GzDecoder;
 
 use super::reply::flag;
-
-/// Bounds on inflating a request, so that a small frame cannot fill the memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InflateLimits {
-    /// Most bytes after inflating.
-    pub max_len: usize,
-    /// Most bytes after inflating for each compressed byte.
-    pub max_ratio: usize,
-    /// Bytes to which the ratio does not apply yet.
-    pub free_len: usize,
-}
-
-impl Default for InflateLimits {
-    /// 32 MiB as for a plain payload; 256 : 1 from the second mebibyte on.
-    fn default() -> Self {
-        Self { max_len: crate::frame::MAX_PAYLOAD as usize, max_ratio: 256, free_len: 1 << 20 }
-    }
-}
-
-impl InflateLimits {
-    fn of(&self, compressed: usize) -> usize {
-        self.max_len.min(compressed.saturating_mul(self.max_ratio).max(self.free_len))
-    }
-}
+pub use crate::compress::InflateLimits;
 
 /// Why a compressed payload cannot be used. The connection lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

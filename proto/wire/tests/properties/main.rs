@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // clippy's own exception does not reach the functions beside the tests
 
 mod batch;
+mod compress;
 mod frame;
 mod memory;
 mod v1_replies;

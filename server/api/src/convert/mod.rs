@@ -1,11 +1,13 @@
 //! Protobuf to domain and back. Here, and nowhere else, requests are validated; the engine never sees prost.
 
 mod fields;
+mod open;
 mod produce;
 mod read;
 mod topics;
 
 pub(crate) use fields::{acks, group, invalid, isolation, optional_partition, partition, start_from, topic};
+pub(crate) use open::Opener;
 pub(crate) use produce::{BuiltBatch, Produce, ProducePlan, ReadyBatch, build, key_of, value_of};
-pub(crate) use read::{Fetch, Page, Shape, find, no_filter};
+pub(crate) use read::{Fetch, Page, Shape, inflates, no_filter};
 pub(crate) use topics::{count, new_topic, partition_state, topic_changes, topic_message, topic_summary};

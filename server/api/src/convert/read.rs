@@ -5,11 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use flymq_engine::{FetchSpec, Fetched};
 use flymq_proto::pb;
-use flymq_types::{BatchError, BatchFlags, Compression, Limits, Offset, RecordBatch, RecordIter, RecordView};
+use flymq_types::{BatchFlags, Compression, Limits, Offset, RecordBatch, RecordView};
 use prost::Message as _;
 
-use super::{invalid, isolation, partition, topic};
-use crate::{BrokerError, Door, ErrorCode, dispatch::not_built};
+use super::{Opener, invalid, isolation, open::damaged, partition, topic};
+use crate::{BrokerError, Door, dispatch::not_built};
 
 const DEFAULT_RECORDS: i32 = 500;
 const DEFAULT_BYTES: u32 = 1 << 20;
@@ -28,6 +28,13 @@ pub(crate) struct Shape {
     pub max_records: usize,
     /// Bytes of records; one record may exceed it.
     pub max_bytes: usize,
+}
+
+impl Shape {
+    /// One record.
+    pub fn one(text: bool, limits: &Limits) -> Self {
+        Self { batches: false, pieces: false, text, max_records: 1, max_bytes: limits.batch_bytes }
+    }
 }
 
 /// A validated fetch.
@@ -85,11 +92,20 @@ pub(crate) struct Page {
 
 impl Page {
     /// Cuts `fetched` to the reader's shape. The reply fits a frame, and holds something if `fetched` does.
-    pub fn cut(from: Offset, fetched: &Fetched, shape: Shape, limits: &Limits) -> Result<Self, BrokerError> {
+    ///
+    /// # Errors
+    /// Those of [`Opener::open`], for the first batch; a later one that fails ends the page before it.
+    pub fn cut(
+        from: Offset,
+        fetched: &Fetched,
+        shape: Shape,
+        limits: &Limits,
+        opener: &Opener,
+    ) -> Result<Self, BrokerError> {
         if shape.batches {
             Ok(Self::whole(fetched, shape))
         } else {
-            Self::decoded(from, fetched, shape, limits)
+            Self::decoded(from, fetched, shape, limits, opener)
         }
     }
 
@@ -113,7 +129,13 @@ impl Page {
         page
     }
 
-    fn decoded(from: Offset, fetched: &Fetched, shape: Shape, limits: &Limits) -> Result<Self, BrokerError> {
+    fn decoded(
+        from: Offset,
+        fetched: &Fetched,
+        shape: Shape,
+        limits: &Limits,
+        opener: &Opener,
+    ) -> Result<Self, BrokerError> {
         let mut page = Self { next_offset: from.get(), ..Self::default() };
         let room = limits.frame_bytes - REPLY_OVERHEAD;
         let mut bytes = 0;
@@ -122,34 +144,50 @@ impl Page {
                 page.next_offset = batch.header().next_offset();
                 continue;
             }
-            for record in records(batch)? {
-                let record = record.map_err(damaged)?;
-                if record.offset < from.get() {
-                    continue;
-                }
-                let record = to_pb(&record, shape.text, room);
-                let size = record.encoded_len();
-                let full = page.records.len() >= shape.max_records || bytes + size > shape.max_bytes;
-                if !page.records.is_empty() && full {
-                    return Ok(page);
-                }
-                bytes += size + 8;
-                page.next_offset = record.offset + 1;
-                page.records.push(record);
+            match page.add(from, batch, shape, room, &mut bytes, opener) {
+                Ok(true) => {}
+                Ok(false) => return Ok(page),
+                // What stands before is good; the next read begins with the batch that is not.
+                Err(_) if !page.records.is_empty() => return Ok(page),
+                Err(error) => return Err(error),
             }
         }
         page.next_offset = page.next_offset.max(fetched.next_offset.get());
         Ok(page)
     }
+
+    /// Adds the records of a batch. False: the page is full.
+    fn add(
+        &mut self,
+        from: Offset,
+        batch: &RecordBatch,
+        shape: Shape,
+        room: usize,
+        bytes: &mut usize,
+        opener: &Opener,
+    ) -> Result<bool, BrokerError> {
+        for record in &opener.open(batch)? {
+            let record = record.map_err(|why| damaged(batch.header(), why))?;
+            if record.offset < from.get() {
+                continue;
+            }
+            let record = to_pb(&record, shape.text, room);
+            let size = record.encoded_len();
+            let full = self.records.len() >= shape.max_records || *bytes + size > shape.max_bytes;
+            if !self.records.is_empty() && full {
+                return Ok(false);
+            }
+            *bytes += size + 8;
+            self.next_offset = record.offset + 1;
+            self.records.push(record);
+        }
+        Ok(true)
+    }
 }
 
-fn records(batch: &RecordBatch) -> Result<RecordIter<'_>, BrokerError> {
-    match batch.header().compression {
-        Compression::None => Ok(RecordIter::over_payload(batch.header(), batch.payload())),
-        packed @ (Compression::Gzip | Compression::Lz4 | Compression::Zstd | Compression::Snappy) => {
-            Err(not_built(&format!("single records out of a {packed:?} batch (fetch it with batches: true)")))
-        }
-    }
+/// Whether cutting a page means to inflate: work for a thread that may block.
+pub(crate) fn inflates(fetched: &Fetched, shape: Shape) -> bool {
+    !shape.batches && fetched.batches.iter().any(|batch| batch.header().compression != Compression::None)
 }
 
 /// A stored record as protobuf. The bytes are shared with the batch. Text is left out where it would not fit `room`.
@@ -172,21 +210,4 @@ fn to_pb(record: &RecordView<'_>, text: bool, room: usize) -> pb::Record {
         key_text: as_text(record.key.filter(|_| text)),
         value_text: as_text(record.value.filter(|_| text)),
     }
-}
-
-/// The one record at `offset`, if the batches hold it.
-pub(crate) fn find(
-    fetched: &Fetched,
-    offset: Offset,
-    text: bool,
-    limits: &Limits,
-) -> Result<Option<pb::Record>, BrokerError> {
-    let shape = Shape { batches: false, pieces: false, text, max_records: 1, max_bytes: limits.batch_bytes };
-    let page = Page::decoded(offset, fetched, shape, limits)?;
-    Ok(page.records.into_iter().next())
-}
-
-/// Bytes out of the log that do not decode are damage, not a fault of the reader.
-fn damaged(error: BatchError) -> BrokerError {
-    BrokerError::new(ErrorCode::CorruptData, format!("stored batch: {error}"))
 }

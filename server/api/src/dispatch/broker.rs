@@ -10,7 +10,7 @@ use futures::future::join_all;
 use super::EngineBroker;
 use crate::{
     BrokerError, Door, ErrorCode,
-    convert::{self, BuiltBatch, Fetch, Page, Produce, ProducePlan, ReadyBatch},
+    convert::{self, BuiltBatch, Fetch, Produce, ProducePlan, ReadyBatch, Shape},
     layers::Served,
 };
 
@@ -134,9 +134,9 @@ impl EngineBroker {
             isolation: convert::isolation(request.isolation)?,
         };
         let fetched = self.fetch_synced(spec).await?;
-        let Some(record) =
-            convert::find(&fetched, offset, request.text, &self.limits)?.filter(|r| r.offset == offset.get())
-        else {
+        let shape = Shape::one(request.text, &self.limits);
+        let (page, fetched) = self.cutter.cut(offset, fetched, shape).await?;
+        let Some(record) = page.records.into_iter().next().filter(|r| r.offset == offset.get()) else {
             return Err(end_of_partition(&request, &fetched));
         };
         Ok(pb::ConsumeResponse { topic: request.topic, partition: request.partition, record: Some(record) })
@@ -149,7 +149,7 @@ impl EngineBroker {
         // A long poll waited until its first batch was appended; the rest of the time is the broker's.
         let appended_at = fetched.batches.first().map_or(asked_at, |batch| batch.header().server.append_time);
         let waited = u64::try_from(appended_at.saturating_sub(asked_at)).unwrap_or(0);
-        let page = Page::cut(from, &fetched, shape, &self.limits)?;
+        let (page, fetched) = self.cutter.cut(from, fetched, shape).await?;
         let response = pb::FetchResponse {
             topic: request.topic,
             partition: request.partition,

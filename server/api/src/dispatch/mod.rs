@@ -3,6 +3,7 @@
 mod admin;
 mod broker;
 mod cluster;
+mod cut;
 mod groups;
 mod security;
 mod subscribe;
@@ -32,6 +33,7 @@ pub struct EngineBroker {
     clock: Arc<dyn Clock>,
     limits: Limits,
     default_acks: Acks,
+    cutter: cut::Cutter,
 }
 
 impl EngineBroker {
@@ -43,7 +45,8 @@ impl EngineBroker {
         limits: Limits,
         default_acks: Acks,
     ) -> Self {
-        Self { engine, node, totals, clock, limits, default_acks }
+        let cutter = cut::Cutter::new(limits);
+        Self { engine, node, totals, clock, limits, default_acks, cutter }
     }
 
     async fn serve(&self, ctx: CallContext, request: Request) -> Result<Served, BrokerError> {

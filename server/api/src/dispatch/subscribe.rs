@@ -4,13 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use flymq_engine::{EngineError, MemberGuard, MemberInfo, Pulled, StartFrom, SubscribeSpec, Subscription};
 use flymq_proto::pb;
-use flymq_types::{GroupId, Limits, Offset, PartitionId, TopicName};
+use flymq_types::{GroupId, Offset, PartitionId, TopicName};
 use futures::{StreamExt as _, stream};
 
 use super::EngineBroker;
 use crate::{
     BatchStream, BrokerError, CallContext, Node,
-    convert::{self, Page, Shape},
+    convert::{self, Shape},
+    dispatch::cut::Cutter,
 };
 
 /// Most bytes read at a time (one batch may be larger), and so of what a slow reader holds in memory.
@@ -48,7 +49,7 @@ impl EngineBroker {
             positions,
             rest: None,
             shape,
-            limits: self.limits,
+            cutter: self.cutter.clone(),
             _member: member,
         };
         Ok(stream::unfold(Some(state), |state| async move {
@@ -101,7 +102,7 @@ struct Reader {
     /// A run of which a part did not fit the last push.
     rest: Option<Pulled>,
     shape: Shape,
-    limits: Limits,
+    cutter: Cutter,
     /// Leaves the group when the stream is dropped.
     _member: Option<MemberGuard>,
 }
@@ -113,7 +114,7 @@ impl Reader {
                 Some(rest) => rest,
                 None => self.pull().await?,
             };
-            if let Some(push) = self.push(pulled)? {
+            if let Some(push) = self.push(pulled).await? {
                 return Ok(push);
             }
         }
@@ -127,24 +128,25 @@ impl Reader {
     }
 
     /// As much of a run as fits one push; `None` where it holds nothing for a reader.
-    fn push(&mut self, pulled: Pulled) -> Result<Option<pb::SubscribeResponse>, BrokerError> {
+    async fn push(&mut self, pulled: Pulled) -> Result<Option<pb::SubscribeResponse>, BrokerError> {
         let position = self
             .positions
             .iter_mut()
             .find(|(partition, _)| *partition == pulled.partition)
             .expect("a subscription only pulls the partitions it was opened with");
-        let page = Page::cut(position.1, &pulled.fetched, self.shape, &self.limits)?;
+        let Pulled { partition, fetched } = pulled;
+        let (page, fetched) = self.cutter.cut(position.1, fetched, self.shape).await?;
         position.1 = Offset(page.next_offset);
         let push = pb::SubscribeResponse {
             topic: self.topic.clone(),
-            partition: convert::count(pulled.partition.get() as usize),
+            partition: convert::count(partition.get() as usize),
             next_offset: page.next_offset,
-            high_watermark: pulled.fetched.high_watermark.get(),
+            high_watermark: fetched.high_watermark.get(),
             records: page.records,
             batches: page.batches,
         };
-        if position.1 < pulled.fetched.next_offset {
-            self.rest = Some(pulled);
+        if position.1 < fetched.next_offset {
+            self.rest = Some(Pulled { partition, fetched });
         }
         Ok((!push.records.is_empty() || !push.batches.is_empty()).then_some(push))
     }

@@ -49,7 +49,7 @@ impl<'a> Session<'a> {
             return Err(Failure::text("authentication required"));
         }
         let limits =
-            InflateLimits { max_len: self.door.options.max_frame as usize, ..InflateLimits::default() };
+            InflateLimits { max_len: self.door.options.max_frame as usize, ..InflateLimits::REQUEST };
         let request = if compressed && frame.payload.len() > INFLATE_INLINE {
             let inflate = move || v1::Request::from_frame(frame, &limits);
             tokio::task::spawn_blocking(inflate).await.map_err(|_| Failure::text("gzip: inflating failed"))?

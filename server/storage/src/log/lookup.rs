@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use flymq_types::{BatchHeader, Offset, RecordBatch, Timestamp};
+use flymq_types::{BatchHeader, InflateLimits, Offset, RecordBatch, Timestamp};
 
 use super::Log;
 use super::view::SegmentView;
@@ -184,8 +184,8 @@ fn corrupt(start: u64, end: u64) -> StorageError {
 }
 
 impl Log {
-    /// Offset of the first record whose timestamp is `timestamp` or later; `None` if there is none. For a compressed
-    /// batch it is the batch's first offset.
+    /// Offset of the first record whose timestamp is `timestamp` or later; `None` if there is none. For a batch
+    /// that cannot be opened it is the batch's first offset.
     ///
     /// # Errors
     /// `Corrupt`, `Io`, `Closed`.
@@ -205,12 +205,12 @@ impl Log {
     }
 }
 
-/// The first record at or after `timestamp` and not below `from`. Where the records cannot be told apart the batch's
-/// first offset stands for them.
+/// The first record at or after `timestamp` and not below `from`. Where the batch cannot be opened its first offset stands
+/// for its records.
 fn first_at(batch: &RecordBatch, timestamp: i64, from: u64) -> Option<Offset> {
-    let Ok(mut records) = batch.records() else { return Some(batch.base_offset().max(Offset(from))) };
-    let hit = records.find(|record| {
-        record.as_ref().is_ok_and(|record| record.timestamp >= timestamp && record.offset >= from)
-    });
-    hit.and_then(|record| record.ok()).map(|record| Offset(record.offset))
+    let Ok(records) = batch.open(&InflateLimits::BATCH) else {
+        return Some(batch.base_offset().max(Offset(from)));
+    };
+    let mut hits = records.iter().flatten();
+    hits.find(|record| record.timestamp >= timestamp && record.offset >= from).map(|record| Offset(record.offset))
 }
