@@ -144,6 +144,9 @@ impl Page {
                 page.next_offset = batch.header().next_offset();
                 continue;
             }
+            if page.records.len() >= shape.max_records || bytes >= shape.max_bytes {
+                return Ok(page); // without opening a batch for nothing
+            }
             match page.add(from, batch, shape, room, &mut bytes, opener) {
                 Ok(true) => {}
                 Ok(false) => return Ok(page),

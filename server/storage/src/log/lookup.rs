@@ -212,5 +212,6 @@ fn first_at(batch: &RecordBatch, timestamp: i64, from: u64) -> Option<Offset> {
         return Some(batch.base_offset().max(Offset(from)));
     };
     let mut hits = records.iter().flatten();
-    hits.find(|record| record.timestamp >= timestamp && record.offset >= from).map(|record| Offset(record.offset))
+    hits.find(|record| record.timestamp >= timestamp && record.offset >= from)
+        .map(|record| Offset(record.offset))
 }
