@@ -6,7 +6,7 @@ use flymq_api::{ConfigEntry, Node, StackOptions};
 use flymq_config::{Config, KEYS, Loaded};
 use flymq_engine::{Engine, EngineDeps, EngineOptions, TopicSettings, meta::MetaStore};
 use flymq_replication::{LocalMetaOptions, LocalMetaStore};
-use flymq_storage::{DataDir, DataDirOptions, StorageError, SyncMode};
+use flymq_storage::{DataDir, DataDirOptions, SpaceOptions, StorageError, SyncMode};
 use flymq_types::{Clock, Limits, SystemRng};
 
 use crate::{StartError, listen::Addresses};
@@ -24,6 +24,7 @@ pub(crate) async fn storage(config: &Config, clock: Arc<dyn Clock>) -> Result<St
     let options = DataDirOptions {
         clock,
         sync: SyncMode::Thread { interval: config.performance.sync_interval },
+        space: SpaceOptions { min_free: config.storage.min_free_bytes, ..SpaceOptions::default() },
         ..DataDirOptions::real(path.clone())
     };
     let opened = tokio::task::spawn_blocking(move || open_storage(options)).await;
@@ -32,12 +33,12 @@ pub(crate) async fn storage(config: &Config, clock: Arc<dyn Clock>) -> Result<St
 
 /// The metadata lies inside the data directory, so that one lock and one backup cover both.
 fn open_storage(options: DataDirOptions) -> Result<Storage, StartError> {
-    let (disk, path) = (options.disk.clone(), options.path.clone());
+    let path = options.path.clone();
     let data = DataDir::open(options).map_err(|error| match error {
         StorageError::DirectoryLocked { path, pid } => StartError::DataDirInUse { path, pid },
         other => StartError::DataDir { path: path.clone(), reason: other.to_string() },
     })?;
-    let meta = LocalMetaStore::open(LocalMetaOptions::new(disk, path.join("metadata")))
+    let meta = LocalMetaStore::open(LocalMetaOptions::new(data.vital_disk(), path.join("metadata")))
         .map_err(|error| StartError::Recovery { path, reason: error.to_string() })?;
     Ok(Storage { data: Arc::new(data), meta: Arc::new(meta) })
 }

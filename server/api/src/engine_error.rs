@@ -61,6 +61,10 @@ impl From<EngineError> for BrokerError {
                 .with("start", start)
                 .with("end", end),
             E::StorageFull => failed(ErrorCode::StorageFull),
+            E::StorageLow { free, min_free } => {
+                failed(ErrorCode::StorageFull).with("free_bytes", free).with("min_free_bytes", min_free)
+            }
+            E::TooManyOpenFiles => failed(ErrorCode::Overloaded).with("what", "open files"),
             E::ReadOnly => failed(ErrorCode::ReadOnly),
             E::StorageFailed { .. } => failed(ErrorCode::StorageFailed),
             E::PartitionOffline { topic, partition, .. } => {

@@ -131,6 +131,7 @@ pub const KEYS: &[Key] = &[
     key!("segment_bytes", "FLYMQ_SEGMENT_BYTES", SegmentBytes, storage.segment_bytes, "Size at which a log segment is closed."),
     key!("retention_bytes", "FLYMQ_RETENTION_BYTES", AnyBytes, storage.retention_bytes, "Largest size of a partition; 0 = unlimited.").needs(Feature::Retention),
     key!("retention_ms", "FLYMQ_RETENTION_MS", Millis, storage.retention, "Longest life of a segment; 0 = unlimited.").needs(Feature::Retention),
+    key!("min_free_bytes", "FLYMQ_MIN_FREE_BYTES", Maybe<AnyBytes>, storage.min_free_bytes, "Records are refused with `STORAGE_FULL` when less is free on the data disk; reads, commits and deletions go on. 0 = when it is full.").default_is("5 % of the disk, at most 512 MiB"),
     key!("log_level", "FLYMQ_LOG_LEVEL", Word<LogLevel>, log.level, "Least important message that is logged."),
     key!("log_json", "FLYMQ_LOG_JSON", Bool, log.json, "Log one JSON object per line; false (or `-human-readable`) = text."),
     key!("quiet", "FLYMQ_QUIET", Bool, quiet, "No banner, no configuration dump (as `-quiet`)."),

@@ -56,6 +56,14 @@ pub enum EngineError {
     /// No space on the data disk. Nothing was appended.
     #[error("the data disk is full")]
     StorageFull,
+    /// Less is free on the data disk than is kept for commits and metadata. Nothing was appended.
+    #[error(
+        "the data disk is nearly full: {free} bytes are left, and {min_free} are kept free (min_free_bytes)"
+    )]
+    StorageLow { free: u64, min_free: u64 },
+    /// The process may open no more files, and the partition needs one. Nothing was appended.
+    #[error("too many files are open: raise the limit on open files (ulimit -n, LimitNOFILE)")]
+    TooManyOpenFiles,
     /// The data disk is read-only. Nothing was appended.
     #[error("the data disk is read-only")]
     ReadOnly,
@@ -88,6 +96,8 @@ impl EngineError {
             StorageError::InvalidBatch(error) => Self::InvalidBatch(error),
             StorageError::BatchTooLarge { bytes, limit } => Self::TooLarge { what: "batch", bytes, limit },
             StorageError::DiskFull { .. } => Self::StorageFull,
+            StorageError::SpaceLow { free, min_free, .. } => Self::StorageLow { free, min_free },
+            StorageError::TooManyOpenFiles { .. } => Self::TooManyOpenFiles,
             StorageError::ReadOnly { .. } => Self::ReadOnly,
             StorageError::Closed => Self::TopicNotFound { topic },
             other => Self::StorageFailed { reason: other.to_string() },
@@ -98,6 +108,8 @@ impl EngineError {
     pub(crate) fn directory(error: StorageError) -> Self {
         match error {
             StorageError::DiskFull { .. } => Self::StorageFull,
+            StorageError::SpaceLow { free, min_free, .. } => Self::StorageLow { free, min_free },
+            StorageError::TooManyOpenFiles { .. } => Self::TooManyOpenFiles,
             StorageError::ReadOnly { .. } => Self::ReadOnly,
             other => Self::StorageFailed { reason: other.to_string() },
         }

@@ -13,7 +13,7 @@ use flymq_engine::{
     TopicConfig,
 };
 use flymq_replication::{LocalMetaOptions, LocalMetaStore};
-use flymq_storage::{DataDir, DataDirOptions, SimDisk, SyncMode};
+use flymq_storage::{DataDir, DataDirOptions, SimDisk, SpaceOptions, SyncMode};
 use flymq_types::{
     Acks, GroupId, Isolation, ManualClock, Offset, PartitionId, SeededRng, Timestamp, TopicName,
 };
@@ -44,6 +44,7 @@ async fn open(disk: &SimDisk, rng: &Arc<SeededRng>) -> Option<Arc<Engine>> {
         rng: rng.clone(),
         sync: SyncMode::Thread { interval: Duration::from_secs(3_600) },
         tail_cache_bytes: 1 << 20,
+        space: SpaceOptions::OFF,
     };
     let data = Arc::new(DataDir::open(options).ok()?);
     let meta =

@@ -6,6 +6,7 @@
 //! <data>/topics/<topic id>/<partition>/<base>.log     segment          <base>.index   its sparse index
 //!                                     /checkpoint     durable mark     epochs         first offset of each epoch
 //! <data>/lost+found/                                  files nobody knows
+//! <data>/reserve                                      blocks for commits and deletions on a full disk
 //! ```
 
 mod delete;
@@ -23,6 +24,7 @@ use crate::disk::{Disk, DiskLock, LockOutcome, RealDisk};
 use crate::error::{IoContext, Result, StorageError};
 use crate::log::{Context, Log, LogConfig, LogInner, LogPlace, RecoveryReport};
 use crate::lost_found;
+use crate::space::{self, Space, SpaceOptions, SpaceReport, VitalDisk};
 use crate::sync::{SyncMode, Syncer};
 use crate::tail::TailBudget;
 
@@ -44,6 +46,8 @@ pub struct DataDirOptions {
     pub sync: SyncMode,
     /// Bytes that the tail caches of all logs together may hold.
     pub tail_cache_bytes: usize,
+    /// How much of the disk is kept free.
+    pub space: SpaceOptions,
 }
 
 impl DataDirOptions {
@@ -57,6 +61,7 @@ impl DataDirOptions {
             rng: Arc::new(SystemRng),
             sync: SyncMode::Thread { interval },
             tail_cache_bytes: DEFAULT_TAIL_BUDGET_BYTES,
+            space: SpaceOptions::default(),
         }
     }
 }
@@ -68,8 +73,11 @@ pub struct DataDir {
     path: PathBuf,
     id: DirectoryId,
     context: Arc<Context>,
+    /// The same for logs that must go on when the disk is full.
+    vital_context: Arc<Context>,
     open: Mutex<HashMap<(TopicId, PartitionId), Slot>>,
-    thread: Option<JoinHandle<()>>,
+    /// Sync and space.
+    threads: Vec<JoinHandle<()>>,
     _lock: Box<dyn DiskLock>,
 }
 
@@ -103,7 +111,7 @@ impl DataDir {
     /// # Errors
     /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
     pub fn open(options: DataDirOptions) -> Result<Self> {
-        let DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes } = options;
+        let DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes, space } = options;
         create_with_parents(&*disk, &path)?;
         let lock = take_lock(&*disk, &path)?;
         let id = identity::load_or_create(&*disk, &path, &*rng, clock.wall())?;
@@ -111,17 +119,25 @@ impl DataDir {
         disk.create_dir(&topics).on("create directory", &topics)?;
         disk.create_dir(&lost_found).on("create directory", &lost_found)?;
         disk.sync_dir(&path).on("sync directory", &path)?;
+        let space = Arc::new(Space::new(disk.clone(), path.clone(), space));
+        space.adopt_reserve();
+        let vital: Arc<dyn Disk> = Arc::new(VitalDisk::new(disk.clone(), space.clone()));
         let context = Arc::new(Context {
             disk,
+            vital: vital.clone(),
+            space: space.clone(),
             clock: clock.clone(),
             rng,
-            syncer: Syncer::new(clock),
+            syncer: Arc::new(Syncer::new(clock)),
             tail_budget: Arc::new(TailBudget::new(tail_cache_bytes)),
             topics,
             lost_found,
         });
-        let thread = start_syncer(&context, sync, &path)?;
-        let dir = Self { path, id, context, open: Mutex::default(), thread, _lock: lock };
+        let vital_context = Arc::new(Context { disk: vital, ..(*context).clone() });
+        let mut threads = Vec::from_iter(start_syncer(&context, sync, &path)?);
+        threads.extend(space::start_watch(&space).on("start the space watch for", &path)?);
+        let open = Mutex::default();
+        let dir = Self { path, id, context, vital_context, open, threads, _lock: lock };
         dir.finish_deletions()?;
         Ok(dir)
     }
@@ -135,9 +151,20 @@ impl DataDir {
         self.id
     }
 
-    /// Bytes that may still be allocated on the directory's file system.
-    pub fn free_space(&self) -> Result<u64> {
-        self.context.disk.free_space(&self.path).on("free space of", &self.path)
+    /// The state of the data disk, as last seen.
+    pub fn space(&self) -> SpaceReport {
+        self.context.space.report()
+    }
+
+    /// Looks at the disk now, as the watch does, for owners of a directory in [`crate::SpaceWatch::Manual`].
+    pub fn check_space(&self) {
+        self.context.space.check();
+    }
+
+    /// The disk for files beside the logs that must go on when it is full: writes that find no space are tried once
+    /// more with the blocks of the reserve.
+    pub fn vital_disk(&self) -> Arc<dyn Disk> {
+        self.context.vital.clone()
     }
 
     /// Every log that has files, in order. Logs that were never appended to have none.
@@ -175,7 +202,8 @@ impl DataDir {
         let topic_dir = self.context.topics.join(topic.to_string());
         let dir = topic_dir.join(partition.to_string());
         let place = LogPlace { topic, partition, topic_dir, dir };
-        let opened = Log::open(self.context.clone(), place, config);
+        let context = if config.vital { &self.vital_context } else { &self.context };
+        let opened = Log::open(context.clone(), place, config);
         let mut open = self.open.lock();
         match &opened {
             Ok((log, _)) => open.insert(key, Slot::Open(Arc::downgrade(&log.0))),
@@ -198,8 +226,9 @@ impl DataDir {
 impl Drop for DataDir {
     fn drop(&mut self) {
         self.context.syncer.stop();
-        if let Some(thread) = self.thread.take() {
-            // It cannot have panicked: that ends the process.
+        self.context.space.stop();
+        for thread in self.threads.drain(..) {
+            // The sync thread cannot have panicked: that ends the process. The other one has nothing to finish.
             let _ = thread.join();
         }
         self.context.syncer.round();

@@ -32,6 +32,16 @@ pub struct DirEntry {
     pub is_dir: bool,
 }
 
+/// A file system at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSpace {
+    /// Bytes that this process may still allocate.
+    pub free: u64,
+    /// Bytes of the whole file system.
+    pub total: u64,
+    pub read_only: bool,
+}
+
 /// A lock on a file, held until it is dropped.
 pub trait DiskLock: Send + Sync + Debug {}
 
@@ -68,8 +78,8 @@ pub trait Disk: Send + Sync + Debug {
 
     fn exists(&self, path: &Path) -> io::Result<bool>;
 
-    /// Bytes that this process may still allocate on the file system of `path`.
-    fn free_space(&self, path: &Path) -> io::Result<u64>;
+    /// The file system of `path`.
+    fn space(&self, path: &Path) -> io::Result<DiskSpace>;
 
     /// Takes an exclusive lock on the file, which is created where needed and then holds this process's id.
     fn lock_exclusive(&self, path: &Path) -> io::Result<LockOutcome>;

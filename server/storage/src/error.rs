@@ -47,6 +47,13 @@ pub enum StorageError {
     /// No space left. Nothing was appended; the log goes on when there is space again.
     #[error("no space left on the disk of {}", path.display())]
     DiskFull { path: PathBuf },
+    /// Less space is left than is kept free for commits, metadata and deletions. Nothing was appended; the log goes
+    /// on by itself when there is space again.
+    #[error("the disk of {} has {free} bytes left, and {min_free} are kept free (min_free_bytes)", path.display())]
+    SpaceLow { path: PathBuf, free: u64, min_free: u64 },
+    /// The process has as many files open as it may. Nothing was appended.
+    #[error("{operation} {}: too many files are open", path.display())]
+    TooManyOpenFiles { operation: &'static str, path: PathBuf },
     /// The file system is read-only. Nothing was appended; reads go on.
     #[error("the file system of {} is read-only", path.display())]
     ReadOnly { path: PathBuf },
@@ -63,9 +70,16 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    /// Names the operation and file of an IO error; a full and a read-only disk become their own kinds.
+    /// Names the operation and file of an IO error; a full and a read-only disk become their own kinds. Not so for a
+    /// failed fdatasync: what it leaves behind is unknown, whatever its reason was.
     pub(crate) fn io(operation: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
+        if operation == "fdatasync" {
+            return Self::Io { operation, path, source: Arc::new(source) };
+        }
+        if matches!(source.raw_os_error(), Some(ENFILE | EMFILE)) {
+            return Self::TooManyOpenFiles { operation, path };
+        }
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
@@ -81,11 +95,27 @@ impl StorageError {
         }
     }
 
+    /// Whether the bytes of a log are in doubt after it: a failed write, fdatasync, rename or directory sync.
+    pub(crate) fn closes_a_log(&self) -> bool {
+        matches!(self, Self::Io { .. })
+    }
+
     /// Whether the same call can succeed later without a restart.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::ReadOnly { .. } | Self::Timeout)
+        matches!(
+            self,
+            Self::DiskFull { .. }
+                | Self::SpaceLow { .. }
+                | Self::TooManyOpenFiles { .. }
+                | Self::ReadOnly { .. }
+                | Self::Timeout
+        )
     }
 }
+
+/// The error numbers of too many open files, in the system and in the process.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 
 pub(crate) type Result<T, E = StorageError> = std::result::Result<T, E>;
 

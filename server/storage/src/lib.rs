@@ -9,10 +9,10 @@
 //! The API (sync, threads only; every call may be made from several threads at once; `Log` is a cheap handle):
 //!
 //! ```text
-//! DataDir::open(DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes }) -> Result<DataDir, StorageError>
+//! DataDir::open(DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes, space }) -> Result<DataDir, StorageError>
 //!   .id() -> DirectoryId                             .logs() -> Result<Vec<(TopicId, PartitionId)>, _>
 //!   .open_log(TopicId, PartitionId, LogConfig) -> Result<(Log, RecoveryReport), _>     creates it where missing
-//!   .delete_log(TopicId, PartitionId)                .delete_topic(TopicId)            .free_space()
+//!   .delete_log(TopicId, PartitionId)                .delete_topic(TopicId)            .space() .check_space() .vital_disk()
 //! Log (Clone)
 //!   .append(&RecordBatch, LeaderEpoch, now: Timestamp) -> Result<Appended { base_offset, last_offset, append_time }, _>
 //!   .append_many(&[RecordBatch], LeaderEpoch, now) -> Vec<Result<Appended, _>>     one write for many
@@ -39,6 +39,7 @@ mod log;
 mod lost_found;
 mod scan;
 mod segment;
+mod space;
 mod sync;
 mod tail;
 #[cfg(test)]
@@ -46,9 +47,10 @@ mod testing;
 
 pub use data_dir::{DataDir, DataDirOptions, DirectoryId};
 pub use disk::{
-    DirEntry, Disk, DiskFile, DiskLock, FaultOp, FileMap, LockOutcome, OpenMode, RealDisk, SimDisk,
+    DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FaultOp, FileMap, LockOutcome, OpenMode, RealDisk, SimDisk,
 };
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{Appended, Log, LogConfig, LogStats, RecoveryReport, Retention};
+pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

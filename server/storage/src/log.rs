@@ -23,6 +23,7 @@ use crate::epochs::Epochs;
 use crate::error::{Result, StorageError};
 use crate::segment::Segment;
 use crate::segment::tip::Tip;
+use crate::space::Space;
 use crate::sync::{DurableListener, Syncer};
 use crate::tail::TailBudget;
 use view::View;
@@ -31,12 +32,16 @@ pub use options::{Appended, LogConfig, LogStats, Retention};
 pub use report::RecoveryReport;
 
 /// What all logs of a data directory share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Context {
+    /// For records: what finds no space fails.
     pub disk: Arc<dyn Disk>,
+    /// For all that must go on when the disk is full.
+    pub vital: Arc<dyn Disk>,
+    pub space: Arc<Space>,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
-    pub syncer: Syncer,
+    pub syncer: Arc<Syncer>,
     pub tail_budget: Arc<TailBudget>,
     /// The directory of all topics' directories.
     pub topics: PathBuf,

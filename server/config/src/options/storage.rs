@@ -12,11 +12,19 @@ pub struct StorageOptions {
     pub retention_bytes: u64,
     /// Segments older than this go; zero = unlimited.
     pub retention: Duration,
+    /// Records are refused when less is free on the disk, bytes; `None` = 5 % of the disk, at most 512 MiB.
+    pub min_free_bytes: Option<u64>,
 }
 
 impl StorageOptions {
     /// The defaults with this data directory.
     pub fn at(data_dir: PathBuf) -> Self {
-        Self { data_dir, segment_bytes: 67_108_864, retention_bytes: 0, retention: Duration::ZERO }
+        Self {
+            data_dir,
+            segment_bytes: 67_108_864,
+            retention_bytes: 0,
+            retention: Duration::ZERO,
+            min_free_bytes: None,
+        }
     }
 }

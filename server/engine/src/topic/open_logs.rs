@@ -58,7 +58,11 @@ impl OpenLogs {
     }
 
     fn open_one(&self, number: PartitionId) -> Result<Partition, StorageError> {
-        let config = LogConfig { segment_bytes: self.settings.segment_bytes, ..LogConfig::default() };
+        let config = LogConfig {
+            segment_bytes: self.settings.segment_bytes,
+            vital: self.name.is_internal(),
+            ..LogConfig::default()
+        };
         let (log, _report) = self.data.open_log(self.id, number, config)?;
         Ok(Partition::online(self.name.clone(), number, log))
     }

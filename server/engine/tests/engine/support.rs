@@ -11,7 +11,7 @@ use flymq_engine::{
     Appended, Engine, EngineDeps, EngineError, EngineOptions, FetchSpec, Fetched, NewTopic, Target,
     TopicConfig,
 };
-use flymq_storage::{DataDir, DataDirOptions, Disk, RealDisk, SimDisk, SyncMode};
+use flymq_storage::{DataDir, DataDirOptions, Disk, RealDisk, SimDisk, SpaceOptions, SyncMode};
 use flymq_types::{
     Acks, GroupId, Isolation, ManualClock, Offset, PartitionId, SeededRng, Timestamp, TopicName,
 };
@@ -76,6 +76,7 @@ impl Node {
             rng: self.rng.clone(),
             sync: SyncMode::Thread { interval: self.interval },
             tail_cache_bytes: 64 << 20,
+            space: SpaceOptions::OFF,
         };
         let data = Arc::new(DataDir::open(options).unwrap());
         let deps = EngineDeps {

@@ -15,7 +15,7 @@ use flymq_api::{BatchStream, BrokerError, CallContext, Node, Phase, Request, Res
 use flymq_engine::{Engine, EngineDeps, EngineOptions, meta::MemoryMetaStore};
 use flymq_native::{NativeOptions, serve};
 use flymq_proto::pb;
-use flymq_storage::{DataDir, DataDirOptions, RealDisk, SyncMode};
+use flymq_storage::{DataDir, DataDirOptions, RealDisk, SpaceOptions, SyncMode};
 use flymq_types::{SystemClock, SystemRng};
 use flymq_wire::{
     batch::{BatchBuilder, NewRecord},
@@ -111,6 +111,7 @@ async fn engine(path: PathBuf, clock: Arc<SystemClock>) -> Arc<Engine> {
         rng: Arc::new(SystemRng),
         sync: SyncMode::Thread { interval: Duration::from_millis(5) },
         tail_cache_bytes: 64 << 20,
+        space: SpaceOptions::OFF,
     };
     let data = Arc::new(DataDir::open(options).unwrap());
     let meta = Arc::new(MemoryMetaStore::default());

@@ -24,7 +24,7 @@ impl DataDir {
             log.close();
         }
         let topic_dir = self.context.topics.join(topic.to_string());
-        delete_dir(&*self.context.disk, &topic_dir, &partition.to_string())
+        delete_dir(&*self.context.vital, &topic_dir, &partition.to_string())
     }
 
     /// Deletes all logs of a topic; open handles answer `Closed`. A topic without files is no error.
@@ -38,12 +38,12 @@ impl DataDir {
             }
             key.0 != topic
         });
-        delete_dir(&*self.context.disk, &self.context.topics, &topic.to_string())
+        delete_dir(&*self.context.vital, &self.context.topics, &topic.to_string())
     }
 
     /// Removes what deletions before a crash had renamed.
     pub(super) fn finish_deletions(&self) -> Result<()> {
-        let (disk, topics) = (&*self.context.disk, &self.context.topics);
+        let (disk, topics) = (&*self.context.vital, &self.context.topics);
         for topic in disk.list(topics).on("list", topics)? {
             let path = topics.join(&topic.name);
             if topic.name.ends_with(DELETED) {

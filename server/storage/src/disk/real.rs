@@ -8,10 +8,10 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation, StatVfsMountFlags};
 
 use super::map::IndexMap;
-use super::{DirEntry, Disk, DiskFile, DiskLock, FileMap, LockOutcome, OpenMode};
+use super::{DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FileMap, LockOutcome, OpenMode};
 
 /// Files and directories of the operating system, private to the user that runs the broker (0600, 0700).
 #[derive(Debug, Clone, Copy, Default)]
@@ -77,9 +77,13 @@ impl Disk for RealDisk {
         path.try_exists()
     }
 
-    fn free_space(&self, path: &Path) -> io::Result<u64> {
+    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
         let stat = rustix::fs::statvfs(path)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok(DiskSpace {
+            free: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
+            read_only: stat.f_flag.contains(StatVfsMountFlags::RDONLY),
+        })
     }
 
     fn lock_exclusive(&self, path: &Path) -> io::Result<LockOutcome> {

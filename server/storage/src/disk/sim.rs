@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskFile, DiskLock, LockOutcome, OpenMode};
+use super::{DirEntry, Disk, DiskFile, DiskLock, DiskSpace, LockOutcome, OpenMode};
 use flymq_types::Rng;
 use state::{InodeId, State};
 
@@ -176,9 +176,10 @@ impl Disk for SimDisk {
         Ok(self.0.lock().exists(path))
     }
 
-    fn free_space(&self, _path: &Path) -> io::Result<u64> {
+    fn space(&self, _path: &Path) -> io::Result<DiskSpace> {
         let state = self.0.lock();
-        Ok(state.capacity.saturating_sub(state.used()))
+        let free = state.capacity.saturating_sub(state.used());
+        Ok(DiskSpace { free, total: state.capacity, read_only: state.read_only })
     }
 
     fn lock_exclusive(&self, path: &Path) -> io::Result<LockOutcome> {

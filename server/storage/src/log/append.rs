@@ -61,21 +61,38 @@ impl LogInner {
     ) -> Result<()> {
         let config = *self.config.lock();
         let mut writer = self.writer.lock();
+        let appended = self.append_locked(&mut writer, config, batches, epoch, now, results);
+        // Under the lock: no append comes between a failure and its consequence.
+        appended.map_err(|error| self.judge(error))
+    }
+
+    fn append_locked(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        config: LogConfig,
+        batches: &[RecordBatch],
+        epoch: LeaderEpoch,
+        now: Timestamp,
+        results: &mut Vec<Result<Appended>>,
+    ) -> Result<()> {
         while let Some(batch) = batches.get(results.len()) {
             self.check_writable()?;
+            if !config.vital {
+                self.context.space.admit()?;
+            }
             if batch.size() > MAX_BATCH_BYTES {
                 let error = StorageError::BatchTooLarge { bytes: batch.size(), limit: MAX_BATCH_BYTES };
                 results.push(Err(error));
                 continue;
             }
-            let segment = self.active_segment(&mut writer, batch, config)?;
-            self.enter_epoch(&mut writer, epoch)?;
+            let segment = self.active_segment(writer, batch, config)?;
+            self.enter_epoch(writer, epoch)?;
             let rest = &batches[results.len()..];
-            let run = run_length(&writer, &segment, rest, config);
+            let run = run_length(writer, &segment, rest, config);
             let stamped = stamp_run(&writer.tip, &rest[..run], segment.incarnation, epoch, now);
-            self.write_run(&mut writer, &segment, &stamped, config)?;
+            self.write_run(writer, &segment, &stamped, config)?;
             results.extend(stamped.iter().map(|batch| Ok(appended(batch))));
-            self.publish(&mut writer, &segment, stamped);
+            self.publish(writer, &segment, stamped);
         }
         Ok(())
     }
@@ -108,6 +125,7 @@ impl LogInner {
             chain: writer.tip.chain,
         };
         let allocated = allocation(0, HEADER_BYTES as u64 + first_batch, config.segment_bytes);
+        self.admit_allocation(allocated, config)?;
         let prepared = PreparedSegment::create(disk, &self.place.dir, header, allocated)?;
         if let Err(error) = self.seal_active(writer) {
             prepared.discard(disk);
@@ -147,7 +165,7 @@ impl LogInner {
         let (start, end) = (self.start.load(Ordering::Acquire), self.end.load(Ordering::Acquire));
         let mark = Mark { segment_base: end, incarnation: 0, tip: Tip::start(end, 0, i64::MIN) };
         let first = Checkpoint { log_start: start, mark };
-        checkpoint.file = Some(CheckpointFile::create(disk, &place.dir, first)?);
+        checkpoint.file = Some(CheckpointFile::create(&*self.context.vital, &place.dir, first)?);
         Ok(())
     }
 
@@ -159,12 +177,32 @@ impl LogInner {
             Some(_) | None => {
                 let epochs = writer.epochs.with(epoch, Offset(writer.tip.next_offset));
                 if !cfg!(mutant = "skip_epoch_store") {
-                    epochs.store(&*self.context.disk, &self.place.dir)?;
+                    epochs.store(&*self.context.vital, &self.place.dir)?;
                 }
                 writer.epochs = epochs;
                 Ok(())
             }
         }
+    }
+
+    /// Takes blocks for the file up to `need`, and some ahead where the disk has them to spare.
+    fn reserve(&self, writer: &mut Writer, segment: &Segment, need: u64, config: LogConfig) -> Result<()> {
+        if need <= writer.allocated {
+            return Ok(());
+        }
+        let take = |upto: u64| {
+            self.admit_allocation(upto - writer.allocated, config)?;
+            segment.file.allocate(upto).on("allocate", &segment.path).map(|()| upto)
+        };
+        let wanted = allocation(writer.allocated, need, config.segment_bytes);
+        let least = need.next_multiple_of(4096);
+        writer.allocated = take(wanted).or_else(|_| take(least))?;
+        Ok(())
+    }
+
+    /// Whether the watermark lets the log take so many bytes of blocks.
+    fn admit_allocation(&self, bytes: u64, config: LogConfig) -> Result<()> {
+        if config.vital { Ok(()) } else { self.context.space.admit_allocation(bytes) }
     }
 
     fn write_run(
@@ -175,7 +213,7 @@ impl LogInner {
         config: LogConfig,
     ) -> Result<()> {
         let bytes: u64 = run.iter().map(|batch| batch.size() as u64).sum();
-        reserve(writer, segment, writer.tip.position + bytes, config)?;
+        self.reserve(writer, segment, writer.tip.position + bytes, config)?;
         let chunks: Vec<_> = run.iter().flat_map(RecordBatch::chunks).collect();
         let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
         let written = segment.file.write_all_at(&mut slices, writer.tip.position);
@@ -254,17 +292,4 @@ fn stamp_run(
         batch.stamp(fields)
     };
     run.iter().map(&mut stamp).collect()
-}
-
-/// Takes blocks for the file up to `need`, and some ahead where the disk has them.
-fn reserve(writer: &mut Writer, segment: &Segment, need: u64, config: LogConfig) -> Result<()> {
-    if need <= writer.allocated {
-        return Ok(());
-    }
-    let wanted = allocation(writer.allocated, need, config.segment_bytes);
-    let least = need.next_multiple_of(4096);
-    let got = segment.file.allocate(wanted).map(|()| wanted);
-    let got = got.or_else(|_| segment.file.allocate(least).map(|()| least));
-    writer.allocated = got.on("allocate", &segment.path)?;
-    Ok(())
 }

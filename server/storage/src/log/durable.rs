@@ -107,22 +107,31 @@ impl LogInner {
         }
     }
 
-    /// Brings the mark on disk up to what is durable. A failure costs scan time at the next start, nothing else.
+    /// Brings the mark on disk up to what is durable. A full or read-only disk costs scan time at the next start,
+    /// nothing else; a failed write or fdatasync closes the log as one of its segment would.
     pub(crate) fn write_mark(&self) {
         self.awaits_mark.store(false, Ordering::Release);
-        if self.check_open().is_err() {
+        if self.check_writable().is_err() {
             return;
         }
+        if let Err(error) = self.try_write_mark() {
+            tracing::warn!(log = %self.place.dir.display(), %error, "could not write the durable mark");
+            self.judge(error);
+            if self.failure.get().is_some() {
+                self.announce_failure();
+            }
+        }
+    }
+
+    fn try_write_mark(&self) -> Result<()> {
         let mut checkpoint = self.checkpoint.lock();
-        let Some(mark) = checkpoint.durable else { return };
-        let Some(file) = &mut checkpoint.file else { return };
+        let Some(mark) = checkpoint.durable else { return Ok(()) };
+        let Some(file) = &mut checkpoint.file else { return Ok(()) };
         if file.current().mark == mark {
-            return;
+            return Ok(());
         }
         let next = Checkpoint { mark, ..file.current() };
-        if let Err(error) = file.write(next) {
-            tracing::warn!(log = %self.place.dir.display(), %error, "could not write the durable mark");
-        }
+        file.write(next)
     }
 
     fn advance_durable(&self, end: u64) {
@@ -148,17 +157,20 @@ impl LogInner {
 
     /// Closes the log for appends, for good.
     pub(super) fn fail(&self, error: StorageError) {
-        tracing::error!(log = %self.place.dir.display(), %error, "the log takes no more appends");
         if cfg!(mutant = "no_poison") {
             return;
         }
         // Only the first failure counts.
-        let _ = self.failure.set(error);
+        if self.failure.set(error.clone()).is_ok() {
+            tracing::error!(log = %self.place.dir.display(), %error, "the log takes no more appends until a restart");
+            self.context.space.count_failed_log();
+        }
     }
 
     /// An error that says nothing about bytes already written leaves the log as it is; any other poisons it.
     pub(super) fn judge(&self, error: StorageError) -> StorageError {
-        if !error.is_transient() {
+        self.context.space.learn(&error);
+        if error.closes_a_log() {
             self.fail(error.clone());
         }
         error

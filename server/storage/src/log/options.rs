@@ -15,11 +15,18 @@ pub struct LogConfig {
     pub tail_cache_bytes: usize,
     /// How segments are indexed; takes effect with the next segment.
     pub index: IndexStrategy,
+    /// Appends go on when the disk is nearly full, and use the reserve when it is: for the broker's own records.
+    pub vital: bool,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { segment_bytes: 67_108_864, tail_cache_bytes: 4 << 20, index: IndexStrategy::default() }
+        Self {
+            segment_bytes: 67_108_864,
+            tail_cache_bytes: 4 << 20,
+            index: IndexStrategy::default(),
+            vital: false,
+        }
     }
 }
 

@@ -98,7 +98,7 @@ impl<'a> Recovery<'a> {
     }
 
     fn run(&mut self) -> Result<()> {
-        let (disk, dir) = (&*self.context.disk, &self.place.dir);
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
         if !disk.exists(dir).on("look for", dir)? {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl<'a> Recovery<'a> {
     }
 
     fn load_checkpoint(&mut self, files: &Files) -> Result<()> {
-        let (disk, dir) = (&*self.context.disk, &self.place.dir);
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
         self.checkpoint = CheckpointFile::load(disk, dir)?;
         if self.checkpoint.is_none() && files.checkpoint {
             self.report.damaged_files.push(crate::checkpoint::FILE_NAME.to_owned());
@@ -160,7 +160,7 @@ impl<'a> Recovery<'a> {
     }
 
     fn load_epochs(&mut self, files: &Files) -> Result<Option<Epochs>> {
-        let epochs = Epochs::load(&*self.context.disk, &self.place.dir)?;
+        let epochs = Epochs::load(&*self.context.vital, &self.place.dir)?;
         if epochs.is_none() && files.epochs {
             self.report.damaged_files.push(crate::epochs::FILE_NAME.to_owned());
             self.move_to_lost_found(crate::epochs::FILE_NAME)?;
@@ -189,7 +189,7 @@ impl<'a> Recovery<'a> {
             }
         }
         if epochs.latest().is_some() {
-            epochs.store(&*self.context.disk, &self.place.dir)?;
+            epochs.store(&*self.context.vital, &self.place.dir)?;
         }
         self.epochs = epochs;
         Ok(())
@@ -197,7 +197,7 @@ impl<'a> Recovery<'a> {
 
     /// Everything up to the tip was read back and synced: the mark may say so.
     fn restore_checkpoint(&mut self) -> Result<()> {
-        let (disk, dir) = (&*self.context.disk, &self.place.dir);
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
         let Some(last) = self.segments.last() else { return Ok(()) };
         let mark = Mark {
             segment_base: last.segment.base_offset,

@@ -29,14 +29,14 @@ impl Log {
                 self.0.move_start(&writer, last)?;
                 return Ok(expendable.len());
             }
-            self.0.move_start(&writer, last)?;
+            self.0.move_start(&writer, last).map_err(|error| self.0.judge(error))?;
             expendable
         };
         for view in &expendable {
             self.0.remove_segment(view)?;
         }
         let dir = &self.0.place.dir;
-        self.0.context.disk.sync_dir(dir).on("sync directory", dir)?;
+        self.0.context.disk.sync_dir(dir).on("sync directory", dir).map_err(|error| self.0.judge(error))?;
         Ok(expendable.len())
     }
 }
@@ -105,7 +105,7 @@ impl LogInner {
     }
 
     fn remove_segment(&self, view: &SegmentView) -> Result<()> {
-        let (disk, dir, base) = (&*self.context.disk, &self.place.dir, view.segment.base_offset);
+        let (disk, dir, base) = (&*self.context.vital, &self.place.dir, view.segment.base_offset);
         view.segment.index.lock().detach();
         disk.remove_file(&log_path(dir, base)).on("remove", &log_path(dir, base))?;
         if let Err(error) = disk.remove_file(&index_path(dir, base)) {

@@ -23,6 +23,7 @@ const CONFIG: LogConfig = LogConfig {
     segment_bytes: 64 << 10,
     tail_cache_bytes: 16 << 10,
     index: IndexStrategy::SparseOffset { interval_bytes: 4096 },
+    vital: false,
 };
 const MAX_LINES: u64 = 300;
 

@@ -51,7 +51,7 @@ impl Files {
 impl Recovery<'_> {
     /// Removes what no reader has ever seen or what can be rebuilt; moves away what is unknown.
     pub(super) fn tidy(&mut self, files: &Files) -> Result<()> {
-        let (disk, dir) = (&*self.context.disk, &self.place.dir);
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
         for name in files.temporary.iter().chain(&files.orphaned) {
             disk.remove_file(&dir.join(name)).on("remove", &dir.join(name))?;
             self.report.removed.push(name.clone());
@@ -63,7 +63,7 @@ impl Recovery<'_> {
     }
 
     pub(super) fn move_to_lost_found(&mut self, name: &str) -> Result<()> {
-        let (disk, dir) = (&*self.context.disk, &self.place.dir);
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
         let label = format!("{}-{}", self.place.topic, self.place.partition);
         let moved = lost_found::take(disk, &self.context.lost_found, dir, name, &label)?;
         self.report.moved.push(moved);
@@ -72,7 +72,7 @@ impl Recovery<'_> {
 
     /// Removes segments that a retention run had given up already when it was cut off.
     pub(super) fn finish_retention(&mut self, mut bases: Vec<u64>) -> Result<Vec<u64>> {
-        let (disk, dir) = (&*self.context.disk, &self.place.dir);
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
         let start = self.checkpoint.as_ref().map_or(0, |file| file.current().log_start);
         while bases.get(1).is_some_and(|second| *second <= start) {
             let base = bases.remove(0);

@@ -7,7 +7,8 @@ use flymq_types::{LeaderEpoch, ManualClock, Offset, PartitionId, SeededRng, Time
 
 use crate::testing::{batch, values};
 use crate::{
-    Appended, DataDir, DataDirOptions, Disk, Log, LogConfig, RecoveryReport, SimDisk, StorageError, SyncMode,
+    Appended, DataDir, DataDirOptions, Disk, Log, LogConfig, RecoveryReport, SimDisk, SpaceOptions,
+    StorageError, SyncMode,
 };
 
 pub(crate) const TOPIC: TopicId = TopicId::from_bytes([0xab; 16]);
@@ -24,6 +25,7 @@ pub(crate) fn options(disk: &SimDisk, seed: u64) -> DataDirOptions {
         rng: Arc::new(SeededRng::new(seed)),
         sync: SyncMode::Manual,
         tail_cache_bytes: 1 << 20,
+        space: SpaceOptions::OFF,
     }
 }
 
