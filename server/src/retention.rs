@@ -6,12 +6,9 @@ use flymq_engine::Engine;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How often the settings of retention are applied.
-const PERIOD: Duration = Duration::from_secs(60);
-
-/// Applies retention in all topics every minute until `stop`.
-pub(crate) async fn run(engine: Arc<Engine>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_some() {
+/// Applies retention in all topics every `period` (`ttl.cleanup_interval`, a minute) until `stop`.
+pub(crate) async fn run(engine: Arc<Engine>, period: Duration, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
         match engine.enforce_retention().await {
             Ok(0) => {}
             Ok(segments) => info!(segments, "removed old segments"),

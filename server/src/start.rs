@@ -44,7 +44,7 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
 
     doors.open(listeners, &broker);
     health.started(broker.clone());
-    tracker.spawn(retention::run(engine.clone(), stop.clone()));
+    tracker.spawn(retention::run(engine.clone(), config.ttl.cleanup_interval, stop.clone()));
     node.enter(Phase::Ready);
     unfinished.disarm();
     info!(

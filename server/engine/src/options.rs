@@ -35,6 +35,7 @@ impl Default for EngineOptions {
                 segment_bytes: 64 << 20,
                 ttl_ms: 0,
                 cleanup_policy: CleanupPolicy::Delete,
+                delete_retention_ms: 24 * 60 * 60 * 1_000,
             },
             default_acks: Acks::Leader,
             offsets_partitions: 1,

@@ -131,6 +131,7 @@ fn config_to_pb(config: &TopicConfig) -> pb::TopicConfig {
         segment_bytes: config.segment_bytes,
         ttl_ms: config.ttl_ms,
         cleanup_policy: cleanup_policy.into(),
+        delete_retention_ms: config.delete_retention_ms,
     }
 }
 
@@ -149,6 +150,7 @@ fn config_from_pb(config: pb::TopicConfig) -> Result<TopicConfig, ConvertError> 
         segment_bytes: config.segment_bytes,
         ttl_ms: config.ttl_ms,
         cleanup_policy,
+        delete_retention_ms: config.delete_retention_ms,
     })
 }
 
@@ -181,6 +183,7 @@ mod tests {
             segment_bytes: Some(1 << 20),
             ttl_ms: Some(u64::MAX),
             cleanup_policy: CleanupPolicy::CompactDelete,
+            delete_retention_ms: Some(6),
         };
         let create = CreateTopic {
             id,

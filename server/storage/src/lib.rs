@@ -25,7 +25,8 @@
 //!   .subscribe(&Arc<dyn DurableListener>)            held weakly; durable(end) after each round, failed(error) once
 //!   .offset_for_timestamp(Timestamp) -> Result<Option<Offset>, _>
 //!   .epoch_end(LeaderEpoch) -> Option<Offset>        .stats() -> LogStats { segments, bytes, last_sync, .. }
-//!   .retain(now, Retention { ms, bytes }, upto) -> Result<usize, _>      removes whole old segments below `upto`
+//!   .retain(now, Retention { ms, bytes }, upto) -> Result<Retired { segments, bytes }, _>    whole old segments below `upto`
+//!   .advance_start(to: Offset, upto) -> Result<Retired, _>               deletes all records below `to`
 //! ```
 
 mod checkpoint;
@@ -51,6 +52,6 @@ pub use disk::{
 };
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
-pub use log::{Appended, Log, LogConfig, LogStats, RecoveryReport, Retention};
+pub use log::{Appended, Log, LogConfig, LogStats, RecoveryReport, Retention, Retired};
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

@@ -28,7 +28,7 @@ use crate::sync::{DurableListener, Syncer};
 use crate::tail::TailBudget;
 use view::View;
 
-pub use options::{Appended, LogConfig, LogStats, Retention};
+pub use options::{Appended, LogConfig, LogStats, Retention, Retired};
 pub use report::RecoveryReport;
 
 /// What all logs of a data directory share.
@@ -79,12 +79,14 @@ struct CheckpointState {
     durable: Option<Mark>,
 }
 
-/// The state behind [`Log`]. Lock order: writer, checkpoint, view, a segment's index.
+/// The state behind [`Log`]. Lock order: front, writer, checkpoint, view, a segment's index.
 pub(crate) struct LogInner {
     pub(crate) place: LogPlace,
     context: Arc<Context>,
     config: Mutex<LogConfig>,
     writer: Mutex<Writer>,
+    /// Held by whoever takes segments out of the log or replaces them. Appends and reads never wait for it.
+    front: Mutex<()>,
     checkpoint: Mutex<CheckpointState>,
     view: Mutex<View>,
     start: AtomicU64,
@@ -202,6 +204,7 @@ impl LogInner {
 
     /// No more calls; waits for an append that is under way.
     pub(crate) fn close(&self) {
+        let _front = self.front.lock();
         let _writer = self.writer.lock();
         self.closed.store(true, Ordering::Release);
         self.wake_waiters();

@@ -41,6 +41,9 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Info(args) | Command::Topic(topics::TopicCommand::Info(args)) => {
             topics::info(&context, &args).await
         }
+        Command::Topic(topics::TopicCommand::DeleteRecords(args)) => {
+            topics::delete_records(&context, &args).await
+        }
         Command::Produce(args) => produce::run(&context, args).await,
         Command::Consume(args) => consume::run(&context, &args).await,
         Command::Subscribe(args) => subscribe::run(&context, &args).await,

@@ -41,6 +41,18 @@ pub enum TopicCommand {
     List,
     /// Show a topic: settings, watermarks, segments.
     Info(Name),
+    /// Delete the oldest records of a partition, for good.
+    DeleteRecords(DeleteRecords),
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteRecords {
+    pub topic: String,
+    #[arg(short, long, default_value_t = 0)]
+    pub partition: i32,
+    /// The first record to keep: an offset, or `latest` to delete all.
+    #[arg(long)]
+    pub before: String,
 }
 
 pub async fn create(context: &Context, args: &Create) -> Result<(), Failure> {
@@ -70,6 +82,20 @@ pub async fn delete(context: &Context, args: &Name) -> Result<(), Failure> {
         return output::line(json!({"topic": args.topic, "deleted": true}));
     }
     output::line(format!("deleted topic {}", args.topic))
+}
+
+pub async fn delete_records(context: &Context, args: &DeleteRecords) -> Result<(), Failure> {
+    let before = match args.before.as_str() {
+        "latest" => u64::MAX,
+        offset => offset
+            .parse()
+            .map_err(|_| Failure::Usage(format!("--before {offset:?}: use an offset or latest")))?,
+    };
+    let low = context.client.delete_records(&args.topic, args.partition, before).await?;
+    if context.json() {
+        return output::line(json!({"topic": args.topic, "partition": args.partition, "low_watermark": low}));
+    }
+    output::line(format!("{} partition {} begins at offset {low}", args.topic, args.partition))
 }
 
 pub async fn list(context: &Context) -> Result<(), Failure> {

@@ -29,3 +29,23 @@ fn json_is_for_machines() {
     assert_eq!(info["topic"]["partitions"].as_array().map(Vec::len), Some(2), "{info}");
     assert_eq!(broker.json(&["delete", "a"])[0]["deleted"], true);
 }
+
+#[test]
+fn old_records_can_be_deleted() {
+    let broker = Broker::start();
+    for value in ["a", "b", "c"] {
+        broker.ok(&["produce", "t", value]);
+    }
+    let gone = broker.ok(&["topic", "delete-records", "t", "--before", "2"]);
+    assert_eq!(gone, "t partition 0 begins at offset 2\n");
+    assert!(broker.ok(&["consume", "t", "--count", "1"]).contains('c'));
+    assert!(broker.fails(&["topic", "delete-records", "t", "--before", "4"], 1).contains("out of range"));
+    assert!(
+        broker
+            .fails(&["topic", "delete-records", "t", "--before", "x"], 2)
+            .contains("use an offset or latest")
+    );
+    let all = broker.json(&["topic", "delete-records", "t", "--before", "latest"]);
+    assert_eq!(all[0]["low_watermark"], 3);
+    assert!(broker.ok(&["produce", "t", "d"]).contains('3'));
+}

@@ -170,6 +170,17 @@ impl Client {
         reply.topic.ok_or_else(|| ClientError::protocol("the server sent no topic"))
     }
 
+    /// Deletes the records of a partition below `before`, for good; `u64::MAX`: all that are readable now. Returns the low
+    /// watermark.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, `OffsetOutOfRange` above the high watermark.
+    pub async fn delete_records(&self, topic: &str, partition: i32, before: u64) -> Result<u64, ClientError> {
+        let request = pb::DeleteRecordsRequest { topic: topic.to_owned(), partition, before_offset: before };
+        let reply: pb::DeleteRecordsResponse = self.call("DeleteRecords", &request).await?;
+        Ok(reply.low_watermark)
+    }
+
     /// Commits the next offsets to read of a group; durable when it returns.
     ///
     /// # Errors

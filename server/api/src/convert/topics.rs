@@ -23,6 +23,7 @@ pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, Br
             segment_bytes: settings.segment_bytes,
             ttl_ms: None,
             cleanup_policy: settings.cleanup_policy.unwrap_or_default(),
+            delete_retention_ms: settings.delete_retention_ms,
         },
     })
 }
@@ -41,6 +42,7 @@ pub(crate) fn topic_changes(options: &pb::TopicOptions) -> Result<TopicChange, B
         segment_bytes: settings.segment_bytes,
         ttl_ms: None,
         cleanup_policy: settings.cleanup_policy,
+        delete_retention_ms: settings.delete_retention_ms,
     })
 }
 
@@ -53,6 +55,7 @@ struct Settings {
     retention_bytes: Option<u64>,
     segment_bytes: Option<u64>,
     cleanup_policy: Option<CleanupPolicy>,
+    delete_retention_ms: Option<u64>,
 }
 
 impl Settings {
@@ -68,6 +71,7 @@ impl Settings {
             retention_bytes: set64("options.retention_bytes", options.retention_bytes)?,
             segment_bytes: set64("options.segment_bytes", options.segment_bytes)?,
             cleanup_policy: cleanup_policy(options.cleanup_policy)?,
+            delete_retention_ms: set64("options.delete_retention_ms", options.delete_retention_ms)?,
         })
     }
 }
@@ -112,6 +116,7 @@ pub(crate) fn topic_message(topic: &TopicInfo, node: &Node) -> pb::Topic {
             CleanupPolicy::CompactDelete => pb::CleanupPolicy::CompactDelete,
         }
         .into(),
+        delete_retention_ms: signed(settings.delete_retention_ms),
     };
     pb::Topic {
         name: topic.name.to_string(),

@@ -61,6 +61,7 @@ impl EngineBroker {
             R::ListTopics(m) => self.list_topics(&m)?.into(),
             R::DeleteTopic(m) => self.delete_topic(&m).await?.into(),
             R::AlterTopic(m) => self.alter_topic(&m).await?.into(),
+            R::DeleteRecords(m) => self.delete_records(&m).await?.into(),
             R::FindOffset(m) => self.find_offset(&m).await?.into(),
 
             R::GetStartOffset(m) => self.get_start_offset(&m).await?.into(),
@@ -82,8 +83,7 @@ impl EngineBroker {
             R::GetConfig(m) => self.get_config(m).into(),
             R::GetStats(m) => self.get_stats(m).into(),
 
-            R::DeleteRecords(_)
-            | R::JoinGroup(_)
+            R::JoinGroup(_)
             | R::Heartbeat(_)
             | R::LeaveGroup(_)
             | R::Acknowledge(_)

@@ -2,6 +2,7 @@
 
 use flymq_engine::StartFrom;
 use flymq_proto::pb;
+use flymq_types::Offset;
 
 use super::EngineBroker;
 use crate::{BrokerError, convert};
@@ -64,6 +65,16 @@ impl EngineBroker {
         let change = convert::topic_changes(&request.options.unwrap_or_default())?;
         let topic = self.engine.alter_topic(&name, change).await?;
         Ok(pb::AlterTopicResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
+    }
+
+    pub(super) async fn delete_records(
+        &self,
+        request: &pb::DeleteRecordsRequest,
+    ) -> Result<pb::DeleteRecordsResponse, BrokerError> {
+        let topic = convert::topic("topic", &request.topic)?;
+        let partition = convert::partition(request.partition)?;
+        let low = self.engine.delete_records(&topic, partition, Offset(request.before_offset)).await?;
+        Ok(pb::DeleteRecordsResponse { low_watermark: low.get() })
     }
 
     pub(super) async fn find_offset(

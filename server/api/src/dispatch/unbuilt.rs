@@ -12,7 +12,6 @@ pub(crate) fn not_built(feature: &str) -> BrokerError {
 pub(super) fn rpc(rpc: Rpc) -> BrokerError {
     let meta = rpc.meta();
     let feature = match (meta.service, rpc) {
-        (_, Rpc::DeleteRecords) => "truncating partitions",
         (_, Rpc::Acknowledge | Rpc::Nack) => "acknowledging and redelivering single records",
         ("GroupService", _) => "group membership with assignments",
         ("ClusterService", _) => "clusters of several nodes",

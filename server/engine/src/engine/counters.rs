@@ -3,10 +3,16 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use flymq_storage::Retired;
+use flymq_types::Timestamp;
+
 /// Records appended since the start.
 pub(crate) struct Counters {
     produced: AtomicU64,
     metric: metrics::Counter,
+    retired_segments: metrics::Counter,
+    retired_bytes: metrics::Counter,
+    retention_run: metrics::Gauge,
 }
 
 impl std::fmt::Debug for Counters {
@@ -17,8 +23,13 @@ impl std::fmt::Debug for Counters {
 
 impl Counters {
     pub(crate) fn new() -> Self {
-        let metric = metrics::counter!("flymq_messages_produced_total");
-        Self { produced: AtomicU64::new(0), metric }
+        Self {
+            produced: AtomicU64::new(0),
+            metric: metrics::counter!("flymq_messages_produced_total"),
+            retired_segments: metrics::counter!("flymq_retention_segments_removed_total"),
+            retired_bytes: metrics::counter!("flymq_retention_bytes_removed_total"),
+            retention_run: metrics::gauge!("flymq_retention_last_run_timestamp_seconds"),
+        }
     }
 
     pub(crate) fn count_produced(&self, records: u32) {
@@ -29,4 +40,19 @@ impl Counters {
     pub(crate) fn produced(&self) -> u64 {
         self.produced.load(Ordering::Relaxed)
     }
+
+    /// Counts segments that retention or a deletion of records removed.
+    pub(crate) fn count_retired(&self, retired: Retired) {
+        self.retired_segments.increment(retired.segments as u64);
+        self.retired_bytes.increment(retired.bytes);
+    }
+
+    /// Notes when retention last went over all topics.
+    pub(crate) fn retention_ran(&self, now: Timestamp) {
+        self.retention_run.set(seconds(now));
+    }
+}
+
+fn seconds(time: Timestamp) -> f64 {
+    time.as_millis() as f64 / 1_000.0
 }

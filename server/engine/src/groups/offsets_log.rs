@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flymq_storage::Retention;
+use flymq_storage::{Retention, Retired};
 use flymq_types::{GroupId, Offset, RecordBatch, Timestamp};
 use flymq_wire::batch::{BatchBuilder, NewRecord};
 use parking_lot::{Mutex, RwLock};
@@ -89,7 +89,7 @@ impl OffsetsLog {
     }
 
     /// Removes whole segments below `upto`.
-    pub(super) fn cut(&self, upto: Offset, now: Timestamp) -> Result<usize, EngineError> {
+    pub(super) fn cut(&self, upto: Offset, now: Timestamp) -> Result<Retired, EngineError> {
         let smallest = Retention { bytes: 1, ..Retention::default() };
         self.partition.log()?.retain(now, smallest, upto).map_err(|error| self.partition.error(error))
     }

@@ -32,6 +32,8 @@ pub struct TopicConfig {
     /// Milliseconds that records live unless they say otherwise; 0: for ever.
     pub ttl_ms: Option<u64>,
     pub cleanup_policy: CleanupPolicy,
+    /// Milliseconds that tombstones stay in a compacted log after the cleaner first met them.
+    pub delete_retention_ms: Option<u64>,
 }
 
 /// The settings in force: the topic's own, filled up with the server's defaults.
@@ -48,6 +50,8 @@ pub struct TopicSettings {
     /// Milliseconds; 0: for ever.
     pub ttl_ms: u64,
     pub cleanup_policy: CleanupPolicy,
+    /// Milliseconds; see [`TopicConfig::delete_retention_ms`].
+    pub delete_retention_ms: u64,
 }
 
 /// A topic to create.
@@ -70,6 +74,7 @@ pub struct TopicChange {
     pub segment_bytes: Option<u64>,
     pub ttl_ms: Option<u64>,
     pub cleanup_policy: Option<CleanupPolicy>,
+    pub delete_retention_ms: Option<u64>,
 }
 
 /// Smallest and largest roll size of a segment, bytes.
@@ -87,6 +92,7 @@ impl TopicConfig {
             segment_bytes: self.segment_bytes.unwrap_or(defaults.segment_bytes),
             ttl_ms: self.ttl_ms.unwrap_or(defaults.ttl_ms),
             cleanup_policy: self.cleanup_policy,
+            delete_retention_ms: self.delete_retention_ms.unwrap_or(defaults.delete_retention_ms),
         }
     }
 
@@ -112,7 +118,11 @@ impl TopicConfig {
             let reason = format!("must be {low} to {high}, not {bytes}");
             return Err(EngineError::InvalidArgument { field: "segment_bytes", reason });
         }
-        for (field, value) in [("retention_ms", self.retention_ms), ("ttl_ms", self.ttl_ms)] {
+        for (field, value) in [
+            ("retention_ms", self.retention_ms),
+            ("ttl_ms", self.ttl_ms),
+            ("delete_retention_ms", self.delete_retention_ms),
+        ] {
             if value.is_some_and(|ms| i64::try_from(ms).is_err()) {
                 return Err(invalid(field, "is larger than any time"));
             }
@@ -131,6 +141,7 @@ impl TopicConfig {
             segment_bytes: change.segment_bytes.or(self.segment_bytes),
             ttl_ms: change.ttl_ms.or(self.ttl_ms),
             cleanup_policy: change.cleanup_policy.unwrap_or(self.cleanup_policy),
+            delete_retention_ms: change.delete_retention_ms.or(self.delete_retention_ms),
         }
     }
 }
@@ -160,6 +171,7 @@ mod tests {
         segment_bytes: 64 << 20,
         ttl_ms: 0,
         cleanup_policy: CleanupPolicy::Delete,
+        delete_retention_ms: 7,
     };
 
     #[test]

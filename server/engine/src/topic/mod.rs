@@ -2,6 +2,7 @@
 
 mod admin;
 mod config;
+mod delete_records;
 mod info;
 mod open_logs;
 mod open_topic;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flymq_storage::Retention;
+use flymq_storage::{Retention, Retired};
 use flymq_types::Timestamp;
 
 use super::{CleanupPolicy, OpenTopic};
@@ -28,19 +28,25 @@ impl Engine {
             };
             if by_retention && limits != Retention::default() {
                 let now = self.clock.wall();
-                removed += blocking(move || retain_topic(&topic, now, limits)).await?;
+                let retired = blocking(move || retain_topic(&topic, now, limits)).await?;
+                self.counters.count_retired(retired);
+                removed += retired.segments;
             }
         }
+        self.counters.retention_ran(self.clock.wall());
         Ok(removed)
     }
 }
 
-fn retain_topic(topic: &Arc<OpenTopic>, now: Timestamp, limits: Retention) -> usize {
-    let mut removed = 0;
+fn retain_topic(topic: &Arc<OpenTopic>, now: Timestamp, limits: Retention) -> Retired {
+    let mut removed = Retired::default();
     for partition in &topic.view().partitions {
         let Ok(log) = partition.log() else { continue };
         match log.retain(now, limits, partition.high().get()) {
-            Ok(segments) => removed += segments,
+            Ok(retired) => {
+                removed.segments += retired.segments;
+                removed.bytes += retired.bytes;
+            }
             Err(error) => {
                 let (topic, partition) = (partition.topic(), partition.number());
                 tracing::warn!(%topic, %partition, %error, "retention failed");

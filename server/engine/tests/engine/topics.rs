@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use flymq_engine::{EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, TopicChange, TopicConfig};
+use flymq_engine::{EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, TopicChange, TopicConfig};
 use flymq_types::{Acks, Offset, PartitionId};
 
 use crate::support::*;
@@ -216,4 +216,46 @@ async fn a_caller_that_goes_away_leaves_no_half_topic() {
     drop(engine);
     node.sim.crash_losing_all();
     assert!(node.open().await.list_topics(true).is_empty());
+}
+
+#[tokio::test]
+async fn deleted_records_are_gone_for_good_and_the_low_watermark_moves() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    for i in 0..10 {
+        append(&engine, "t", 0, &format!("v{i}"), Acks::Leader).await;
+    }
+    let t = topic("t");
+    let delete =
+        async |engine: &flymq_engine::Engine, before| engine.delete_records(&t, PartitionId(0), before).await;
+    assert_eq!(delete(&engine, Offset(4)).await.unwrap(), Offset(4), "waits for what is appended");
+    assert_eq!(delete(&engine, Offset(2)).await.unwrap(), Offset(4), "never back");
+    let above = delete(&engine, Offset(11)).await;
+    assert!(
+        matches!(above, Err(EngineError::OffsetOutOfRange { start: Offset(4), end: Offset(10), .. })),
+        "{above:?}"
+    );
+    let below = engine.fetch(spec("t", 0, 3)).await;
+    assert!(matches!(below, Err(EngineError::OffsetOutOfRange { start: Offset(4), .. })), "{below:?}");
+    let commit = OffsetCommit {
+        topic: t.clone(),
+        partition: PartitionId(0),
+        offset: Offset(1),
+        metadata: String::new(),
+    };
+    engine.commit_offsets(&group("g"), vec![commit]).await.unwrap();
+    node.sim.crash_losing_all();
+    drop(engine);
+    let engine = node.open().await;
+    let info = engine.topic(&topic("t")).unwrap().partitions.remove(0);
+    assert_eq!((info.low, info.high), (Offset(4), Offset(10)));
+    let kept = engine.fetch(spec("t", 0, 4)).await.unwrap();
+    assert_eq!(values(&kept, 4)[0], (4, "v4".to_owned()));
+    let start =
+        engine.start_offset(Some(&group("g")), &topic("t"), PartitionId(0), StartFrom::Committed).await;
+    assert_eq!(start.unwrap(), Offset(4), "a group whose place is gone goes on at the first record");
+    assert_eq!(delete(&engine, Offset::MAX).await.unwrap(), Offset(10));
+    assert_eq!(append(&engine, "t", 0, "next", Acks::All).await.base_offset, Offset(10));
+    let internal = engine.delete_records(&topic("__consumer_offsets"), PartitionId(0), Offset(1)).await;
+    assert!(matches!(internal, Err(EngineError::InternalTopic { .. })), "{internal:?}");
 }

@@ -56,6 +56,15 @@ pub struct Retention {
     pub bytes: u64,
 }
 
+/// What left a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Retired {
+    /// Segment files.
+    pub segments: usize,
+    /// Bytes of their batches and headers.
+    pub bytes: u64,
+}
+
 /// Size and health of a log at one moment.
 #[derive(Debug, Clone)]
 pub struct LogStats {

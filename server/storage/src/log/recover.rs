@@ -61,6 +61,7 @@ impl Log {
         let inner = LogInner {
             place,
             config: Mutex::new(config),
+            front: Mutex::new(()),
             writer: Mutex::new(Writer { tip, active, allocated, epochs }),
             checkpoint: Mutex::new(CheckpointState { file: checkpoint, durable: None }),
             view: Mutex::new(View { segments, tail, quarantined, met: Vec::new() }),
