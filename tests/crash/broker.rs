@@ -130,6 +130,14 @@ impl Process {
         self.child.wait().expect("it ran");
     }
 
+    /// SIGTERM: it ends in order.
+    pub fn stop(mut self) {
+        let pid = rustix::process::Pid::from_raw(self.pid).expect("a process id is not 0");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        let status = self.child.wait().expect("it ran");
+        assert!(status.success(), "{status}:\n{}", self.log().join("\n"));
+    }
+
     /// Its status, if it has ended by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it was started")

@@ -224,7 +224,7 @@ fn acks(promise: Promise) -> Acks {
 }
 
 /// What is stored for a value: from a few bytes to two kilobytes, which the value alone decides.
-fn padded(value: &str) -> String {
+pub fn padded(value: &str) -> String {
     let n: usize =
         value.rsplit('/').next().and_then(|n| n.parse().ok()).expect("a value ends with its counter");
     format!("{value}|{}", "x".repeat(n * 131 % 2_000))

@@ -3,7 +3,10 @@
 
 mod b01_kill;
 mod b03_power_cut;
+mod b12_bit_flip;
+mod b14_lost_file;
 mod b22_read_is_durable;
+mod injured;
 mod power_cut;
 
 use tokio::sync::{Mutex, MutexGuard};
