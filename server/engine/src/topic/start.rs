@@ -70,28 +70,45 @@ impl Engine {
             tracing::info!(topic = %id, "removing the data of a deleted topic");
             self.remove_data(*id).await;
         }
-        for (id, number) in found.difference(&named).filter(|(id, _)| !deleted.contains(id)).copied() {
+        let unknown: Vec<_> =
+            found.difference(&named).filter(|(id, _)| !deleted.contains(id)).copied().collect();
+        let mut lost = Vec::new();
+        for (id, number) in unknown {
             let name = flymq_types::TopicName::internal("__orphan").expect("is a valid internal name");
             let logs = self.logs_of(id, name, &TopicConfig::default());
-            blocking(move || clear_orphan(&logs, number)).await?;
+            if !blocking(move || clear_if_empty(&logs, number)).await? {
+                lost.push(format!("topics/{id}/{number}"));
+            }
         }
-        Ok(())
+        if lost.is_empty() { Ok(()) } else { Err(metadata_lost(&mut lost)) }
     }
+}
+
+/// A topic's first record is written after its metadata is durable, so records of a topic that the metadata does not
+/// know prove that metadata was lost. To go on would hide the topic, and give out its offsets anew under its name.
+fn metadata_lost(logs: &mut [String]) -> EngineError {
+    logs.sort_unstable();
+    let (count, first) = (logs.len(), logs.first().map_or("", String::as_str));
+    let reason = format!(
+        "{count} logs hold records of topics that metadata/log does not know (the first is {first}): metadata was lost. \
+         Restore the directory metadata from a backup, or move these logs out of the data directory to give them up; \
+         nothing was changed"
+    );
+    EngineError::StorageFailed { reason }
 }
 
 fn open_chunk(logs: &OpenLogs, chunk: &[PartitionId]) -> Vec<Arc<crate::partition::Partition>> {
     chunk.iter().map(|number| Arc::new(logs.open_existing(*number))).collect()
 }
 
-/// An empty log was made for a topic whose creation a crash cut: it goes. One with records is never removed.
-fn clear_orphan(logs: &OpenLogs, number: PartitionId) {
+/// An empty log was made for a topic whose creation a crash cut: it goes. False for one with records, which stays.
+fn clear_if_empty(logs: &OpenLogs, number: PartitionId) -> bool {
     let empty = match logs.data.open_log(logs.id, number, LogConfig::default()) {
         Ok((log, _)) => log.end_offset() == flymq_types::Offset::ZERO,
         Err(_) => false,
     };
     if empty {
         logs.remove(number.get()..number.get() + 1);
-    } else {
-        tracing::error!(topic = %logs.id, partition = %number, "a log with records belongs to no known topic: kept");
     }
+    empty
 }

@@ -1,8 +1,9 @@
 //! The metadata log: one entry for each proposal.
 //!
 //! After the header (its number: the version that the first entry follows) come entries back to back: u32 payload
-//! length · u32 crc32c of version and payload · u64 version · payload, a `flymq.internal.v1.Proposal`. The file is
-//! allocated ahead; where the length is zero the log ends.
+//! length · u32 crc32c of version and payload · u64 version · payload, a `flymq.internal.v1.Proposal`. Each is written
+//! twice, with one sync: the last entry may be torn, so that damage to a single copy could not be told from that. The
+//! file is allocated ahead; where the length is zero the log ends.
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
@@ -64,28 +65,9 @@ impl MetaLog {
     ) -> Result<Option<Self>> {
         let Some((file, bytes)) = read_all(disk, path)? else { return Ok(None) };
         let base = read_header(path, MAGIC, &bytes)?;
-        let (mut at, mut last) = (HEADER_BYTES, base);
-        let mut entries = Vec::new();
-        while let Some((entry, next)) = entry_at(&bytes, at) {
-            if entry.version != last + 1 {
-                let reason = format!("entry {} follows entry {last}", entry.version);
-                return Err(damaged(path, reason));
-            }
-            last = entry.version;
-            entries.push(entry);
-            at = next;
-        }
+        let (entries, at) = entries(path, &bytes, base)?;
         if bytes[at..].iter().any(|byte| *byte != 0) {
-            // Every entry was durable before the next was written: only the last one can be torn.
-            if let Some(later) = later_entry(&bytes, at + 1, last) {
-                let reason = format!("entry {} is unreadable, but entry {later} is there", last + 1);
-                return Err(damaged(path, reason));
-            }
-            tracing::warn!(
-                bytes = bytes.len() - at,
-                entry = last + 1,
-                "cutting the torn end of the metadata log"
-            );
+            tracing::warn!(bytes = bytes.len() - at, "cutting the torn end of the metadata log");
             file.set_len(at as u64).on("cut", path)?;
         }
         let allocated = (bytes.len() as u64).max(ALLOCATION_STEP);
@@ -98,13 +80,14 @@ impl MetaLog {
     /// Appends an entry and returns when it is on the disk.
     pub(super) fn append(&mut self, version: u64, payload: &[u8]) -> Result<()> {
         let head = entry_header(version, payload);
-        let next = self.end + (ENTRY_HEADER_BYTES + payload.len()) as u64;
+        let next = self.end + 2 * (ENTRY_HEADER_BYTES + payload.len()) as u64;
         if next > self.allocated {
             let allocated = next.next_multiple_of(ALLOCATION_STEP);
             self.file.allocate(allocated).on("allocate", &self.path)?;
             self.allocated = allocated;
         }
-        let mut slices = [IoSlice::new(&head), IoSlice::new(payload)];
+        let (head, payload) = (IoSlice::new(&head), IoSlice::new(payload));
+        let mut slices = [head, payload, head, payload];
         self.file.write_all_at(&mut slices, self.end).on("write", &self.path)?;
         if !cfg!(mutant = "meta_no_fdatasync") {
             self.file.fdatasync().on("fdatasync", &self.path)?;
@@ -144,13 +127,49 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<(Entry<'_>, usize)> {
     (entry_crc(version, payload) == crc).then_some((Entry { version, payload }, from + len))
 }
 
-/// The version of a verified entry anywhere behind `from` that is newer than `last`.
-fn later_entry(bytes: &[u8], from: usize, last: u64) -> Option<u64> {
+/// Every entry once, in order, and where the last one ends.
+fn entries<'a>(path: &Path, bytes: &'a [u8], base: u64) -> Result<(Vec<Entry<'a>>, usize)> {
+    let (mut at, mut last, mut entries) = (HEADER_BYTES, base, Vec::new());
+    loop {
+        match entry_at(bytes, at) {
+            // The second copy.
+            Some((entry, next)) if entry.version == last && !entries.is_empty() => at = next,
+            Some((entry, next)) if entry.version == last + 1 => {
+                (at, last) = (next, entry.version);
+                entries.push(entry);
+            }
+            Some((entry, _)) => {
+                return Err(damaged(path, format!("entry {} follows entry {last}", entry.version)));
+            }
+            None if bytes[at..].iter().all(|byte| *byte == 0) => return Ok((entries, at)),
+            // A damaged copy; the other one, or the next entry, is behind it. Every entry was durable before the next
+            // was written: with nothing behind it, it is torn.
+            None => match later_entry(bytes, at + 1, last) {
+                Some((there, version)) if version <= last + 1 => {
+                    tracing::error!(
+                        at,
+                        version,
+                        "one copy of a metadata entry is damaged: went on with the next"
+                    );
+                    at = there;
+                }
+                Some((_, version)) => {
+                    let reason = format!("entry {} is unreadable, but entry {version} is there", last + 1);
+                    return Err(damaged(path, reason));
+                }
+                None => return Ok((entries, at)),
+            },
+        }
+    }
+}
+
+/// Place and version of the first verified entry anywhere behind `from` that is `last` or newer.
+fn later_entry(bytes: &[u8], from: usize, last: u64) -> Option<(usize, u64)> {
     /// No log holds more entries than this before it is cut by a snapshot.
     const MAX_ENTRIES: u64 = 1 << 32;
     (from..bytes.len().saturating_sub(ENTRY_HEADER_BYTES)).find_map(|at| {
         let version = u64_at(bytes, at + 8);
-        let plausible = version > last + 1 && version - last < MAX_ENTRIES;
-        if plausible { entry_at(bytes, at).map(|(entry, _)| entry.version) } else { None }
+        let plausible = version >= last && version - last < MAX_ENTRIES;
+        if plausible { entry_at(bytes, at).map(|(entry, _)| (at, entry.version)) } else { None }
     })
 }

@@ -141,8 +141,8 @@ async fn a_full_disk_refuses_and_recovers() {
     assert_eq!(store.image().topics.len(), 2);
 }
 
-#[tokio::test]
-async fn damage_is_told_from_a_torn_tail() {
+/// A log of five entries, how many bytes are used, and how many an entry takes with its copy.
+async fn five_entries() -> (SimDisk, PathBuf, usize, usize) {
     let disk = disk();
     let store = LocalMetaStore::open(options(&disk, 1 << 20)).unwrap();
     for n in 0..5 {
@@ -152,19 +152,55 @@ async fn damage_is_told_from_a_torn_tail() {
     let log = PathBuf::from(DIR).join("log");
     let bytes = disk.contents(&log).unwrap();
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    let entry = (end - file::HEADER_BYTES) / 5;
-    for at in (0..end - entry).step_by(7) {
+    (disk, log, end, (end - file::HEADER_BYTES) / 5)
+}
+
+#[tokio::test]
+async fn one_damaged_byte_costs_nothing() {
+    let (disk, log, end, _) = five_entries().await;
+    for at in file::HEADER_BYTES..end {
+        let disk = disk.fork();
+        disk.tamper(&log, |bytes| bytes[at] ^= 0x10).unwrap();
+        let store = LocalMetaStore::open(options(&disk, 1 << 20)).unwrap();
+        assert_eq!(store.image().topics.len(), 5, "byte {at}");
+        store.propose(vec![create(9)]).await.unwrap();
+        drop(store);
+        assert_eq!(
+            LocalMetaStore::open(options(&disk, 1 << 20)).unwrap().image().topics.len(),
+            6,
+            "byte {at}"
+        );
+    }
+    for at in 0..file::HEADER_BYTES {
+        let disk = disk.fork();
         disk.tamper(&log, |bytes| bytes[at] ^= 0x10).unwrap();
         let opened = LocalMetaStore::open(options(&disk, 1 << 20));
         assert!(matches!(opened, Err(LocalMetaError::Damaged { .. })), "byte {at}");
-        disk.tamper(&log, |bytes| bytes[at] ^= 0x10).unwrap();
     }
-    disk.tamper(&log, |bytes| bytes[end - 1] ^= 0x10).unwrap();
-    let store = LocalMetaStore::open(options(&disk, 1 << 20)).unwrap();
-    assert_eq!(store.image().topics.len(), 4, "the last entry alone may be torn");
-    store.propose(vec![create(9)]).await.unwrap();
-    drop(store);
-    assert_eq!(LocalMetaStore::open(options(&disk, 1 << 20)).unwrap().image().topics.len(), 5);
+}
+
+#[tokio::test]
+async fn damage_is_told_from_a_torn_tail() {
+    let (disk, log, end, entry) = five_entries().await;
+    // Both copies of an entry that another one follows.
+    for n in 0..4 {
+        let disk = disk.fork();
+        let from = file::HEADER_BYTES + n * entry;
+        disk.tamper(&log, |bytes| bytes[from..from + entry].fill(0xaa)).unwrap();
+        let opened = LocalMetaStore::open(options(&disk, 1 << 20));
+        assert!(matches!(opened, Err(LocalMetaError::Damaged { .. })), "entry {n}");
+    }
+    // The last one, torn anywhere in its first copy.
+    for kept in 1..entry / 2 {
+        let disk = disk.fork();
+        let from = end - entry + kept;
+        disk.tamper(&log, |bytes| bytes[from..end].fill(0)).unwrap();
+        let store = LocalMetaStore::open(options(&disk, 1 << 20)).unwrap();
+        assert_eq!(store.image().topics.len(), 4, "the last entry alone may be torn: {kept} bytes kept");
+        store.propose(vec![create(9)]).await.unwrap();
+        drop(store);
+        assert_eq!(LocalMetaStore::open(options(&disk, 1 << 20)).unwrap().image().topics.len(), 5);
+    }
 }
 
 #[tokio::test]
@@ -207,8 +243,6 @@ async fn golden_bytes() {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     assert_eq!(hex(&bytes[..32]), "464c594d514d4c47010000008ab2288c000000000000000000000000bb8e048d");
     let end = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
-    assert_eq!(
-        hex(&bytes[32..end]),
-        "27000000b622d90a01000000000000000a250a230a10000000000000000000000000000000021207746f70696320311801220238012801"
-    );
+    let entry = "27000000b622d90a01000000000000000a250a230a10000000000000000000000000000000021207746f70696320311801220238012801";
+    assert_eq!(hex(&bytes[32..end]), format!("{entry}{entry}"));
 }
