@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use flymq_wire::batch::Compression;
+
 use crate::{ClientError, Encryptor, pb::Acks};
 
 /// How the client talks to the broker.
@@ -135,6 +137,10 @@ pub struct ProducerConfig {
     pub buffer_bytes: usize,
     /// From `send` to the answer, retries included.
     pub delivery_timeout: Duration,
+    /// How batches are compressed; one that would not get smaller is sent as it is. Readers need no setting.
+    pub compression: Compression,
+    /// Level of gzip (0-9, default 6) and zstd (1-22, default 1); others are moved to the nearest.
+    pub compression_level: Option<i32>,
 }
 
 impl Default for ProducerConfig {
@@ -149,6 +155,8 @@ impl Default for ProducerConfig {
             max_in_flight: 5,
             buffer_bytes: 32 << 20,
             delivery_timeout: Duration::from_secs(120),
+            compression: Compression::None,
+            compression_level: None,
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use flymq_wire::batch::{BatchSlices, RecordIter, RecordView};
+use flymq_wire::batch::RecordView;
 
-use crate::{ClientError, pb};
+use crate::pb;
 
 /// A message to send.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +85,7 @@ pub struct Message {
 }
 
 impl Message {
-    fn from_view(topic: &Arc<str>, partition: i32, view: &RecordView<'_>) -> Self {
+    pub(crate) fn from_view(topic: &Arc<str>, partition: i32, view: &RecordView<'_>) -> Self {
         let headers = view.headers().map(|(n, v)| (n.to_owned(), Bytes::copy_from_slice(v))).collect();
         Self {
             topic: Arc::clone(topic),
@@ -153,37 +153,4 @@ pub struct Fetched {
     pub high_watermark: u64,
     /// First offset that is still there.
     pub low_watermark: u64,
-}
-
-/// Opens batches: the messages from offset `from` on, at most `max`; checks each payload's crc first.
-pub(crate) fn open_batches(
-    topic: &Arc<str>,
-    partition: i32,
-    batches: Bytes,
-    from: u64,
-    max: usize,
-) -> Result<Vec<Message>, ClientError> {
-    let unreadable = |e: flymq_wire::batch::BatchError| {
-        ClientError::new(
-            pb::ErrorCode::CorruptBatch,
-            format!("cannot read a batch of {topic}/{partition}: {e}"),
-        )
-    };
-    let mut messages = Vec::new();
-    for item in BatchSlices::new(batches) {
-        let (header, batch) = item.map_err(unreadable)?;
-        flymq_wire::batch::verify_payload_crc(&header, &batch[flymq_wire::batch::HEADER_LEN..])
-            .map_err(unreadable)?;
-        for view in RecordIter::new(&batch).map_err(unreadable)? {
-            let view = view.map_err(unreadable)?;
-            if view.offset < from {
-                continue;
-            }
-            if messages.len() == max {
-                return Ok(messages);
-            }
-            messages.push(Message::from_view(topic, partition, &view));
-        }
-    }
-    Ok(messages)
 }

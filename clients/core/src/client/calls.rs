@@ -7,7 +7,7 @@ use futures::{Stream, StreamExt as _, stream};
 use super::Client;
 use crate::{
     Acks, ClientError, FetchSpec, Fetched, Message, NewMessage, RecordMetadata, StartFrom,
-    message::open_batches,
+    open::{open_batches, open_each},
     pb::{self, ErrorCode},
     producer::{ANY_PARTITION, batch_of_one},
     transport::{ProduceCall, Push},
@@ -103,14 +103,10 @@ impl Client {
         // A long poll that finds nothing is no late answer.
         let limit = self.config().request_timeout + spec.max_wait;
         let reply = self.with_retry_within(limit, "Fetch", true, |link| link.fetch(spec)).await?;
-        let messages =
+        let opened =
             open_batches(&spec.topic, spec.partition, reply.batches, spec.offset, spec.max_messages)?;
-        let messages = self.opened(messages)?;
-        let next_offset = if messages.len() == spec.max_messages {
-            messages.last().map_or(spec.offset, |m| m.offset + 1)
-        } else {
-            reply.next_offset
-        };
+        let messages = self.opened(opened.messages)?;
+        let next_offset = opened.rest.unwrap_or(reply.next_offset);
         let (high_watermark, low_watermark) = (reply.high_watermark, reply.low_watermark);
         Ok(Fetched { messages, next_offset, high_watermark, low_watermark })
     }
@@ -253,11 +249,24 @@ impl Client {
         Ok((reply, start.elapsed()))
     }
 
-    fn opened_push(&self, push: Result<Push, ClientError>, from: u64) -> Vec<Result<Message, ClientError>> {
-        let messages = push.and_then(|p| open_batches(&p.topic, p.partition, p.batches, from, usize::MAX));
-        match messages.and_then(|messages| self.opened(messages)) {
-            Ok(messages) => messages.into_iter().map(Ok).collect(),
-            Err(error) => vec![Err(error)],
-        }
+    /// The messages of a push, one batch after another, so that only one is inflated at a time.
+    fn opened_push(
+        &self,
+        push: Result<Push, ClientError>,
+        from: u64,
+    ) -> impl Iterator<Item = Result<Message, ClientError>> + Send + use<> {
+        let client = self.clone();
+        let (pushed, failed) = match push {
+            Ok(push) => (Some(open_each(push.topic, push.partition, push.batches, from)), None),
+            Err(error) => (None, Some(Err(error))),
+        };
+        let runs = pushed.into_iter().flatten().chain(failed);
+        runs.flat_map(move |run| {
+            let (messages, error) = match run.and_then(|messages| client.opened(messages)) {
+                Ok(messages) => (messages, None),
+                Err(error) => (Vec::new(), Some(error)),
+            };
+            messages.into_iter().map(Ok).chain(error.map(Err))
+        })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
+use flymq_wire::batch::{Compression, pack};
 use futures::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::time::sleep_until;
 
@@ -10,10 +12,13 @@ use super::{
     queue::{Key, Sealed},
 };
 use crate::{
-    ClientError,
+    ClientError, ProducerConfig,
     retry::RetryPolicy,
     transport::{ProduceCall, ProduceReply},
 };
+
+/// Batches above this many bytes are compressed off the client's runtime threads.
+const PACK_INLINE: usize = 32 << 10;
 
 type Answer = (Key, Sealed, Result<ProduceReply, ClientError>);
 
@@ -54,7 +59,7 @@ async fn launch(shared: &Arc<Shared>, key: Key, sealed: Sealed) -> BoxFuture<'st
         topic: Arc::clone(&key.0),
         partition: key.1,
         acks: shared.config.acks,
-        batch: sealed.bytes.clone(),
+        batch: packed(&shared.config, sealed.bytes.clone()).await,
     };
     let first = match shared.client.link(0).await {
         Ok(link) => Ok(link.produce(call.clone())),
@@ -75,6 +80,22 @@ async fn launch(shared: &Arc<Shared>, key: Key, sealed: Sealed) -> BoxFuture<'st
             .unwrap_or_else(|_| Err(ClientError::timeout("delivery", shared.config.delivery_timeout)));
         (key, sealed, result)
     })
+}
+
+/// The batch as it goes on the wire: compressed once, here, where neither `send` nor its lock waits for it.
+async fn packed(config: &ProducerConfig, batch: Bytes) -> Bytes {
+    let (codec, level) = (config.compression, config.compression_level);
+    if codec == Compression::None {
+        return batch;
+    }
+    let plain = batch.clone();
+    let packed = if batch.len() <= PACK_INLINE {
+        pack(batch, codec, level)
+    } else {
+        let packing = tokio::task::spawn_blocking(move || pack(batch, codec, level));
+        packing.await.unwrap_or_else(|_| Ok(plain.clone()))
+    };
+    packed.unwrap_or(plain)
 }
 
 /// Repeats a batch while its failure allows it. At least once: a connection that broke before the answer may have stored it.

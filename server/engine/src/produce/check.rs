@@ -1,7 +1,8 @@
 //! What a producer's batch has to be before it may be appended.
 
 use bytes::Bytes;
-use flymq_types::{BatchError, Limits, RecordBatch};
+use flymq_types::{BatchError, Compression, Limits, RecordBatch};
+use flymq_wire::{batch::MIN_RECORD_LEN, compress::claimed_len};
 
 use crate::error::EngineError;
 
@@ -11,11 +12,26 @@ pub(super) fn check_batch(bytes: Bytes, limits: &Limits) -> Result<RecordBatch, 
     let batch = RecordBatch::from_producer(bytes).map_err(EngineError::InvalidBatch)?;
     let records = batch.record_count();
     too_large("number of records", records as usize, limits.batch_records as usize)?;
+    check_claim(&batch, limits)?;
     // Only a payload above the limit can hold a record above it.
     if batch.payload().len() > limits.record_bytes {
         check_records(&batch, limits)?;
     }
     Ok(batch)
+}
+
+/// A compressed batch is not opened, but one that says itself that no reader will open it is refused.
+fn check_claim(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError> {
+    let codec = batch.header().compression;
+    if codec == Compression::None {
+        return Ok(());
+    }
+    let invalid = |why: BatchError| EngineError::InvalidBatch(why);
+    let claimed =
+        claimed_len(codec, batch.payload(), &limits.inflate()).map_err(|why| invalid(why.into()))?;
+    let found = claimed.map_or(u32::MAX, |bytes| u32::try_from(bytes / MIN_RECORD_LEN).unwrap_or(u32::MAX));
+    let expected = batch.record_count();
+    if found < expected { Err(invalid(BatchError::CountMismatch { expected, found })) } else { Ok(()) }
 }
 
 fn check_records(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError> {
@@ -39,7 +55,12 @@ fn too_large(what: &'static str, bytes: usize, limit: usize) -> Result<(), Engin
 
 #[cfg(test)]
 mod tests {
-    use flymq_wire::batch::{BatchBuilder, NewRecord};
+    use crc32c::crc32c;
+    use flymq_types::{BatchHeader, InflateError};
+    use flymq_wire::{
+        batch::{BatchBuilder, NewRecord, pack},
+        compress::compress,
+    };
 
     use super::*;
 
@@ -63,6 +84,31 @@ mod tests {
         assert_eq!(what(batch(&[400, 501])), "record");
         assert_eq!(what(batch(&[2_000])), "batch");
         assert_eq!(what(batch(&[1; 6])), "number of records");
+    }
+
+    #[test]
+    fn a_compressed_batch_is_judged_by_what_it_claims() {
+        let plain = batch(&[3_000, 3_000]);
+        let packed = pack(plain, Compression::Zstd, None).unwrap();
+        assert!(check_batch(packed.clone(), &Limits::DEFAULT).is_ok());
+        let refused = |bytes| match check_batch(bytes, &Limits::DEFAULT) {
+            Err(EngineError::InvalidBatch(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        let forged = |codec, count: u32, payload: &[u8]| -> Bytes {
+            let mut header = BatchHeader::parse(&packed).unwrap();
+            (header.compression, header.record_count) = (codec, count);
+            (header.payload_len, header.payload_crc) = (payload.len() as u32, crc32c(payload));
+            [&header.encode()[..], payload].concat().into()
+        };
+        let bomb = compress(Compression::Gzip, None, &vec![0; 64 << 20]);
+        let why = refused(forged(Compression::Gzip, 1, &bomb));
+        assert!(matches!(why, BatchError::Inflate(InflateError::TooLarge { .. })), "{why}");
+        let why = refused(forged(Compression::Lz4, 1, b"no lz4 frame"));
+        assert_eq!(why, BatchError::Inflate(InflateError::Invalid(Compression::Lz4)));
+        let small = compress(Compression::Snappy, None, &[0; 50]);
+        let why = refused(forged(Compression::Snappy, 11, &small));
+        assert_eq!(why, BatchError::CountMismatch { expected: 11, found: 10 });
     }
 
     #[test]

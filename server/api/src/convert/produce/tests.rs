@@ -52,7 +52,18 @@ fn a_record_above_the_limit_in_a_ready_batch_is_found() {
         }
         builder.build().expect("records")
     };
-    assert_eq!(ready(batch(&[90, 90]), &limits).expect("each is small enough").records, 2);
-    let error = ready(batch(&[10, 101]), &limits).expect_err("the second is too large");
+    assert_eq!(ready(batch(&[90, 90]), true, &limits).expect("each is small enough").records, 2);
+    let error = ready(batch(&[10, 101]), true, &limits).expect_err("the second is too large");
     assert_eq!((error.code, error.metadata["record"].as_str()), (ErrorCode::RecordTooLarge, "1"));
+}
+
+#[test]
+fn the_key_of_a_compressed_record_decides_where_no_partition_is_named() {
+    let mut builder = BatchBuilder::new();
+    let value = [7; 1_000];
+    builder.push(&NewRecord { key: Some(b"k"), value: Some(&value), ..Default::default() }).expect("small");
+    let packed = builder.build_compressed(Compression::Zstd, None).expect("records");
+    let key = |needs_key| ready(packed.clone(), needs_key, &Limits::DEFAULT).expect("a batch").key;
+    assert_eq!(key(true).as_deref(), Some(&b"k"[..]));
+    assert_eq!(key(false), None, "not opened for nothing");
 }
