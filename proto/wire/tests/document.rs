@@ -255,6 +255,7 @@ fn batch_header() {
         producer_epoch: 11,
         base_sequence: 12,
         server: ServerFields { base_offset: 5, leader_epoch: 6, chain: 7, incarnation: 13, append_time: 14 },
+        write_counter: 0,
     };
     let word = |value: u32| value.to_le_bytes();
     let long = |value: u64| value.to_le_bytes();

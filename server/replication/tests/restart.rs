@@ -45,6 +45,7 @@ async fn open(disk: &SimDisk, rng: &Arc<SeededRng>) -> Option<Arc<Engine>> {
         sync: SyncMode::Thread { interval: Duration::from_secs(3_600) },
         tail_cache_bytes: 1 << 20,
         space: SpaceOptions::OFF,
+        encryption: None,
     };
     let data = Arc::new(DataDir::open(options).ok()?);
     let meta =

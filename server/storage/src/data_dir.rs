@@ -3,6 +3,7 @@
 //! ```text
 //! <data>/flymq.lock                                   held while the process lives; names its process id
 //! <data>/meta.json                                    format version, id of this directory, when it was made
+//! <data>/encryption.json                              which keys are needed, where the data is encrypted
 //! <data>/topics/<topic id>/<partition>/<base>.log     segment          <base>.index   its sparse index
 //!                                     /checkpoint     durable mark     epochs         first offset of each epoch
 //! <data>/lost+found/                                  files nobody knows
@@ -11,6 +12,7 @@
 
 mod delete;
 mod identity;
+mod keys;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,7 @@ use std::thread::JoinHandle;
 use flymq_types::{Clock, PartitionId, Rng, SystemClock, SystemRng, TopicId};
 use parking_lot::Mutex;
 
+use crate::crypt::{EncryptionKeys, Keyring, Place, SealPool, open_keyring};
 use crate::disk::{Disk, DiskLock, LockOutcome, RealDisk};
 use crate::error::{IoContext, Result, StorageError};
 use crate::log::{Context, Log, LogConfig, LogInner, LogPlace, RecoveryReport};
@@ -48,6 +51,8 @@ pub struct DataDirOptions {
     pub tail_cache_bytes: usize,
     /// How much of the disk is kept free.
     pub space: SpaceOptions,
+    /// Encrypts everything that is written from now on.
+    pub encryption: Option<EncryptionKeys>,
 }
 
 impl DataDirOptions {
@@ -62,6 +67,7 @@ impl DataDirOptions {
             sync: SyncMode::Thread { interval },
             tail_cache_bytes: DEFAULT_TAIL_BUDGET_BYTES,
             space: SpaceOptions::default(),
+            encryption: None,
         }
     }
 }
@@ -109,12 +115,15 @@ impl DataDir {
     /// Opens or creates a data directory, and finishes deletions that a crash cut off.
     ///
     /// # Errors
-    /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
+    /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`, `KeyMissing`, `WrongKey`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
     pub fn open(options: DataDirOptions) -> Result<Self> {
-        let DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes, space } = options;
+        let DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes, space, encryption } = options;
         create_with_parents(&*disk, &path)?;
         let lock = take_lock(&*disk, &path)?;
         let id = identity::load_or_create(&*disk, &path, &*rng, clock.wall())?;
+        let keys = Place { disk: &*disk, dir: &path, id };
+        let in_use = || keys::in_use(&*disk, &path.join(TOPICS));
+        let keyring = open_keyring(keys, encryption.as_ref(), &*rng, in_use)?.map(Arc::new);
         let (topics, lost_found) = (path.join(TOPICS), path.join(lost_found::DIRECTORY));
         disk.create_dir(&topics).on("create directory", &topics)?;
         disk.create_dir(&lost_found).on("create directory", &lost_found)?;
@@ -130,6 +139,9 @@ impl DataDir {
             rng,
             syncer: Arc::new(Syncer::new(clock)),
             tail_budget: Arc::new(TailBudget::new(tail_cache_bytes)),
+            directory: id,
+            keyring,
+            seal_pool: Arc::new(SealPool::default()),
             topics,
             lost_found,
         });
@@ -165,6 +177,11 @@ impl DataDir {
     /// more with the blocks of the reserve.
     pub fn vital_disk(&self) -> Arc<dyn Disk> {
         self.context.vital.clone()
+    }
+
+    /// The keys of an encrypted directory, for what else is kept in it.
+    pub fn keyring(&self) -> Option<&Arc<Keyring>> {
+        self.context.keyring.as_ref()
     }
 
     /// Every log that has files, in order. Logs that were never appended to have none.

@@ -23,6 +23,18 @@ pub enum StorageError {
     /// The identity file of the data directory cannot be read; it is never rewritten.
     #[error("{} is damaged ({reason}): restore it from a backup; nothing was changed", path.display())]
     DamagedIdentity { path: PathBuf, reason: String },
+    /// The data is encrypted, and no key was given.
+    #[error(
+        "the data in {} is encrypted: set FLYMQ_ENCRYPTION_ENABLED=true and FLYMQ_ENCRYPTION_KEY to the key with id \
+         {needed}; nothing was changed", path.display()
+    )]
+    KeyMissing { path: PathBuf, needed: String },
+    /// The data is encrypted under another key than those given.
+    #[error(
+        "wrong encryption key: the data in {} needs the key with id {needed}, given was {given}; set FLYMQ_ENCRYPTION_KEY to \
+         the right key, or during a rotation add the old key to FLYMQ_ENCRYPTION_OLD_KEYS; nothing was changed", path.display()
+    )]
+    WrongKey { path: PathBuf, needed: String, given: String },
     /// The log was deleted, or its data directory closed.
     #[error("the log is closed")]
     Closed,

@@ -30,6 +30,7 @@
 //! ```
 
 mod checkpoint;
+mod crypt;
 mod data_dir;
 mod disk;
 mod epochs;
@@ -46,6 +47,9 @@ mod tail;
 #[cfg(test)]
 mod testing;
 
+pub use crypt::{
+    EncryptionKey, EncryptionKeys, FileCipher, KEY_BLOCK_BYTES, KeyError, KeyId, Keyring, UnwrapError,
+};
 pub use data_dir::{DataDir, DataDirOptions, DirectoryId};
 pub use disk::{
     DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FaultOp, FileMap, LockOutcome, OpenMode, RealDisk, SimDisk,

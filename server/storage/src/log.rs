@@ -18,6 +18,8 @@ use flymq_types::{Clock, LeaderEpoch, Offset, PartitionId, Rng, Timestamp, Topic
 use parking_lot::{Condvar, Mutex};
 
 use crate::checkpoint::{CheckpointFile, Mark};
+use crate::crypt::{Keyring, SealPool, SegmentPlace};
+use crate::data_dir::DirectoryId;
 use crate::disk::Disk;
 use crate::epochs::Epochs;
 use crate::error::{Result, StorageError};
@@ -43,6 +45,11 @@ pub(crate) struct Context {
     pub rng: Arc<dyn Rng>,
     pub syncer: Arc<Syncer>,
     pub tail_budget: Arc<TailBudget>,
+    /// Id of the data directory.
+    pub directory: DirectoryId,
+    /// None where nothing is encrypted.
+    pub keyring: Option<Arc<Keyring>>,
+    pub seal_pool: Arc<SealPool>,
     /// The directory of all topics' directories.
     pub topics: PathBuf,
     pub lost_found: PathBuf,
@@ -57,6 +64,13 @@ pub(crate) struct LogPlace {
     pub topic_dir: PathBuf,
     /// `<data>/topics/<topic id>/<partition>`.
     pub dir: PathBuf,
+}
+
+impl LogPlace {
+    pub fn segment(&self, directory: DirectoryId, base_offset: u64) -> SegmentPlace {
+        let (topic, partition) = (self.topic, self.partition);
+        SegmentPlace { directory, topic, partition, base_offset: Offset(base_offset) }
+    }
 }
 
 /// What only the appending thread needs; the lock over it puts appends in order.
@@ -189,6 +203,11 @@ impl LogInner {
             let log = self.place.dir.display();
             tracing::error!(%log, start = start.0, end = end.0, "damaged range met: reads of it are refused");
         }
+    }
+
+    /// What the data key of the segment at `base_offset` is tied to.
+    pub(crate) fn segment_place(&self, base_offset: u64) -> SegmentPlace {
+        self.place.segment(self.context.directory, base_offset)
     }
 
     /// Refuses calls on a deleted log.

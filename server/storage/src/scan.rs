@@ -2,9 +2,11 @@
 //! the next one?
 
 use flymq_types::BatchHeader;
-use flymq_wire::batch::{HEADER_LEN, MAGIC, verify_header_crc, verify_payload_crc};
+use flymq_wire::batch::{HEADER_LEN, MAGIC, verify_header_crc};
 
+use crate::crypt::{PLAIN, Protection, TAG_BYTES};
 use crate::disk::DiskFile;
+use crate::segment::Segment;
 use std::io;
 
 /// No stored batch is larger, whatever the configured limits are: bounds what damaged lengths can make us read.
@@ -31,6 +33,7 @@ pub(crate) enum Found {
 pub(crate) struct Window<'a> {
     file: &'a dyn DiskFile,
     incarnation: u64,
+    protection: &'a Protection,
     /// Bytes from here on do not exist for this reader.
     limit: u64,
     start: u64,
@@ -39,14 +42,21 @@ pub(crate) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// Over `[0, limit)` of the segment file of `incarnation`.
-    pub fn new(file: &'a dyn DiskFile, incarnation: u64, limit: u64) -> Self {
-        Self { file, incarnation, limit, start: 0, buffer: Vec::new(), chunk: CHUNK }
+    /// Over `[0, limit)` of the segment's file.
+    pub fn over(segment: &'a Segment, limit: u64) -> Self {
+        let protection = &segment.protection;
+        Self { protection, ..Self::plain(&*segment.file, segment.incarnation, limit) }
     }
 
-    /// As [`Window::new`], for a reader that looks at a few headers only.
-    pub fn for_lookup(file: &'a dyn DiskFile, incarnation: u64, limit: u64) -> Self {
-        Self { chunk: LOOKUP_CHUNK, ..Self::new(file, incarnation, limit) }
+    /// As [`Window::over`], for a reader that looks at a few headers only.
+    pub fn for_lookup(segment: &'a Segment, limit: u64) -> Self {
+        Self { chunk: LOOKUP_CHUNK, ..Self::over(segment, limit) }
+    }
+
+    /// Over `[0, limit)` of a file that holds batches of `incarnation`, none of them encrypted.
+    pub fn plain(file: &'a dyn DiskFile, incarnation: u64, limit: u64) -> Self {
+        let protection = &PLAIN;
+        Self { file, incarnation, protection, limit, start: 0, buffer: Vec::new(), chunk: CHUNK }
     }
 
     /// At most `len` bytes at `position`; fewer where the limit or the file ends.
@@ -67,26 +77,25 @@ impl<'a> Window<'a> {
 
     /// The header at `position`, if its crc holds and it belongs to this segment. The payload is not looked at.
     pub fn header_at(&mut self, position: u64) -> io::Result<Option<(BatchHeader, [u8; HEADER_LEN])>> {
-        let incarnation = self.incarnation;
+        let (incarnation, protection) = (self.incarnation, self.protection);
         let Some(head) = self.bytes(position, HEADER_LEN)?.first_chunk::<HEADER_LEN>() else {
             return Ok(None);
         };
         let Ok(header) = BatchHeader::parse(head) else { return Ok(None) };
         let ours = (cfg!(mutant = "stale_incarnation_accepted") || header.server.incarnation == incarnation)
-            && header.batch_len() <= MAX_BATCH_BYTES;
+            && protection.fits(&header)
+            && header.batch_len() <= MAX_BATCH_BYTES + TAG_BYTES;
         Ok((ours && verify_header_crc(head).is_ok()).then_some((header, *head)))
     }
 
     /// What lies at `position`, both crcs checked.
     pub fn batch_at(&mut self, position: u64) -> io::Result<Found> {
         let Some((header, head)) = self.header_at(position)? else { return Ok(Found::Nothing) };
+        let protection = self.protection;
         let batch = self.bytes(position, header.batch_len())?;
         let payload = batch.get(HEADER_LEN..).unwrap_or(&[]);
-        match verify_payload_crc(&header, payload) {
-            Ok(()) => Ok(Found::Batch(header, head)),
-            Err(_) if cfg!(mutant = "crc_not_checked_recovery") => Ok(Found::Batch(header, head)),
-            Err(_) => Ok(Found::BadPayload(header)),
-        }
+        let good = cfg!(mutant = "crc_not_checked_recovery") || protection.verifies(&header, &head, payload);
+        Ok(if good { Found::Batch(header, head) } else { Found::BadPayload(header) })
     }
 
     /// Whether every byte from `position` on is zero: preallocated and never written.
@@ -142,7 +151,7 @@ pub(crate) fn any_incarnation(
     position: u64,
     min_offset: u64,
 ) -> io::Result<Option<u64>> {
-    let mut window = Window::new(file, 0, file.size()?);
+    let mut window = Window::plain(file, 0, file.size()?);
     let mut position = position;
     loop {
         let bytes = window.bytes(position, CHUNK)?;

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
+use crate::crypt::{KeyBlock, Protection};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{IoContext, Result};
 use crate::index::{Index, IndexStrategy};
@@ -38,6 +39,7 @@ pub(crate) struct Segment {
     pub incarnation: u64,
     pub path: PathBuf,
     pub file: Arc<dyn DiskFile>,
+    pub protection: Protection,
     pub index: Mutex<Index>,
     /// Times since the start that an index entry was not what the log has there.
     pub misled: AtomicU64,
@@ -64,25 +66,32 @@ pub(crate) struct PreparedSegment {
     header: SegmentHeader,
     file: Arc<dyn DiskFile>,
     temporary: PathBuf,
+    protection: Protection,
 }
 
 impl PreparedSegment {
     /// Creates the file with real blocks up to `allocate` bytes and makes it durable. Readers cannot see it yet.
-    pub fn create(disk: &dyn Disk, dir: &Path, header: SegmentHeader, allocate: u64) -> Result<Self> {
+    pub fn create(
+        disk: &dyn Disk,
+        dir: &Path,
+        header: SegmentHeader,
+        (protection, key): (Protection, Option<KeyBlock>),
+        allocate: u64,
+    ) -> Result<Self> {
         let path = log_path(dir, header.base_offset.0);
         let temporary = path.with_extension(format!("log{TEMPORARY}"));
         if disk.exists(&temporary).on("look for", &temporary)? {
             disk.remove_file(&temporary).on("remove", &temporary)?;
         }
         let file = disk.open(&temporary, OpenMode::CreateNew).on("create", &temporary)?;
-        let prepared = Self { header, file, temporary };
-        prepared.fill(allocate).inspect_err(|_| prepared.discard(disk))?;
+        let prepared = Self { header, file, temporary, protection };
+        prepared.fill(allocate, key.as_ref()).inspect_err(|_| prepared.discard(disk))?;
         Ok(prepared)
     }
 
-    fn fill(&self, allocate: u64) -> Result<()> {
+    fn fill(&self, allocate: u64, key: Option<&KeyBlock>) -> Result<()> {
         self.file.allocate(allocate).on("allocate", &self.temporary)?;
-        let block = self.header.encode();
+        let block = self.header.encode_with(key);
         self.file.write_all_at(&mut [IoSlice::new(&block)], 0).on("write", &self.temporary)?;
         if cfg!(mutant = "rename_before_sync") {
             return Ok(());
@@ -113,6 +122,7 @@ impl PreparedSegment {
             incarnation,
             path,
             file: self.file,
+            protection: self.protection,
             index: Mutex::new(index),
             misled: AtomicU64::new(0),
         })

@@ -274,6 +274,7 @@ impl BatchBuilder {
             producer_epoch: self.producer.epoch,
             base_sequence: self.producer.base_sequence,
             server: ServerFields::default(),
+            write_counter: 0,
         })
     }
 }

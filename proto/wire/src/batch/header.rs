@@ -33,7 +33,7 @@ mod at {
     pub const BASE_SEQUENCE: usize = 68;
     pub const INCARNATION: usize = 72;
     pub const APPEND_TIME: usize = 80;
-    pub const RESERVED_64: usize = 88;
+    pub const WRITE_COUNTER: usize = 88;
 }
 
 /// How the payload is compressed. Records are only visible after decompression.
@@ -168,6 +168,8 @@ pub struct BatchHeader {
     pub base_sequence: i32,
     /// What the leader filled in; zero in a batch that comes from a producer.
     pub server: ServerFields,
+    /// Nonce of a payload that is encrypted at rest: a number that its segment's key never saw before. Zero elsewhere.
+    pub write_counter: u64,
 }
 
 impl BatchHeader {
@@ -188,9 +190,9 @@ impl BatchHeader {
             .ok_or(BatchError::BadCompression { found: h[at::COMPRESSION] })?;
         let bits = u16::from_le_bytes(field(h, at::FLAGS));
         let flags = BatchFlags::from_bits(bits).ok_or(BatchError::BadFlags { found: bits })?;
-        if u16::from_le_bytes(field(h, at::RESERVED_16)) != 0
-            || u64::from_le_bytes(field(h, at::RESERVED_64)) != 0
-        {
+        let write_counter = u64::from_le_bytes(field(h, at::WRITE_COUNTER));
+        let counts_writes = flags.contains(BatchFlags::ENCRYPTED);
+        if u16::from_le_bytes(field(h, at::RESERVED_16)) != 0 || (write_counter != 0 && !counts_writes) {
             return Err(BatchError::BadReserved);
         }
         let record_count = u32::from_le_bytes(field(h, at::RECORD_COUNT));
@@ -210,6 +212,7 @@ impl BatchHeader {
             producer_epoch: u16::from_le_bytes(field(h, at::PRODUCER_EPOCH)),
             base_sequence: i32::from_le_bytes(field(h, at::BASE_SEQUENCE)),
             server: read_server_fields(h),
+            write_counter,
         })
     }
 
@@ -230,6 +233,7 @@ impl BatchHeader {
         put(&mut h, at::PRODUCER_EPOCH, self.producer_epoch.to_le_bytes());
         put(&mut h, at::BASE_SEQUENCE, self.base_sequence.to_le_bytes());
         write_server_fields(&mut h, &self.server);
+        put(&mut h, at::WRITE_COUNTER, self.write_counter.to_le_bytes());
         h
     }
 

@@ -178,6 +178,14 @@ fn header_fields_are_checked() {
 }
 
 #[test]
+fn only_an_encrypted_batch_counts_writes() {
+    let plain = BatchHeader { write_counter: 7, ..BatchHeader::parse(&sample()).unwrap() };
+    assert_eq!(BatchHeader::parse(&plain.encode()), Err(BatchError::BadReserved));
+    let encrypted = BatchHeader { flags: BatchFlags::ENCRYPTED, ..plain };
+    assert_eq!(BatchHeader::parse(&encrypted.encode()), Ok(encrypted));
+}
+
+#[test]
 fn producers_may_not_set_server_flags_nor_lie_about_time_or_ttl() {
     let header = BatchHeader::parse(&sample()).unwrap();
     let produced = |header: BatchHeader| {

@@ -77,6 +77,7 @@ impl Node {
             sync: SyncMode::Thread { interval: self.interval },
             tail_cache_bytes: 64 << 20,
             space: SpaceOptions::OFF,
+            encryption: None,
         };
         let data = Arc::new(DataDir::open(options).unwrap());
         let deps = EngineDeps {

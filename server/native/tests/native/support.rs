@@ -112,6 +112,7 @@ async fn engine(path: PathBuf, clock: Arc<SystemClock>) -> Arc<Engine> {
         sync: SyncMode::Thread { interval: Duration::from_millis(5) },
         tail_cache_bytes: 64 << 20,
         space: SpaceOptions::OFF,
+        encryption: None,
     };
     let data = Arc::new(DataDir::open(options).unwrap());
     let meta = Arc::new(MemoryMetaStore::default());

@@ -22,6 +22,11 @@ const MAX_BYTES: u64 = 64 << 10;
 pub struct DirectoryId(uuid::Uuid);
 
 impl DirectoryId {
+    #[cfg(test)]
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(uuid::Uuid::from_bytes(bytes))
+    }
+
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
     }

@@ -10,6 +10,7 @@ use flymq_wire::batch::{ServerFields, chain};
 use super::view::SegmentView;
 use super::{Appended, Log, LogConfig, LogInner, Writer};
 use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
+use crate::crypt::{KeyBlock, Protection, SealedRun, SegmentCipher, TAG_BYTES};
 use crate::error::{IoContext, Result, StorageError};
 use crate::scan::MAX_BATCH_BYTES;
 use crate::segment::header::{HEADER_BYTES, SegmentHeader};
@@ -90,9 +91,13 @@ impl LogInner {
             let rest = &batches[results.len()..];
             let run = run_length(writer, &segment, rest, config);
             let stamped = stamp_run(&writer.tip, &rest[..run], segment.incarnation, epoch, now);
-            self.write_run(writer, &segment, &stamped, config)?;
+            let sealed = self.seal_run(&segment, &stamped);
+            self.write_run(writer, &segment, &stamped, sealed.as_ref(), config)?;
             results.extend(stamped.iter().map(|batch| Ok(appended(batch))));
-            self.publish(writer, &segment, stamped);
+            self.publish(writer, &segment, stamped, sealed.as_ref());
+            if let Some(sealed) = sealed {
+                self.context.seal_pool.give_back(sealed);
+            }
         }
         Ok(())
     }
@@ -104,9 +109,15 @@ impl LogInner {
         batch: &RecordBatch,
         config: LogConfig,
     ) -> Result<Arc<Segment>> {
+        let encrypting = self.context.keyring.is_some();
         match &writer.active {
-            Some(active) if has_room(&writer.tip, active, batch, config) => Ok(active.clone()),
-            Some(_) | None => self.roll(writer, batch.size() as u64, config),
+            Some(active)
+                if active.protection.accepts(encrypting, MAX_RUN)
+                    && has_room(&writer.tip, active, batch, config) =>
+            {
+                Ok(active.clone())
+            }
+            Some(_) | None => self.roll(writer, (batch.size() + TAG_BYTES) as u64, config),
         }
     }
 
@@ -123,10 +134,12 @@ impl LogInner {
             base_offset: Offset(writer.tip.next_offset),
             created: self.context.clock.wall(),
             chain: writer.tip.chain,
+            encrypted: self.context.keyring.is_some(),
         };
+        let protection = self.new_protection(&header);
         let allocated = allocation(0, HEADER_BYTES as u64 + first_batch, config.segment_bytes);
         self.admit_allocation(allocated, config)?;
-        let prepared = PreparedSegment::create(disk, &self.place.dir, header, allocated)?;
+        let prepared = PreparedSegment::create(disk, &self.place.dir, header, protection, allocated)?;
         if let Err(error) = self.seal_active(writer) {
             prepared.discard(disk);
             return Err(error);
@@ -138,8 +151,27 @@ impl LogInner {
         writer.allocated = allocated;
         writer.active = Some(segment.clone());
         let view = SegmentView { segment: segment.clone(), tip: writer.tip };
-        self.view.lock().segments.push(view);
+        let mut readable = self.view.lock();
+        // A segment that never got a batch has given its name to the new one.
+        readable.segments.retain(|known| known.segment.base_offset != segment.base_offset);
+        readable.segments.push(view);
         Ok(segment)
+    }
+
+    /// A new data key for a new segment, where the directory encrypts.
+    fn new_protection(&self, header: &SegmentHeader) -> (Protection, Option<KeyBlock>) {
+        let Some(keyring) = &self.context.keyring else { return (Protection::Plain, None) };
+        let place = self.segment_place(header.base_offset.0);
+        let (cipher, key) = SegmentCipher::create(keyring, &place, header.uuid, &*self.context.rng);
+        (Protection::Encrypted(Box::new(cipher)), Some(key))
+    }
+
+    /// The run as it goes to the disk of an encrypted segment.
+    fn seal_run(&self, segment: &Segment, run: &[RecordBatch]) -> Option<SealedRun> {
+        let cipher = segment.protection.cipher()?;
+        let mut sealed = self.context.seal_pool.take();
+        cipher.seal(run, &mut sealed);
+        Some(sealed)
     }
 
     /// Closes the active segment: all its batches are durable and it never changes again.
@@ -210,24 +242,40 @@ impl LogInner {
         writer: &mut Writer,
         segment: &Segment,
         run: &[RecordBatch],
+        sealed: Option<&SealedRun>,
         config: LogConfig,
     ) -> Result<()> {
-        let bytes: u64 = run.iter().map(|batch| batch.size() as u64).sum();
+        let overhead = segment.protection.overhead();
+        let bytes: u64 = run.iter().map(|batch| (batch.size() + overhead) as u64).sum();
         self.reserve(writer, segment, writer.tip.position + bytes, config)?;
-        let chunks: Vec<_> = run.iter().flat_map(RecordBatch::chunks).collect();
-        let mut slices: Vec<_> = chunks.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let chunks: Vec<_> = match sealed {
+            Some(_) => Vec::new(),
+            None => run.iter().flat_map(RecordBatch::chunks).collect(),
+        };
+        let mut slices: Vec<_> = match sealed {
+            Some(sealed) => vec![IoSlice::new(&sealed.bytes)],
+            None => chunks.iter().map(|chunk| IoSlice::new(chunk)).collect(),
+        };
         let written = segment.file.write_all_at(&mut slices, writer.tip.position);
         written.on("write", &segment.path).map_err(|error| self.judge(error))
     }
 
     /// Lets readers see what was written, and the syncer make it durable.
-    fn publish(self: &Arc<Self>, writer: &mut Writer, segment: &Segment, run: Vec<RecordBatch>) {
+    fn publish(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        segment: &Segment,
+        run: Vec<RecordBatch>,
+        sealed: Option<&SealedRun>,
+    ) {
         {
             let mut index = segment.index.lock();
-            for batch in &run {
+            let plain =
+                run.iter().filter(|_| sealed.is_none()).map(|batch| (batch.header(), &batch.head()[..]));
+            for (header, head) in plain.chain(sealed.into_iter().flat_map(SealedRun::heads)) {
                 let tip = &mut writer.tip;
                 index.offer(tip.next_offset - segment.base_offset, tip.position, tip.max_timestamp);
-                tip.advance(batch.header(), batch.head());
+                tip.advance(header, head);
             }
         }
         {
@@ -254,7 +302,8 @@ fn appended(batch: &RecordBatch) -> Appended {
 
 fn has_room(tip: &Tip, segment: &Segment, batch: &RecordBatch, config: LogConfig) -> bool {
     let empty = tip.next_offset == segment.base_offset;
-    let fits = tip.position + batch.size() as u64 <= HEADER_BYTES as u64 + config.segment_bytes;
+    let size = (batch.size() + segment.protection.overhead()) as u64;
+    let fits = tip.position + size <= HEADER_BYTES as u64 + config.segment_bytes;
     let relative = tip.next_offset - segment.base_offset + u64::from(batch.record_count());
     empty || (fits && relative <= u64::from(u32::MAX))
 }
@@ -268,7 +317,7 @@ fn run_length(writer: &Writer, segment: &Segment, batches: &[RecordBatch], confi
         if run > 0 && !in_bounds {
             break;
         }
-        tip.position += batch.size() as u64;
+        tip.position += (batch.size() + segment.protection.overhead()) as u64;
         tip.next_offset += u64::from(batch.record_count());
         run += 1;
     }

@@ -95,7 +95,7 @@ impl<'a> Lookup<'a> {
     /// segment's first batch.
     fn hop(&self, start: Option<IndexEntry>, reached: impl Fn(&BatchHeader) -> bool) -> Result<Hop> {
         let segment = self.segment();
-        let mut window = Window::for_lookup(&*segment.file, segment.incarnation, self.limit());
+        let mut window = Window::for_lookup(segment, self.limit());
         let (mut position, mut next_offset, mut max_timestamp) = match start {
             Some(at) => {
                 let offset = segment.base_offset + u64::from(at.relative_offset);

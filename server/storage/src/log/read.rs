@@ -1,6 +1,6 @@
 //! Reading whole batches: from the tail cache, else from the segment files.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use flymq_types::{BatchHeader, Offset, RecordBatch};
 use flymq_wire::batch::HEADER_LEN;
 
@@ -63,7 +63,7 @@ impl Lookup<'_> {
         let read = self.segment().file.read_up_to_at(&mut buffer, position);
         let read = read.on("read", &self.segment().path)?;
         buffer.truncate(read);
-        let batches = self.verified(buffer.freeze(), first.server.base_offset, max_bytes, upto);
+        let batches = self.verified(buffer, first.server.base_offset, max_bytes, upto);
         if batches.is_empty() {
             let (start, end) = (Offset(first.server.base_offset), Offset(first.next_offset()));
             return Err(StorageError::Corrupt { start, end });
@@ -72,7 +72,13 @@ impl Lookup<'_> {
     }
 
     /// The whole, verified, consecutive batches that `bytes` begin with.
-    fn verified(&self, mut bytes: Bytes, mut offset: u64, max_bytes: usize, upto: u64) -> Vec<RecordBatch> {
+    fn verified(
+        &self,
+        mut bytes: BytesMut,
+        mut offset: u64,
+        max_bytes: usize,
+        upto: u64,
+    ) -> Vec<RecordBatch> {
         let (mut batches, mut taken) = (Vec::new(), 0);
         while bytes.len() >= HEADER_LEN {
             let Ok(header) = BatchHeader::parse(&bytes) else { break };
@@ -83,7 +89,8 @@ impl Lookup<'_> {
             if !ours || !wanted || len > bytes.len() {
                 break;
             }
-            let Ok(batch) = RecordBatch::from_log(bytes.split_to(len)) else { break };
+            let stored = bytes.split_to(len);
+            let Some(batch) = self.segment().protection.batch(&header, stored) else { break };
             offset = batch.next_offset().0;
             taken += len;
             batches.push(batch);

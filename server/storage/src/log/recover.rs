@@ -174,7 +174,7 @@ impl<'a> Recovery<'a> {
         let mut epochs = Epochs::default();
         for view in &self.segments {
             let segment = &view.segment;
-            let mut window = Window::new(&*segment.file, segment.incarnation, view.tip.position);
+            let mut window = Window::over(segment, view.tip.position);
             let mut position = HEADER_BYTES as u64;
             while position < view.tip.position {
                 position = match window.header_at(position).on("read", &segment.path)? {

@@ -3,6 +3,8 @@ mod chaos;
 mod crash;
 mod damage;
 mod disk_errors;
+mod encrypted;
+mod encryption;
 mod fixture;
 mod lookup;
 mod model;

@@ -2,6 +2,7 @@
 
 use flymq_types::{Offset, PartitionId, Timestamp, TopicId};
 
+use crate::crypt::{KEY_BLOCK_BYTES, KeyBlock};
 use crate::layout::{self, FIELDS_AT, Verdict, get, get_i64, get_u32, get_u64, put};
 
 /// Bytes before the first batch.
@@ -19,7 +20,15 @@ mod at {
     pub const CHAIN: usize = 52;
     pub const BASE_OFFSET: usize = 56;
     pub const CREATED: usize = 64;
+    pub const ENCRYPTION: usize = 72;
 }
+
+/// Where the two copies of an encrypted segment's key block lie: in different sectors, outside of the block's crc, so
+/// that one can be replaced while the other holds.
+pub(crate) const KEYS_AT: [usize; 2] = [1024, 2048];
+
+/// Payloads are AES-256-GCM ciphertext.
+const ENCRYPTED: u32 = 1;
 
 /// Which segment a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +41,8 @@ pub(crate) struct SegmentHeader {
     pub created: Timestamp,
     /// Chain value of the batch before the first one of this segment.
     pub chain: u32,
+    /// The batches are encrypted; the data key is in the key blocks.
+    pub encrypted: bool,
 }
 
 impl SegmentHeader {
@@ -49,13 +60,25 @@ impl SegmentHeader {
         put(&mut block, at::CHAIN, self.chain.to_le_bytes());
         put(&mut block, at::BASE_OFFSET, self.base_offset.0.to_le_bytes());
         put(&mut block, at::CREATED, self.created.0.to_le_bytes());
+        put(&mut block, at::ENCRYPTION, if self.encrypted { ENCRYPTED } else { 0 }.to_le_bytes());
         layout::seal(&mut block, MAGIC);
+        block
+    }
+
+    /// [`SegmentHeader::encode`] with both copies of the wrapped data key.
+    pub fn encode_with(&self, key: Option<&KeyBlock>) -> [u8; HEADER_BYTES] {
+        let mut block = self.encode();
+        if let Some(key) = key {
+            KEYS_AT.iter().for_each(|at| put(&mut block, *at, key.encode()));
+        }
         block
     }
 
     /// `Ok(None)` for a damaged header, the version for one of a later format.
     pub fn decode(block: &[u8; HEADER_BYTES]) -> Result<Option<Self>, u32> {
-        match layout::judge(block, MAGIC) {
+        let mut judged = *block;
+        KEYS_AT.iter().for_each(|at| put(&mut judged, *at, [0; KEY_BLOCK_BYTES]));
+        match layout::judge(&judged, MAGIC) {
             Verdict::UnknownVersion(version) => Err(version),
             Verdict::Damaged => Ok(None),
             Verdict::Good => Ok(Some(Self {
@@ -65,7 +88,13 @@ impl SegmentHeader {
                 base_offset: Offset(get_u64(block, at::BASE_OFFSET)),
                 created: Timestamp(get_i64(block, at::CREATED)),
                 chain: get_u32(block, at::CHAIN),
+                encrypted: get_u32(block, at::ENCRYPTION) == ENCRYPTED,
             })),
         }
     }
+}
+
+/// The good copies of the wrapped data key in a header block. Both are the same but in the middle of a rotation.
+pub(crate) fn key_blocks(block: &[u8; HEADER_BYTES]) -> impl Iterator<Item = KeyBlock> {
+    KEYS_AT.iter().filter_map(|at| KeyBlock::decode(&block[*at..]))
 }

@@ -1,19 +1,21 @@
 //! Opening the segment files one after the other, and joining them into a log.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
 
 use super::Recovery;
+use crate::crypt::{Protection, SegmentCipher, UnwrapError};
 use crate::disk::{DiskFile, OpenMode};
 use crate::error::{IoContext, Result, StorageError};
 use crate::index::Index;
-use crate::layout;
+use crate::layout::{self, get_u64};
 use crate::log::view::SegmentView;
 use crate::scan;
 use crate::segment::footer::{self, FOOTER_BYTES};
-use crate::segment::header::{HEADER_BYTES, SegmentHeader};
+use crate::segment::header::{HEADER_BYTES, SegmentHeader, key_blocks};
 use crate::segment::tip::Tip;
 use crate::segment::{Segment, index_path, log_path};
 
@@ -46,11 +48,18 @@ impl Recovery<'_> {
         let (disk, dir) = (&*self.context.disk, &self.place.dir);
         let path = log_path(dir, base);
         let file = disk.open(&path, OpenMode::Write).on("open", &path)?;
-        let (incarnation, base_chain) = match self.identify(&*file, base)? {
-            Identity::Ours(header) => (header.incarnation(), header.chain),
+        let mut block = [0; HEADER_BYTES];
+        file.read_up_to_at(&mut block, 0).on("read", &path)?;
+        let (uuid, incarnation, base_chain, encrypted) = match self.identify(&block, base)? {
+            Identity::Ours(header) => {
+                (Some(header.uuid), header.incarnation(), header.chain, header.encrypted)
+            }
             Identity::Unknown => {
                 self.note_damaged(base);
-                (self.guess_incarnation(&*file, base)?, 0)
+                let key = key_blocks(&block).next();
+                let guessed = self.guess_incarnation(&*file, base)?;
+                let incarnation = key.map_or(guessed, |key| get_u64(&key.uuid, 0));
+                (None, incarnation, 0, key.is_some())
             }
             Identity::Foreign => {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -61,15 +70,50 @@ impl Recovery<'_> {
         let strategy = self.config.index;
         let index = Index::new(self.context.disk.clone(), index_path(dir, base), incarnation, strategy);
         let (index, misled) = (Mutex::new(index), AtomicU64::new(0));
-        Ok(Some(Arc::new(Segment { base_offset: base, base_chain, incarnation, path, file, index, misled })))
+        let protection = self.protection(&block, base, encrypted, uuid, &path)?;
+        let base_offset = base;
+        let segment = Segment { base_offset, base_chain, incarnation, path, file, protection, index, misled };
+        Ok(Some(Arc::new(segment)))
     }
 
-    fn identify(&self, file: &dyn DiskFile, base: u64) -> Result<Identity> {
-        let path = log_path(&self.place.dir, base);
-        let mut block = [0; HEADER_BYTES];
-        file.read_up_to_at(&mut block, 0).on("read", &path)?;
-        match SegmentHeader::decode(&block) {
-            Err(found) => Err(StorageError::UnknownFormat { path, found, known: layout::VERSION }),
+    /// How the segment's batches are stored. A data key that cannot be read costs the segment, and is noted; one that
+    /// needs a key that was not given is the operator's to mend: nothing must be opened without it.
+    fn protection(
+        &mut self,
+        block: &[u8; HEADER_BYTES],
+        base: u64,
+        encrypted: bool,
+        uuid: Option<[u8; 16]>,
+        path: &Path,
+    ) -> Result<Protection> {
+        if !encrypted {
+            return Ok(Protection::Plain);
+        }
+        let place = self.place.segment(self.context.directory, base);
+        for key in key_blocks(block).filter(|key| uuid.is_none_or(|uuid| uuid == key.uuid)) {
+            let Some(keyring) = &self.context.keyring else {
+                return Err(StorageError::KeyMissing {
+                    path: path.to_owned(),
+                    needed: key.key_id.to_string(),
+                });
+            };
+            match SegmentCipher::open(keyring, &place, &key) {
+                Ok(cipher) => return Ok(Protection::Encrypted(Box::new(cipher))),
+                Err(UnwrapError::UnknownKey(needed)) => return Err(keyring.wrong_key(path, needed)),
+                Err(UnwrapError::Damaged) => {}
+            }
+        }
+        self.note_damaged(base);
+        tracing::error!(path = %path.display(), "the segment's data key is lost: its batches cannot be read");
+        Ok(Protection::KeyLost)
+    }
+
+    fn identify(&self, block: &[u8; HEADER_BYTES], base: u64) -> Result<Identity> {
+        match SegmentHeader::decode(block) {
+            Err(found) => {
+                let path = log_path(&self.place.dir, base);
+                Err(StorageError::UnknownFormat { path, found, known: layout::VERSION })
+            }
             Ok(None) => Ok(Identity::Unknown),
             Ok(Some(header)) => {
                 let ours = cfg!(mutant = "foreign_segment_accepted")
@@ -107,6 +151,7 @@ impl Recovery<'_> {
                 self.note_damaged(segment.base_offset);
                 self.scan_sealed(segment, next)
             }
+            None if matches!(segment.protection, Protection::KeyLost) => self.scan_lost(segment),
             None => {
                 self.active = Some(segment.clone());
                 self.scan_active(segment)

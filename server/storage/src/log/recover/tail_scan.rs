@@ -61,6 +61,26 @@ impl Recovery<'_> {
         Ok(tip)
     }
 
+    /// The last segment, with its data key lost: nothing in it can be verified, so nothing is cut, and the log goes on in
+    /// a new segment behind everything that was given out.
+    pub(super) fn scan_lost(&mut self, segment: &Segment) -> Result<Tip> {
+        let size = segment.file.size().on("size of", &segment.path)?;
+        let mut tip = Tip::start(segment.base_offset, segment.base_chain, self.tip.append_time);
+        let mut window = Window::over(segment, size);
+        while let Some((header, head)) = window.header_at(tip.position).on("read", &segment.path)? {
+            if header.server.base_offset != tip.next_offset {
+                break;
+            }
+            tip.advance(&header, &head);
+        }
+        let mark = self.mark().filter(|mark| mark.incarnation == segment.incarnation).map(|mark| mark.tip);
+        if let Some(mark) = mark.filter(|mark| mark.next_offset > tip.next_offset) {
+            tip = mark;
+        }
+        self.quarantine(segment.base_offset..tip.next_offset);
+        Ok(tip)
+    }
+
     /// Removes a torn tail durably, so that its bytes never meet a later append.
     fn cut(&mut self, segment: &Segment, tip: &mut Tip, size: u64) -> Result<()> {
         self.report.torn_bytes += size - tip.position;
@@ -76,7 +96,7 @@ impl Recovery<'_> {
 
     /// Moves `tip` over all verified batches of the segment, noting damage between them.
     fn scan(&mut self, segment: &Segment, mut tip: Tip, size: u64) -> Result<(Tip, End)> {
-        let mut window = Window::new(&*segment.file, segment.incarnation, size);
+        let mut window = Window::over(segment, size);
         let first = tip.position;
         let end = loop {
             match window.batch_at(tip.position).on("read", &segment.path)? {

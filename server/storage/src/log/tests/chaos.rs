@@ -102,7 +102,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_injury_makes_wrong_bytes(injuries in prop::collection::vec((any::<prop::sample::Index>(), injury()), 1..6)) {
+    fn no_injury_makes_wrong_bytes(
+        injuries in prop::collection::vec((any::<prop::sample::Index>(), injury()), 1..6),
+        encrypted in any::<bool>(),
+    ) {
+        let _mode = encrypting(encrypted);
         let disk = written();
         disk.restart();
         let files: Vec<_> = disk.files().into_iter().filter(|path| path.starts_with(log_dir())).collect();

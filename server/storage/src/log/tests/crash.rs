@@ -38,7 +38,7 @@ fn check_after_crash(disk: &SimDisk, context: &str) {
 }
 
 #[test]
-fn a_crash_between_any_two_steps_leaves_a_whole_log() {
+pub(super) fn a_crash_between_any_two_steps_leaves_a_whole_log() {
     let mut steps = 0;
     loop {
         let disk = SimDisk::new();
@@ -64,7 +64,7 @@ fn a_crash_between_any_two_steps_leaves_a_whole_log() {
 }
 
 #[test]
-fn durable_records_survive_a_crash_at_any_later_step() {
+pub(super) fn durable_records_survive_a_crash_at_any_later_step() {
     for steps in 0..80 {
         let disk = SimDisk::new();
         let fixture = Fixture::open(&disk, from_files(4096));
@@ -106,7 +106,7 @@ fn torn(keep: impl FnOnce(&mut [u8])) -> (SimDisk, usize) {
 }
 
 #[test]
-fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
+pub(super) fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
     let (_, len) = torn(|_| {});
     for kept in 0..len {
         let (disk, _) = torn(|batch| batch[kept..].fill(0));
@@ -125,7 +125,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_the_log_goes_on() {
 }
 
 #[test]
-fn a_tail_with_its_beginning_missing_is_cut_too() {
+pub(super) fn a_tail_with_its_beginning_missing_is_cut_too() {
     let (_, len) = torn(|_| {});
     for lost in 1..len {
         let (disk, _) = torn(|batch| batch[..lost].fill(0));
@@ -136,7 +136,7 @@ fn a_tail_with_its_beginning_missing_is_cut_too() {
 }
 
 #[test]
-fn an_epoch_is_remembered_though_its_batches_are_lost() {
+pub(super) fn an_epoch_is_remembered_though_its_batches_are_lost() {
     let disk = SimDisk::new();
     let fixture = Fixture::open(&disk, from_files(4096));
     let append = |fixture: &Fixture, epoch| fixture.log.append(&batch(&[b"x"]), LeaderEpoch(epoch), NOW);

@@ -53,7 +53,7 @@ fn file_kind(path: &Path) -> &str {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
+pub(super) fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
     let original = written();
     let files: Vec<_> = original.files().into_iter().filter(|path| path.starts_with(log_dir())).collect();
     let mut damaged_batches = 0;
@@ -80,7 +80,7 @@ fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
 }
 
 #[test]
-fn damage_found_while_reading_is_reported_at_the_next_read_too() {
+pub(super) fn damage_found_while_reading_is_reported_at_the_next_read_too() {
     let disk = written();
     let fixture = Fixture::open(&disk, from_files(4096));
     // The second batch of the first segment: its payload.
@@ -93,7 +93,7 @@ fn damage_found_while_reading_is_reported_at_the_next_read_too() {
 }
 
 #[test]
-fn a_missing_segment_is_a_named_gap() {
+pub(super) fn a_missing_segment_is_a_named_gap() {
     for lost in 0..2 {
         let disk = written();
         let segments: Vec<_> = disk.files().into_iter().filter(|path| file_kind(path) == "log").collect();
@@ -107,7 +107,7 @@ fn a_missing_segment_is_a_named_gap() {
 }
 
 #[test]
-fn a_segment_cut_in_the_middle_loses_only_what_is_gone() {
+pub(super) fn a_segment_cut_in_the_middle_loses_only_what_is_gone() {
     let segments: Vec<_> = written().files().into_iter().filter(|path| file_kind(path) == "log").collect();
     for (i, path) in segments.iter().enumerate() {
         for keep in [0, 100, 4096, 4096 + 97, 6_000] {
@@ -133,7 +133,7 @@ fn a_segment_cut_in_the_middle_loses_only_what_is_gone() {
 }
 
 #[test]
-fn a_segment_without_header_and_first_batch_keeps_the_rest() {
+pub(super) fn a_segment_without_header_and_first_batch_keeps_the_rest() {
     let disk = written();
     disk.tamper(&segment_file(0), |bytes| bytes[..4096 + 50].fill(0)).unwrap();
     let fixture = Fixture::open(&disk, from_files(4096));
@@ -142,7 +142,7 @@ fn a_segment_without_header_and_first_batch_keeps_the_rest() {
 }
 
 #[test]
-fn missing_and_foreign_side_files_are_rebuilt() {
+pub(super) fn missing_and_foreign_side_files_are_rebuilt() {
     let disk = written();
     for path in disk.files() {
         if path.starts_with(log_dir()) && file_kind(&path) != "log" {
@@ -155,7 +155,7 @@ fn missing_and_foreign_side_files_are_rebuilt() {
 }
 
 #[test]
-fn unknown_files_are_kept_in_lost_and_found() {
+pub(super) fn unknown_files_are_kept_in_lost_and_found() {
     let disk = written();
     disk.plant(&log_dir().join("notes.txt"), b"mine");
     disk.plant(&log_dir().join("00000000000000000777.log.tmp"), b"half made");
@@ -167,7 +167,7 @@ fn unknown_files_are_kept_in_lost_and_found() {
 }
 
 #[test]
-fn a_segment_of_another_log_is_moved_away() {
+pub(super) fn a_segment_of_another_log_is_moved_away() {
     let disk = written();
     let mut foreign = disk.contents(&segment_file(0)).unwrap();
     foreign[48] ^= 1;
@@ -180,7 +180,7 @@ fn a_segment_of_another_log_is_moved_away() {
 }
 
 #[test]
-fn a_later_format_is_refused_and_left_alone() {
+pub(super) fn a_later_format_is_refused_and_left_alone() {
     let disk = written();
     let change = |bytes: &mut Vec<u8>| {
         bytes[8] = 2;
@@ -196,7 +196,7 @@ fn a_later_format_is_refused_and_left_alone() {
 
 /// A recycled file may hold, right behind the end, whole batches of the segment that it was before.
 #[test]
-fn batches_of_another_segment_never_count() {
+pub(super) fn batches_of_another_segment_never_count() {
     let disk = written();
     let fixture = Fixture::open(&disk, from_files(1 << 20));
     let end = fixture.put(&[b"last"]).unwrap().base_offset.0 + 1;

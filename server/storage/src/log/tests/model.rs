@@ -188,7 +188,9 @@ proptest! {
         ops in prop::collection::vec(op(), 1..40),
         segment_bytes in 4_096_u64..20_000,
         tail in prop_oneof![Just(0_usize), Just(4_000), Just(1 << 20)],
+        encrypted in any::<bool>(),
     ) {
+        let _mode = encrypting(encrypted);
         let mut model = Model::new(LogConfig { segment_bytes, tail_cache_bytes: tail, ..LogConfig::default() });
         ops.iter().for_each(|op| model.run(op));
         model.disk.restart();

@@ -1,5 +1,6 @@
 //! A data directory on a simulated disk, and ways to use it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use flymq_types::{LeaderEpoch, ManualClock, Offset, PartitionId, SeededRng, Time
 
 use crate::testing::{batch, values};
 use crate::{
-    Appended, DataDir, DataDirOptions, Disk, Log, LogConfig, RecoveryReport, SimDisk, SpaceOptions,
-    StorageError, SyncMode,
+    Appended, DataDir, DataDirOptions, Disk, EncryptionKey, EncryptionKeys, Log, LogConfig, RecoveryReport,
+    SimDisk, SpaceOptions, StorageError, SyncMode,
 };
 
 pub(crate) const TOPIC: TopicId = TopicId::from_bytes([0xab; 16]);
@@ -26,10 +27,42 @@ pub(crate) fn options(disk: &SimDisk, seed: u64) -> DataDirOptions {
         sync: SyncMode::Manual,
         tail_cache_bytes: 1 << 20,
         space: SpaceOptions::OFF,
+        encryption: ENCRYPTED.get().then(|| keys(1, &[])),
     }
 }
 
+thread_local! {
+    static ENCRYPTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Until it is dropped, what this thread opens with [`options`] is encrypted, or is not.
+pub(crate) struct Encrypting;
+
+pub(crate) fn encrypting(yes: bool) -> Encrypting {
+    ENCRYPTED.set(yes);
+    Encrypting
+}
+
+impl Drop for Encrypting {
+    fn drop(&mut self) {
+        ENCRYPTED.set(false);
+    }
+}
+
+/// Runs a test with everything that it opens encrypted.
+pub(crate) fn encrypted(test: impl FnOnce()) {
+    let _mode = encrypting(true);
+    test();
+}
+
+/// Key number `current`, and older ones.
+pub(crate) fn keys(current: u8, old: &[u8]) -> EncryptionKeys {
+    let key = |n: &u8| EncryptionKey::from_hex(&format!("{n:02x}").repeat(32)).unwrap();
+    EncryptionKeys { current: key(&current), old: old.iter().map(key).collect() }
+}
+
 /// A data directory with one open log.
+#[derive(Debug)]
 pub(crate) struct Fixture {
     pub log: Log,
     pub report: RecoveryReport,
@@ -42,7 +75,11 @@ impl Fixture {
     }
 
     pub fn try_open(disk: &SimDisk, config: LogConfig) -> Result<Self, StorageError> {
-        let dir = DataDir::open(options(disk, disk.fdatasyncs() + 1))?;
+        Self::try_open_with(config, options(disk, disk.fdatasyncs() + 1))
+    }
+
+    pub fn try_open_with(config: LogConfig, options: DataDirOptions) -> Result<Self, StorageError> {
+        let dir = DataDir::open(options)?;
         let (log, report) = dir.open_log(TOPIC, PartitionId(0), config)?;
         Ok(Self { log, report, dir })
     }
