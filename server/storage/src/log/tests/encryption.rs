@@ -62,7 +62,9 @@ fn the_cache_and_the_files_say_the_same() {
     let cached = open(&disk, Some(keys(1, &[])), LogConfig::default()).unwrap();
     let from_disk = open(&disk_too, Some(keys(1, &[])), from_files(4096)).unwrap();
     for fixture in [&cached, &from_disk] {
-        (0..50_u8).for_each(|n| drop(fixture.put(&[&[n; 300], CANARY]).unwrap()));
+        for n in 0..50_u8 {
+            fixture.put(&[&[n; 300], CANARY]).unwrap();
+        }
     }
     assert_eq!(read_all(&cached.log, 0).unwrap(), read_all(&from_disk.log, 0).unwrap());
 }
@@ -143,7 +145,9 @@ fn a_plain_directory_is_encrypted_from_then_on() {
 fn a_lost_data_key_costs_its_segment_and_no_other() {
     let disk = SimDisk::new();
     let fixture = open(&disk, Some(keys(1, &[])), from_files(4096)).unwrap();
-    (0..12_u8).for_each(|n| drop(fixture.put(&[&[n; 900]]).unwrap()));
+    for n in 0..12_u8 {
+        fixture.put(&[&[n; 900]]).unwrap();
+    }
     fixture.sync();
     let bases: Vec<_> = fixture.dir.logs().map(|_| segments(&disk)).unwrap();
     assert!(bases.len() > 2);
