@@ -113,7 +113,7 @@ impl LogInner {
             return Ok(None);
         };
         let segment = &view.segment;
-        let mut window = Window::for_lookup(&*segment.file, segment.incarnation, view.tip.position);
+        let mut window = Window::for_lookup(segment, view.tip.position);
         let first = window.header_at(HEADER_BYTES as u64).on("read", &segment.path)?;
         // A damaged first batch: then the last one decides.
         let oldest = first.map_or(view.tip.append_time, |(header, _)| header.server.append_time);
