@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use flymq_client::{
-    ClientConfig, ClientError, ConsumerConfig, FetchSpec, NewMessage, OffsetReset, ProducerConfig,
+    ClientConfig, ClientError, Compression, ConsumerConfig, FetchSpec, NewMessage, OffsetReset,
+    ProducerConfig,
 };
 use pyo3::{exceptions::PyValueError, prelude::*};
 
@@ -120,7 +121,7 @@ impl Client {
     }
 
     /// A batching producer on this client's connections.
-    #[pyo3(signature = (*, batch_bytes, batch_messages, linger_ms, acks, retries, retry_backoff_ms))]
+    #[pyo3(signature = (*, batch_bytes, batch_messages, linger_ms, acks, retries, retry_backoff_ms, compression, compression_level))]
     #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
     fn producer(
         &self,
@@ -131,7 +132,11 @@ impl Client {
         acks: &str,
         retries: u32,
         retry_backoff_ms: u64,
+        compression: &str,
+        compression_level: Option<i32>,
     ) -> PyResult<Producer> {
+        let compression: Compression =
+            compression.parse().map_err(|e| PyValueError::new_err(format!("compression_type: {e}")))?;
         let config = ProducerConfig {
             batch_bytes,
             batch_messages,
@@ -139,6 +144,8 @@ impl Client {
             acks: convert::acks(acks).map_err(|e| to_py(py, &e))?,
             retries,
             retry_backoff: Duration::from_millis(retry_backoff_ms),
+            compression,
+            compression_level,
             ..ProducerConfig::default()
         };
         Ok(Producer::new(self.inner.producer(config)))

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use flymq_client::{
-    Acks, ClientConfig, ClientError, ConsumerConfig, Encryptor, ErrorCode, OffsetReset, ProducerConfig,
+    Acks, ClientConfig, ClientError, Compression, ConsumerConfig, Encryptor, ErrorCode, OffsetReset,
+    ProducerConfig,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -33,6 +34,8 @@ struct ProducerSettings {
     max_in_flight: usize,
     buffer_bytes: usize,
     delivery_timeout_ms: u64,
+    compression_type: String,
+    compression_level: Option<i32>,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +84,8 @@ pub(crate) fn producer(json: &[u8]) -> Result<ProducerConfig, ClientError> {
         max_in_flight: given.max_in_flight,
         buffer_bytes: given.buffer_bytes,
         delivery_timeout: Duration::from_millis(given.delivery_timeout_ms),
+        compression: compression(&given.compression_type)?,
+        compression_level: given.compression_level,
     })
 }
 
@@ -100,6 +105,10 @@ pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
         fetch_max_bytes: given.fetch_max_bytes,
         fetch_max_wait: Duration::from_millis(given.fetch_max_wait_ms),
     })
+}
+
+fn compression(name: &str) -> Result<Compression, ClientError> {
+    name.parse().map_err(|e| ClientError::invalid(format!("compressionType: {e}")))
 }
 
 /// The proto's number of an acknowledgement level.

@@ -64,6 +64,8 @@ class Client:
         acks: str,
         retries: int,
         retry_backoff_ms: int,
+        compression: str,
+        compression_level: Optional[int],
     ) -> Producer: ...
     def consumer(
         self,

@@ -168,11 +168,15 @@ class AsyncFlyMQClient:
         max_retries: int = 3,
         retry_backoff_ms: int = 100,
         acks: str = "all",
+        *,
+        compression_type: str = "none",
+        compression_level: Optional[int] = None,
     ) -> AsyncProducer:
-        """A batching producer. `batch_size` counts messages."""
+        """A batching producer. `batch_size` counts messages; `compression_type`: none, gzip, lz4, zstd or snappy."""
         settings = {"linger_ms": linger_ms, "retry_backoff_ms": retry_backoff_ms, "acks": acks}
         limits = {"batch_size": 1 << 20, "max_batch_messages": batch_size, "retries": max_retries}
-        return AsyncProducer(self, ProducerConfig.model_validate({**settings, **limits}))
+        packing = {"compression_type": compression_type, "compression_level": compression_level}
+        return AsyncProducer(self, ProducerConfig.model_validate({**settings, **limits, **packing}))
 
     def consumer(
         self,

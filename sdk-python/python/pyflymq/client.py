@@ -215,8 +215,14 @@ class FlyMQClient:
         max_retries: int = 3,
         retry_backoff_ms: int = 100,
         acks: str = "all",
+        *,
+        compression_type: str = "none",
+        compression_level: Optional[int] = None,
     ) -> HighLevelProducer:
-        """A batching producer. `batch_size` counts messages (that of `ProducerConfig` counts bytes)."""
+        """A batching producer. `batch_size` counts messages (that of `ProducerConfig` counts bytes).
+
+        `compression_type`: none, gzip, lz4, zstd or snappy.
+        """
         config = ProducerConfig.model_validate(
             {
                 "batch_size": 1 << 20,
@@ -225,6 +231,8 @@ class FlyMQClient:
                 "retries": max_retries,
                 "retry_backoff_ms": retry_backoff_ms,
                 "acks": acks,
+                "compression_type": compression_type,
+                "compression_level": compression_level,
             }
         )
         return HighLevelProducer(self, config)

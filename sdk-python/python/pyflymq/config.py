@@ -7,6 +7,7 @@ from typing import Literal, Optional, Union
 from pydantic import BaseModel, ConfigDict, Field
 
 Acks = Literal["all", "quorum", "leader", "none"]
+CompressionType = Literal["none", "gzip", "lz4", "zstd", "snappy"]
 
 
 class _Config(BaseModel):
@@ -55,6 +56,10 @@ class ProducerConfig(_Config):
     acks: Acks = "all"
     retries: int = Field(3, ge=0)
     retry_backoff_ms: int = Field(100, ge=0)
+    #: How batches are compressed; one that would not get smaller is sent as it is. Consumers need no setting.
+    compression_type: CompressionType = "none"
+    #: Level of gzip (0-9, 6 unless set) and zstd (1-22, 1 unless set).
+    compression_level: Optional[int] = None
 
 
 class ConsumerConfig(_Config):

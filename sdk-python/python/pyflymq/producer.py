@@ -179,4 +179,6 @@ def core_producer(client: _core.Client, config: ProducerConfig) -> _core.Produce
         acks=config.acks,
         retries=config.retries,
         retry_backoff_ms=config.retry_backoff_ms,
+        compression=config.compression_type,
+        compression_level=config.compression_level,
     )

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     cli::{Format, Global},
+    commands::packing::Packing,
     context,
     output::{self, Failure},
 };
@@ -58,6 +59,11 @@ pub struct ProduceArgs {
     /// Messages sent before the clock starts.
     #[arg(long, default_value_t = 0)]
     pub warmup: u64,
+    /// The values' bytes: random ones, which nothing compresses, or lines of JSON as an application logs them.
+    #[arg(long, default_value = "random", value_parser = ["random", "json"])]
+    pub values: String,
+    #[command(flatten)]
+    pub packing: Packing,
 }
 
 #[derive(Debug, Clone, Args)]

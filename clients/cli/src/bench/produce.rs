@@ -94,9 +94,13 @@ impl Worker {
         };
         Self {
             topic: args.topic.clone(),
-            producer: client.producer(config),
+            producer: client.producer(args.packing.apply(config)),
             client,
-            payloads: Payloads::new(args.size, u64::from(index)),
+            payloads: if args.values == "json" {
+                Payloads::json(args.size, u64::from(index))
+            } else {
+                Payloads::new(args.size, u64::from(index))
+            },
             in_flight,
             no_batch: args.no_batch,
             one_partition: args.partitions == 1,

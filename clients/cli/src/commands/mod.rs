@@ -8,6 +8,7 @@ pub mod consume;
 pub mod groups;
 pub mod health;
 pub mod later;
+pub mod packing;
 pub mod produce;
 pub mod subscribe;
 pub mod topics;

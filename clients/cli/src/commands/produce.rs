@@ -7,12 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use clap::Args;
-use flymq_client::{Acks, Delivery, NewMessage, Producer, ProducerConfig, serde::Serde};
+use flymq_client::{Acks, Delivery, NewMessage, Producer, ProducerConfig, RecordMetadata, serde::Serde};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::{
-    commands::topics::plural,
+    commands::{packing::Packing, topics::plural},
     context::Context,
     output::{self, Failure},
 };
@@ -43,6 +43,8 @@ pub struct Produce {
     /// When the broker answers.
     #[arg(long, default_value = "all", value_parser = ["none", "leader", "all", "quorum"])]
     pub acks: String,
+    #[command(flatten)]
+    pub packing: Packing,
 }
 
 /// By its name; clap has checked it.
@@ -58,8 +60,7 @@ pub async fn run(context: &Context, args: Produce) -> Result<(), Failure> {
     let encoder = Serde::by_name(&args.encoder)?;
     if let Some(text) = &args.message {
         let message = build(&args, encoder, text)?;
-        let mut stored = context.client.produce_batch(&args.topic, vec![message], acks(&args.acks)).await?;
-        let Some(stored) = stored.pop() else { return Ok(()) };
+        let Some(stored) = send_one(context, &args, message).await? else { return Ok(()) };
         if context.json() {
             let (partition, offset) = (stored.partition, stored.offset);
             return output::line(
@@ -87,6 +88,19 @@ pub async fn run(context: &Context, args: Produce) -> Result<(), Failure> {
     output::line(format!("stored {sent} {} in {}", plural(sent, "message"), args.topic))
 }
 
+async fn send_one(
+    context: &Context,
+    args: &Produce,
+    message: NewMessage,
+) -> Result<Option<RecordMetadata>, Failure> {
+    if args.packing.is_on() {
+        let config = ProducerConfig { acks: acks(&args.acks), ..ProducerConfig::default() };
+        let producer = context.client.producer(args.packing.apply(config));
+        return Ok(Some(producer.send(&args.topic, message).await?.await?));
+    }
+    Ok(context.client.produce_batch(&args.topic, vec![message], acks(&args.acks)).await?.pop())
+}
+
 async fn send_lines(
     context: &Context,
     args: &Produce,
@@ -100,7 +114,7 @@ async fn send_lines(
         batch_messages: 10_000,
         ..ProducerConfig::default()
     };
-    let producer = context.client.producer(config);
+    let producer = context.client.producer(args.packing.apply(config));
     let progress = progress_bar(total);
     let mut line = String::new();
     let mut sent = 0;

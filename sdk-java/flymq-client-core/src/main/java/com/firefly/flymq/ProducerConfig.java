@@ -17,6 +17,8 @@ public final class ProducerConfig {
     private int maxInFlight = 5;
     private int bufferBytes = 32 << 20;
     private Duration deliveryTimeout = Duration.ofSeconds(120);
+    private String compressionType = "none";
+    private Integer compressionLevel;
 
     /** Bytes after which a batch is sent without waiting. */
     public ProducerConfig batchSize(int batchSize) {
@@ -72,6 +74,21 @@ public final class ProducerConfig {
         return this;
     }
 
+    /**
+     * How batches are compressed: {@code none}, {@code gzip}, {@code lz4}, {@code zstd} or {@code snappy}. A batch that would not
+     * get smaller is sent as it is; consumers need no setting. Another name is refused when the producer is made.
+     */
+    public ProducerConfig compressionType(String compressionType) {
+        this.compressionType = compressionType;
+        return this;
+    }
+
+    /** Level of gzip (0-9, 6 unless set) and zstd (1-22, 1 unless set); others are moved to the nearest. */
+    public ProducerConfig compressionLevel(int compressionLevel) {
+        this.compressionLevel = compressionLevel;
+        return this;
+    }
+
     /** As the native side reads it. */
     byte[] json() {
         Map<String, Object> settings = new LinkedHashMap<>();
@@ -84,6 +101,8 @@ public final class ProducerConfig {
         settings.put("max_in_flight", maxInFlight);
         settings.put("buffer_bytes", bufferBytes);
         settings.put("delivery_timeout_ms", deliveryTimeout.toMillis());
+        settings.put("compression_type", compressionType);
+        settings.put("compression_level", compressionLevel);
         return Json.write(settings);
     }
 }

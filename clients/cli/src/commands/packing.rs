@@ -1,0 +1,27 @@
+//! How a producer compresses, as options of the commands that send batches.
+
+use clap::Args;
+use flymq_client::{Compression, ProducerConfig};
+
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Packing {
+    /// Compress batches: none, gzip, lz4, zstd or snappy. One that would not get smaller is sent as it is; readers need no option.
+    #[arg(long, default_value = "none", value_name = "CODEC")]
+    pub compression: Compression,
+    /// Level of gzip (0-9, 6 unless given) and zstd (1-22, 1 unless given).
+    #[arg(long, requires = "compression", value_name = "LEVEL")]
+    pub compression_level: Option<i32>,
+}
+
+impl Packing {
+    /// Whether batches are compressed at all.
+    pub fn is_on(self) -> bool {
+        self.compression != Compression::None
+    }
+
+    /// The settings with this compression.
+    pub fn apply(self, config: ProducerConfig) -> ProducerConfig {
+        let (compression, compression_level) = (self.compression, self.compression_level);
+        ProducerConfig { compression, compression_level, ..config }
+    }
+}
