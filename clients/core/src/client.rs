@@ -168,6 +168,11 @@ impl Client {
         }
     }
 
+    /// Whether messages are encrypted before they are sent.
+    pub(crate) fn encrypts(&self) -> bool {
+        self.inner.config.encryption.is_some()
+    }
+
     /// Messages as the program sees them: decrypted where the client has a key.
     fn opened(&self, messages: Vec<Message>) -> Result<Vec<Message>, ClientError> {
         match &self.inner.config.encryption {

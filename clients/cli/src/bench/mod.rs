@@ -53,7 +53,10 @@ pub struct ProduceArgs {
     /// Messages of one producer that wait for their answer at most.
     #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub in_flight: u32,
-    /// One message per batch.
+    /// Messages handed to the producer with one call.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub per_call: u32,
+    /// One message per batch, and per call.
     #[arg(long)]
     pub no_batch: bool,
     /// Messages sent before the clock starts.

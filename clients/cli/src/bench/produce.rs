@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flymq_client::{Client, ClientError, Delivery, NewMessage, Producer, ProducerConfig};
+use flymq_client::{Client, ClientError, Deliveries, NewMessage, Producer, ProducerConfig};
 use futures::future::try_join_all;
 use hdrhistogram::Histogram;
 use serde_json::json;
@@ -73,6 +73,7 @@ struct Worker {
     producer: Producer,
     payloads: Payloads,
     in_flight: usize,
+    per_call: usize,
     no_batch: bool,
     one_partition: bool,
     acks: flymq_client::Acks,
@@ -102,6 +103,7 @@ impl Worker {
                 Payloads::new(args.size, u64::from(index))
             },
             in_flight,
+            per_call: if args.no_batch { 1 } else { args.per_call as usize }.min(in_flight),
             no_batch: args.no_batch,
             one_partition: args.partitions == 1,
             acks: acks(&args.acks),
@@ -114,13 +116,28 @@ impl Worker {
         if self.no_batch && self.in_flight == 1 {
             return self.run_one_by_one(messages, measured).await;
         }
-        let mut waiting: VecDeque<(Instant, Delivery)> = VecDeque::with_capacity(self.in_flight);
-        for _ in 0..messages {
-            if waiting.len() >= self.in_flight {
-                self.settle(&mut waiting, measured).await;
+        let (mut waiting, mut in_flight) = (VecDeque::new(), 0);
+        let mut left = usize::try_from(messages).unwrap_or(usize::MAX);
+        while left > 0 {
+            let count = left.min(self.per_call);
+            while in_flight + count > self.in_flight {
+                in_flight -= self.settle(&mut waiting, measured).await;
             }
-            let message = self.message();
-            waiting.push_back((Instant::now(), self.producer.send(&self.topic, message).await?));
+            let sent = Instant::now();
+            let deliveries = match count {
+                1 => {
+                    let (mut one, message) = (Deliveries::default(), self.message());
+                    one.push(self.producer.send(&self.topic, message).await?);
+                    one
+                }
+                _ => {
+                    let messages = (0..count).map(|_| self.message()).collect();
+                    self.producer.send_many(&self.topic, messages).await?
+                }
+            };
+            waiting.push_back((sent, deliveries));
+            in_flight += count;
+            left -= count;
         }
         while !waiting.is_empty() {
             self.settle(&mut waiting, measured).await;
@@ -147,22 +164,18 @@ impl Worker {
         Ok(())
     }
 
-    /// Waits for the oldest message, then takes off all that were answered with it.
-    async fn settle(&mut self, waiting: &mut VecDeque<(Instant, Delivery)>, measured: bool) {
-        let Some((sent, delivery)) = waiting.pop_front() else { return };
-        let mut result = delivery.await;
-        let mut sent = sent;
-        loop {
-            match result {
-                Ok(_) if measured => self.latency.saturating_record(nanos(sent.elapsed())),
-                Ok(_) => {}
-                Err(_) => self.errors += 1,
-            }
-            match waiting.front().and_then(|(at, delivery)| delivery.try_get().map(|r| (*at, r))) {
-                Some((at, next)) => (sent, result) = (at, next),
-                None => return,
-            }
-            waiting.pop_front();
+    /// Waits for the oldest call's messages; how many they were.
+    async fn settle(&mut self, waiting: &mut VecDeque<(Instant, Deliveries)>, measured: bool) -> usize {
+        let Some((sent, deliveries)) = waiting.pop_front() else { return 0 };
+        let count = deliveries.len();
+        let failed = match deliveries.wait().await {
+            Ok(_) => 0,
+            Err(_) => deliveries.iter().filter(|one| !matches!(one.try_get(), Some(Ok(_)))).count(),
+        };
+        self.errors += failed as u64;
+        if measured {
+            self.latency.saturating_record_n(nanos(sent.elapsed()), (count - failed) as u64);
         }
+        count
     }
 }

@@ -14,14 +14,18 @@ use crate::{ClientError, RecordMetadata, transport::ProduceReply};
 type Callback = Box<dyn FnOnce(&Result<ProduceReply, ClientError>) + Send>;
 
 /// Result of one batch.
-#[derive(Default)]
 pub(crate) struct BatchResult {
+    topic: Arc<str>,
     result: OnceLock<Result<ProduceReply, ClientError>>,
     changed: Notify,
     callbacks: Mutex<Vec<Callback>>,
 }
 
 impl BatchResult {
+    pub(crate) fn new(topic: Arc<str>) -> Self {
+        Self { topic, result: OnceLock::new(), changed: Notify::new(), callbacks: Mutex::default() }
+    }
+
     pub(crate) fn complete(&self, result: Result<ProduceReply, ClientError>) {
         let callbacks = {
             let mut callbacks = self.callbacks.lock();
@@ -58,13 +62,26 @@ impl BatchResult {
             }
         }
     }
+
+    fn metadata(
+        &self,
+        index: u32,
+        result: &Result<ProduceReply, ClientError>,
+    ) -> Result<RecordMetadata, ClientError> {
+        let reply = result.as_ref().map_err(Clone::clone)?;
+        Ok(RecordMetadata {
+            topic: Arc::clone(&self.topic),
+            partition: reply.partition,
+            offset: reply.base_offset + u64::from(index),
+            timestamp_ms: reply.timestamp_ms,
+        })
+    }
 }
 
 /// The promise of one message's metadata. Await it, ask [`Delivery::try_get`], or leave a callback; dropping it gives up only
 /// the knowledge of the result, not the message.
 #[derive(Clone)]
 pub struct Delivery {
-    topic: Arc<str>,
     batch: Arc<BatchResult>,
     /// Place in the batch.
     index: u32,
@@ -72,36 +89,43 @@ pub struct Delivery {
 
 impl std::fmt::Debug for Delivery {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Delivery").field("topic", &self.topic).field("result", &self.try_get()).finish()
+        f.debug_struct("Delivery").field("topic", &self.batch.topic).field("result", &self.try_get()).finish()
     }
 }
 
 impl Delivery {
-    pub(crate) fn new(topic: Arc<str>, batch: Arc<BatchResult>, index: u32) -> Self {
-        Self { topic, batch, index }
+    pub(crate) fn new(batch: Arc<BatchResult>, index: u32) -> Self {
+        Self { batch, index }
     }
 
     /// One whose message is stored already.
     pub(crate) fn done(stored: RecordMetadata) -> Self {
-        let batch = BatchResult::default();
+        let batch = BatchResult::new(stored.topic);
         let reply = ProduceReply {
             partition: stored.partition,
             base_offset: stored.offset,
             timestamp_ms: stored.timestamp_ms,
         };
         batch.complete(Ok(reply));
-        Self { topic: stored.topic, batch: Arc::new(batch), index: 0 }
+        Self { batch: Arc::new(batch), index: 0 }
+    }
+
+    /// One whose message was refused before it was sent.
+    pub(crate) fn refused(topic: &str, error: ClientError) -> Self {
+        let batch = BatchResult::new(topic.into());
+        batch.complete(Err(error));
+        Self { batch: Arc::new(batch), index: 0 }
     }
 
     /// The result, if it is there.
     pub fn try_get(&self) -> Option<Result<RecordMetadata, ClientError>> {
-        self.batch.result.get().map(|result| metadata(&self.topic, self.index, result))
+        self.batch.result.get().map(|result| self.batch.metadata(self.index, result))
     }
 
     /// Calls back with the result, at once if it is there; on the client's runtime, so be brief.
     pub fn on_complete(self, callback: impl FnOnce(Result<RecordMetadata, ClientError>) + Send + 'static) {
-        let (topic, index) = (self.topic, self.index);
-        self.batch.on_complete(Box::new(move |result| callback(metadata(&topic, index, result))));
+        let (batch, index) = (Arc::clone(&self.batch), self.index);
+        self.batch.on_complete(Box::new(move |result| callback(batch.metadata(index, result))));
     }
 }
 
@@ -111,23 +135,106 @@ impl IntoFuture for Delivery {
 
     fn into_future(self) -> Self::IntoFuture {
         async move {
-            let result = self.batch.wait().await;
-            metadata(&self.topic, self.index, &result)
+            let result = Arc::clone(&self.batch).wait().await;
+            self.batch.metadata(self.index, &result)
         }
         .boxed()
     }
 }
 
-fn metadata(
-    topic: &Arc<str>,
-    index: u32,
-    result: &Result<ProduceReply, ClientError>,
-) -> Result<RecordMetadata, ClientError> {
-    let reply = result.as_ref().map_err(Clone::clone)?;
-    Ok(RecordMetadata {
-        topic: Arc::clone(topic),
-        partition: reply.partition,
-        offset: reply.base_offset + u64::from(index),
-        timestamp_ms: reply.timestamp_ms,
-    })
+/// Messages that follow each other in one batch.
+#[derive(Clone)]
+struct Run {
+    batch: Arc<BatchResult>,
+    first: u32,
+    count: u32,
+}
+
+/// The promises of many messages, in the order in which they were given. Costs one entry per batch, not per message.
+#[derive(Clone, Default)]
+pub struct Deliveries {
+    runs: Vec<Run>,
+}
+
+impl std::fmt::Debug for Deliveries {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deliveries").field("messages", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Deliveries {
+    /// Adds a message's promise behind the others.
+    pub fn push(&mut self, delivery: Delivery) {
+        match self.runs.last_mut() {
+            Some(run)
+                if Arc::ptr_eq(&run.batch, &delivery.batch) && run.first + run.count == delivery.index =>
+            {
+                run.count += 1;
+            }
+            Some(_) | None => {
+                self.runs.push(Run { batch: delivery.batch, first: delivery.index, count: 1 });
+            }
+        }
+    }
+
+    /// Messages that were given.
+    pub fn len(&self) -> usize {
+        self.runs.iter().map(|run| run.count as usize).sum()
+    }
+
+    /// Whether no message was given.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Waits for all answers; how many messages were stored.
+    ///
+    /// # Errors
+    /// The first failure; [`Deliveries::iter`] tells each message's own.
+    pub async fn wait(&self) -> Result<usize, ClientError> {
+        let mut first = Ok(self.len());
+        for run in &self.runs {
+            if let Err(error) = Arc::clone(&run.batch).wait().await {
+                first = first.and(Err(error));
+            }
+        }
+        first
+    }
+
+    /// Each message's promise, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Delivery> + '_ {
+        self.runs.iter().flat_map(|run| {
+            (run.first..run.first + run.count).map(|index| Delivery::new(Arc::clone(&run.batch), index))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_of_one_batch_share_an_entry_and_keep_their_places() {
+        let batches = ["t", "t"].map(|topic| Arc::new(BatchResult::new(topic.into())));
+        let mut deliveries = Deliveries::default();
+        for (batch, index) in [(0, 3), (0, 4), (1, 0), (0, 5)] {
+            deliveries.push(Delivery::new(Arc::clone(&batches[batch]), index));
+        }
+        assert_eq!((deliveries.len(), deliveries.runs.len()), (4, 3));
+        let reply = |base_offset| ProduceReply { partition: 0, base_offset, timestamp_ms: 1 };
+        batches[0].complete(Ok(reply(100)));
+        assert!(deliveries.wait().now_or_never().is_none(), "one batch is not answered");
+        batches[1].complete(Ok(reply(200)));
+        let offsets: Vec<u64> =
+            deliveries.iter().map(|delivery| delivery.try_get().unwrap().unwrap().offset).collect();
+        assert_eq!(offsets, [103, 104, 200, 105]);
+        assert_eq!(deliveries.wait().now_or_never().unwrap().unwrap(), 4);
+    }
+
+    #[test]
+    fn a_refused_message_fails_the_wait_for_all() {
+        let mut deliveries = Deliveries::default();
+        deliveries.push(Delivery::refused("t", ClientError::closed("producer")));
+        assert!(deliveries.wait().now_or_never().unwrap().is_err());
+    }
 }

@@ -9,16 +9,18 @@
 
 mod delivery;
 mod queue;
+mod room;
 mod sender;
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
-pub use delivery::Delivery;
-use queue::Queues;
+pub use delivery::{Deliveries, Delivery};
 pub(crate) use queue::{ANY_PARTITION, batch_of_one};
+use queue::{Pushed, Queues, unix_ms};
+use room::Line;
 
 use crate::{
     Client, ClientError, NewMessage, ProducerConfig, RecordMetadata, metadata::partition_of, pb::ErrorCode,
@@ -41,14 +43,14 @@ pub(crate) struct Shared {
     queues: Mutex<Queues>,
     /// Rung when a batch may be due.
     due: Notify,
-    /// Bytes of `buffer_bytes` that are free.
-    room: Semaphore,
+    /// Callers who wait for room in the buffer.
+    line: Line,
 }
 
 impl Producer {
     pub(crate) fn new(client: Client, config: ProducerConfig) -> Self {
-        let room = Semaphore::new(config.buffer_bytes.clamp(1, Semaphore::MAX_PERMITS));
-        let shared = Arc::new(Shared { client, config, queues: Mutex::default(), due: Notify::new(), room });
+        let queues = Mutex::new(Queues::new(config.buffer_bytes));
+        let shared = Arc::new(Shared { client, config, queues, due: Notify::new(), line: Line::default() });
         crate::runtime::spawn(sender::run(Arc::clone(&shared)));
         Self { shared }
     }
@@ -59,19 +61,39 @@ impl Producer {
     /// `RecordTooLarge` for a message that no buffer can hold, `Cancelled` after close. What happens later is told by the [`Delivery`].
     pub async fn send(&self, topic: &str, message: NewMessage) -> Result<Delivery, ClientError> {
         let message = self.shared.client.sealed(message)?;
-        let partition = match (message.partition, &message.key) {
-            (Some(partition), _) => partition,
-            (None, None) => ANY_PARTITION,
-            (None, Some(key)) => match self.shared.client.partition_count(topic).await {
-                Ok(count) => partition_of(key, count),
+        let partition = match self.shared.partition_at_hand(topic, &message) {
+            Some(partition) => partition,
+            None => match self.shared.client.partition_count(topic).await {
+                Ok(count) => partition_of(message.key.as_deref().unwrap_or_default(), count),
                 Err(error) if error.code == ErrorCode::TopicNotFound => {
                     return self.send_alone(topic, message).await;
                 }
                 Err(error) => return Err(error),
             },
         };
-        self.take_room(&message).await?;
-        self.shared.push(topic, partition, &message)
+        self.shared.check_size(&message)?;
+        self.shared.push_in_turn(topic, partition, &message).await
+    }
+
+    /// Queues messages in their order, as [`Producer::send`] does each, at less cost: the buffer's lock is taken and the
+    /// clock is read once for many.
+    ///
+    /// # Errors
+    /// `Cancelled` after close. A message that is refused for itself is told by its own delivery; the others go on.
+    pub async fn send_many(&self, topic: &str, messages: Vec<NewMessage>) -> Result<Deliveries, ClientError> {
+        let mut deliveries = Deliveries::default();
+        let mut rest = messages.into_iter();
+        loop {
+            let Some(message) = self.shared.push_all(topic, &mut rest, &mut deliveries)? else {
+                return Ok(deliveries);
+            };
+            // It needs a wait: for room, for the topic's partition count, or it is refused.
+            deliveries.push(match self.send(topic, message).await {
+                Ok(delivery) => delivery,
+                Err(error) if error.code == ErrorCode::Cancelled => return Err(error),
+                Err(error) => Delivery::refused(topic, error),
+            });
+        }
     }
 
     /// Queues a message if that needs no wait; gives it back if it does.
@@ -84,19 +106,12 @@ impl Producer {
         message: NewMessage,
     ) -> Result<Result<Delivery, NewMessage>, ClientError> {
         let message = self.shared.client.sealed(message)?;
-        let partition = match (message.partition, &message.key) {
-            (Some(partition), _) => partition,
-            (None, None) => ANY_PARTITION,
-            (None, Some(key)) => match self.shared.client.topics().get(topic) {
-                Some(count) => partition_of(key, count),
-                None => return Ok(Err(message)),
-            },
-        };
-        let Ok(permit) = self.shared.room.try_acquire_many(self.shared.cost(&message)?) else {
+        let Some(partition) = self.shared.partition_at_hand(topic, &message) else { return Ok(Err(message)) };
+        self.shared.check_size(&message)?;
+        if self.shared.line.is_taken() {
             return Ok(Err(message));
-        };
-        permit.forget();
-        self.shared.push(topic, partition, &message).map(Ok)
+        }
+        Ok(self.shared.push(topic, partition, &message)?.ok_or(message))
     }
 
     /// Sends everything queued so far and waits for the answers.
@@ -133,12 +148,6 @@ impl Producer {
             .map(Delivery::done)
             .ok_or_else(|| ClientError::protocol("the server does not say where the message is"))
     }
-
-    async fn take_room(&self, message: &NewMessage) -> Result<(), ClientError> {
-        let permit = self.shared.room.acquire_many(self.shared.cost(message)?).await;
-        permit.map_err(|_| ClientError::closed("producer"))?.forget();
-        Ok(())
-    }
 }
 
 impl Drop for Producer {
@@ -151,34 +160,103 @@ impl Drop for Producer {
 }
 
 impl Shared {
-    /// What a message takes of the buffer.
-    fn cost(&self, message: &NewMessage) -> Result<u32, ClientError> {
-        let bytes = queue::weight(message);
-        match u32::try_from(bytes) {
-            Ok(cost) if bytes <= self.config.buffer_bytes => Ok(cost),
-            _ => {
-                let message = format!(
-                    "the message of {bytes} bytes is larger than the buffer of {}",
-                    self.config.buffer_bytes
-                );
-                Err(ClientError::new(ErrorCode::RecordTooLarge, message))
+    /// Where a message goes, as far as that is known without asking the server.
+    fn partition_at_hand(&self, topic: &str, message: &NewMessage) -> Option<i32> {
+        match (message.partition, &message.key) {
+            (Some(partition), _) => Some(partition),
+            (None, None) => Some(ANY_PARTITION),
+            (None, Some(key)) => self.client.topics().get(topic).map(|count| partition_of(key, count)),
+        }
+    }
+
+    /// Refuses a message that would never get room.
+    fn check_size(&self, message: &NewMessage) -> Result<(), ClientError> {
+        let (bytes, limit) = (queue::weight(message), self.config.buffer_bytes);
+        if bytes <= limit {
+            return Ok(());
+        }
+        let message = format!("the message of {bytes} bytes is larger than the buffer of {limit}");
+        Err(ClientError::new(ErrorCode::RecordTooLarge, message))
+    }
+
+    /// Queues a message; `None` where it has to wait for room.
+    fn push(
+        &self,
+        topic: &str,
+        partition: i32,
+        message: &NewMessage,
+    ) -> Result<Option<Delivery>, ClientError> {
+        let pushed = self.queues.lock().push(&self.config, topic, partition, message, unix_ms())?;
+        Ok(match pushed {
+            Pushed::Queued(delivery, wake) => {
+                if wake {
+                    self.due.notify_one();
+                }
+                Some(delivery)
+            }
+            Pushed::NoRoom => None,
+        })
+    }
+
+    /// Queues a message behind those that wait for room already.
+    async fn push_in_turn(
+        &self,
+        topic: &str,
+        partition: i32,
+        message: &NewMessage,
+    ) -> Result<Delivery, ClientError> {
+        if !self.line.is_taken()
+            && let Some(delivery) = self.push(topic, partition, message)?
+        {
+            return Ok(delivery);
+        }
+        let turn = self.line.wait().await;
+        loop {
+            let room = turn.room();
+            match self.push(topic, partition, message)? {
+                Some(delivery) => return Ok(delivery),
+                None => room.await,
             }
         }
     }
 
-    fn push(&self, topic: &str, partition: i32, message: &NewMessage) -> Result<Delivery, ClientError> {
-        let pushed = self.queues.lock().push(&self.config, topic, partition, message);
-        match pushed {
-            Ok((delivery, wake)) => {
-                if wake {
-                    self.due.notify_one();
+    /// Queues messages as long as that needs no wait; gives back the first one that does.
+    fn push_all(
+        &self,
+        topic: &str,
+        messages: &mut std::vec::IntoIter<NewMessage>,
+        deliveries: &mut Deliveries,
+    ) -> Result<Option<NewMessage>, ClientError> {
+        let now = unix_ms();
+        let (mut left, mut wake) = (None, false);
+        let mut queues = self.queues.lock();
+        let outcome = loop {
+            let Some(message) = messages.next() else { break Ok(()) };
+            if self.client.encrypts() || self.line.is_taken() {
+                left = Some(message);
+                break Ok(());
+            }
+            let Some(partition) = self.partition_at_hand(topic, &message) else {
+                left = Some(message);
+                break Ok(());
+            };
+            match queues.push(&self.config, topic, partition, &message, now) {
+                Ok(Pushed::Queued(delivery, rings)) => {
+                    wake |= rings;
+                    deliveries.push(delivery);
                 }
-                Ok(delivery)
+                Ok(Pushed::NoRoom) => {
+                    left = Some(message);
+                    break Ok(());
+                }
+                Err(error) if error.code == ErrorCode::Cancelled => break Err(error),
+                Err(error) => deliveries.push(Delivery::refused(topic, error)),
             }
-            Err(error) => {
-                self.room.add_permits(queue::weight(message));
-                Err(error)
-            }
+        };
+        drop(queues);
+        if wake {
+            self.due.notify_one();
         }
+        outcome.map(|()| left)
     }
 }

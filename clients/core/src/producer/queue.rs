@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use flymq_wire::batch::{BatchBuilder, BatchFlags, NewRecord};
 
 use super::{Delivery, delivery::BatchResult};
@@ -15,11 +15,16 @@ use crate::{ClientError, NewMessage, ProducerConfig, encryption::is_sealed};
 /// Messages without key: the server picks a partition for each batch.
 pub(crate) const ANY_PARTITION: i32 = -1;
 
-/// Where batches of one queue go.
-pub(super) type Key = (Arc<str>, i32);
+/// Names a queue as long as it holds or awaits something.
+pub(super) type QueueId = usize;
+
+/// Buffers of answered batches that are kept for the next ones.
+const SPARE_BUFFERS: usize = 32;
 
 /// A batch that takes no more messages.
 pub(super) struct Sealed {
+    pub topic: Arc<str>,
+    pub partition: i32,
     pub bytes: Bytes,
     pub result: Arc<BatchResult>,
     /// Room of the buffer that it gives back.
@@ -37,8 +42,9 @@ struct Open {
     due: bool,
 }
 
-#[derive(Default)]
 struct Queue {
+    topic: Arc<str>,
+    partition: i32,
     open: Option<Open>,
     sealed: VecDeque<Sealed>,
     in_flight: Vec<Arc<BatchResult>>,
@@ -47,14 +53,29 @@ struct Queue {
 }
 
 /// All queues of a producer.
-#[derive(Default)]
 pub(super) struct Queues {
-    queues: HashMap<Key, Queue>,
+    /// By id; an empty place has its id in `free`.
+    queues: Vec<Option<Queue>>,
+    free: Vec<QueueId>,
+    ids: HashMap<Arc<str>, HashMap<i32, QueueId>>,
+    /// The queue of the last message: most often also that of the next one.
+    last: QueueId,
     /// Queues that may have a batch to send.
-    ready: VecDeque<Key>,
+    ready: VecDeque<QueueId>,
     /// Open batches by the time their linger ends, oldest first: the linger is the same for all.
-    lingering: VecDeque<(Instant, Key)>,
+    lingering: VecDeque<(Instant, QueueId)>,
+    /// Bytes of `buffer_bytes` that are free.
+    room: usize,
+    spare: Vec<BytesMut>,
     pub closed: bool,
+}
+
+/// What became of a message that was to be queued.
+pub(super) enum Pushed {
+    /// It waits in its batch. True: the sender has something to look at.
+    Queued(Delivery, bool),
+    /// It has to wait for room in the buffer.
+    NoRoom,
 }
 
 /// What a message takes of the buffer.
@@ -64,35 +85,56 @@ pub(super) fn weight(message: &NewMessage) -> usize {
 }
 
 impl Queues {
-    /// Puts a message into its partition's open batch. True: the sender has something to look at.
+    pub(super) fn new(buffer_bytes: usize) -> Self {
+        Self {
+            queues: Vec::new(),
+            free: Vec::new(),
+            ids: HashMap::new(),
+            last: 0,
+            ready: VecDeque::new(),
+            lingering: VecDeque::new(),
+            room: buffer_bytes,
+            spare: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// Puts a message into its partition's open batch, if there is room. `now` (Unix ms) is for a message without a time.
     pub(super) fn push(
         &mut self,
         config: &ProducerConfig,
         topic: &str,
         partition: i32,
         message: &NewMessage,
-    ) -> Result<(Delivery, bool), ClientError> {
+        now: i64,
+    ) -> Result<Pushed, ClientError> {
         if self.closed {
             return Err(ClientError::closed("producer"));
         }
-        let key = self.key(topic, partition);
-        let queue = self.queues.entry(key.clone()).or_default();
         let weight = weight(message);
+        if weight > self.room {
+            return Ok(Pushed::NoRoom);
+        }
+        let id = self.id(topic, partition);
+        let queue = self.queues[id].as_mut().expect("its id was just looked up");
         let mut wake = false;
         if queue.open.as_ref().is_some_and(|open| open.builder.size() + weight > config.batch_bytes) {
             queue.seal()?;
             wake = true;
         }
         let fresh = queue.open.is_none();
-        let open = queue.open.get_or_insert_with(|| Open::new(config));
+        let spare = &mut self.spare;
+        let topic = &queue.topic;
+        let open = queue.open.get_or_insert_with(|| Open::new(config, topic, spare.pop()));
         let index = open.builder.record_count();
-        let pushed = open.push(message, weight);
-        if let Err(error) = pushed {
+        if let Err(error) = encode(&mut open.builder, message, now) {
             if index == 0 {
                 queue.open = None;
             }
             return Err(error);
         }
+        open.weight += weight;
+        self.room -= weight;
         let (result, linger_ends) = (Arc::clone(&open.result), open.linger_ends);
         let full =
             open.builder.record_count() >= config.batch_messages || open.builder.size() >= config.batch_bytes;
@@ -101,20 +143,58 @@ impl Queues {
         }
         if (full || wake || config.linger.is_zero()) && !queue.listed {
             queue.listed = true;
-            self.ready.push_back(key.clone());
+            self.ready.push_back(id);
             wake = true;
         }
         if fresh && !full && !config.linger.is_zero() {
-            self.lingering.push_back((linger_ends, key.clone()));
+            self.lingering.push_back((linger_ends, id));
             wake |= self.lingering.len() == 1;
         }
-        Ok((Delivery::new(key.0, result, index), wake))
+        Ok(Pushed::Queued(Delivery::new(result, index), wake))
     }
 
-    /// The shared name, so that a delivery costs no allocation.
-    fn key(&self, topic: &str, partition: i32) -> Key {
-        let probe: Key = (topic.into(), partition);
-        self.queues.get_key_value(&probe).map_or(probe, |(key, _)| key.clone())
+    /// The queue of a partition, made where it is missing.
+    fn id(&mut self, topic: &str, partition: i32) -> QueueId {
+        let is_it = |queue: &Queue| queue.partition == partition && *queue.topic == *topic;
+        if self.queues.get(self.last).is_some_and(|queue| queue.as_ref().is_some_and(is_it)) {
+            return self.last;
+        }
+        let known = self.ids.get(topic).and_then(|partitions| partitions.get(&partition));
+        self.last = known.copied().unwrap_or_else(|| self.make(topic, partition));
+        self.last
+    }
+
+    fn make(&mut self, topic: &str, partition: i32) -> QueueId {
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.queues.push(None);
+            self.queues.len() - 1
+        });
+        let name = self.ids.get_key_value(topic).map_or_else(|| topic.into(), |(name, _)| Arc::clone(name));
+        self.ids.entry(Arc::clone(&name)).or_default().insert(partition, id);
+        self.queues[id] = Some(Queue {
+            topic: name,
+            partition,
+            open: None,
+            sealed: VecDeque::new(),
+            in_flight: Vec::new(),
+            listed: false,
+        });
+        id
+    }
+
+    fn remove(&mut self, id: QueueId) {
+        let Some(queue) = self.queues.get_mut(id).and_then(Option::take) else { return };
+        self.free.push(id);
+        if let Some(partitions) = self.ids.get_mut(&queue.topic) {
+            partitions.remove(&queue.partition);
+            if partitions.is_empty() {
+                self.ids.remove(&queue.topic);
+            }
+        }
+    }
+
+    fn queue(&mut self, id: QueueId) -> Option<&mut Queue> {
+        self.queues.get_mut(id).and_then(Option::as_mut)
     }
 
     /// Lists the queues whose linger is over; the time when the next one is.
@@ -123,30 +203,30 @@ impl Queues {
             if *due > now {
                 return Some(*due);
             }
-            let (due, key) = self.lingering.pop_front().expect("it has a front");
-            let open = self.queues.get_mut(&key).and_then(|queue| queue.open.as_mut());
+            let (due, id) = self.lingering.pop_front().expect("it has a front");
+            let open = self.queue(id).and_then(|queue| queue.open.as_mut());
             // A batch that was opened later has an entry of its own.
             if let Some(open) = open.filter(|open| open.linger_ends <= due) {
                 open.due = true;
-                self.list(&key);
+                self.list(id);
             }
         }
         None
     }
 
-    fn list(&mut self, key: &Key) {
-        if let Some(queue) = self.queues.get_mut(key)
+    fn list(&mut self, id: QueueId) {
+        if let Some(queue) = self.queue(id)
             && !queue.listed
         {
             queue.listed = true;
-            self.ready.push_back(key.clone());
+            self.ready.push_back(id);
         }
     }
 
     /// The next batch that may leave, in the order of its queue.
-    pub(super) fn take(&mut self, max_in_flight: usize) -> Option<(Key, Sealed)> {
-        while let Some(key) = self.ready.pop_front() {
-            let queue = self.queues.get_mut(&key).expect("a listed queue exists");
+    pub(super) fn take(&mut self, max_in_flight: usize) -> Option<(QueueId, Sealed)> {
+        while let Some(id) = self.ready.pop_front() {
+            let queue = self.queue(id).expect("a listed queue exists");
             queue.listed = false;
             if queue.in_flight.len() >= max_in_flight.max(1) {
                 // Listed again when one of them is answered.
@@ -158,22 +238,30 @@ impl Queues {
             let Some(sealed) = queue.sealed.pop_front() else { continue };
             queue.in_flight.push(Arc::clone(&sealed.result));
             if queue.has_more() {
-                self.list(&key);
+                self.list(id);
             }
-            return Some((key, sealed));
+            return Some((id, sealed));
         }
         None
     }
 
-    /// A batch was answered: its queue may send again.
-    pub(super) fn answered(&mut self, key: &Key, result: &Arc<BatchResult>, linger: bool) {
-        let Some(queue) = self.queues.get_mut(key) else { return };
-        queue.in_flight.retain(|one| !Arc::ptr_eq(one, result));
-        let waits = queue.has_more() || (queue.open.is_some() && (!linger || self.closed));
+    /// A batch was answered: its queue may send again, and what it took of the buffer is free.
+    pub(super) fn answered(&mut self, id: QueueId, sealed: Sealed, linger: bool) {
+        self.room += sealed.weight;
+        let closed = self.closed;
+        let Some(queue) = self.queue(id) else { return };
+        queue.in_flight.retain(|one| !Arc::ptr_eq(one, &sealed.result));
+        let waits = queue.has_more() || (queue.open.is_some() && (!linger || closed));
         if waits {
-            self.list(key);
+            self.list(id);
         } else if queue.open.is_none() && queue.in_flight.is_empty() && !queue.listed {
-            self.queues.remove(key);
+            self.remove(id);
+        }
+        if self.spare.len() < SPARE_BUFFERS
+            && let Ok(mut buffer) = sealed.bytes.try_into_mut()
+        {
+            buffer.clear();
+            self.spare.push(buffer);
         }
     }
 
@@ -181,15 +269,16 @@ impl Queues {
     pub(super) fn flush(&mut self) -> Vec<Arc<BatchResult>> {
         let mut waiting = Vec::new();
         let mut due = Vec::new();
-        for (key, queue) in &mut self.queues {
+        for (id, queue) in self.queues.iter_mut().enumerate() {
+            let Some(queue) = queue else { continue };
             if queue.seal().is_ok() && !queue.sealed.is_empty() {
-                due.push(key.clone());
+                due.push(id);
             }
             waiting.extend(queue.in_flight.iter().cloned());
             waiting.extend(queue.sealed.iter().map(|sealed| Arc::clone(&sealed.result)));
         }
-        for key in due {
-            self.list(&key);
+        for id in due {
+            self.list(id);
         }
         self.lingering.clear();
         waiting
@@ -200,7 +289,8 @@ impl Queues {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.queues.values().all(|q| q.open.is_none() && q.sealed.is_empty() && q.in_flight.is_empty())
+        let idle = |q: &Queue| q.open.is_none() && q.sealed.is_empty() && q.in_flight.is_empty();
+        self.queues.iter().flatten().all(idle)
     }
 }
 
@@ -214,7 +304,8 @@ impl Queue {
         let Some(Open { builder, result, weight, since, .. }) = self.open.take() else { return Ok(()) };
         match builder.build() {
             Ok(bytes) => {
-                self.sealed.push_back(Sealed { bytes, result, weight, since });
+                let (topic, partition) = (Arc::clone(&self.topic), self.partition);
+                self.sealed.push_back(Sealed { topic, partition, bytes, result, weight, since });
                 Ok(())
             }
             Err(error) => {
@@ -227,48 +318,50 @@ impl Queue {
 }
 
 impl Open {
-    fn new(config: &ProducerConfig) -> Self {
+    fn new(config: &ProducerConfig, topic: &Arc<str>, buffer: Option<BytesMut>) -> Self {
         let since = Instant::now();
+        let builder = match buffer {
+            Some(buffer) => BatchBuilder::in_buffer(buffer),
+            None => BatchBuilder::with_capacity(config.batch_bytes),
+        };
         Self {
-            builder: BatchBuilder::with_capacity(config.batch_bytes),
-            result: Arc::default(),
+            builder,
+            result: Arc::new(BatchResult::new(Arc::clone(topic))),
             weight: 0,
             since,
             linger_ends: since + config.linger,
             due: false,
         }
     }
-
-    fn push(&mut self, message: &NewMessage, weight: usize) -> Result<(), ClientError> {
-        encode(&mut self.builder, message)?;
-        self.weight += weight;
-        Ok(())
-    }
 }
 
-fn encode(builder: &mut BatchBuilder, message: &NewMessage) -> Result<(), ClientError> {
+fn encode(builder: &mut BatchBuilder, message: &NewMessage, now: i64) -> Result<(), ClientError> {
     let record = NewRecord {
         key: message.key.as_deref(),
         value: message.value.as_deref(),
-        timestamp: message.timestamp_ms.unwrap_or_else(unix_ms),
+        timestamp: message.timestamp_ms.unwrap_or(now),
         expires_at: None,
     };
-    if is_sealed(&message.headers) {
-        builder.add_flags(BatchFlags::CLIENT_ENCRYPTED);
-    }
-    let headers = message.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
-    let pushed = builder.push_with_headers(&record, headers);
+    let pushed = if message.headers.is_empty() {
+        builder.push(&record)
+    } else {
+        if is_sealed(&message.headers) {
+            builder.add_flags(BatchFlags::CLIENT_ENCRYPTED);
+        }
+        let headers = message.headers.iter().map(|(name, value)| (name.as_str(), &value[..]));
+        builder.push_with_headers(&record, headers)
+    };
     pushed.map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
 }
 
 /// A batch that holds one message.
 pub(crate) fn batch_of_one(message: &NewMessage) -> Result<Bytes, ClientError> {
     let mut builder = BatchBuilder::with_capacity(weight(message));
-    encode(&mut builder, message)?;
+    encode(&mut builder, message, unix_ms())?;
     builder.build().map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
 }
 
-fn unix_ms() -> i64 {
+pub(super) fn unix_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
@@ -283,14 +376,15 @@ mod tests {
     const LINGER: Duration = Duration::from_millis(1);
 
     fn push(queues: &mut Queues, config: &ProducerConfig) {
-        queues.push(config, "t", 0, &NewMessage::value("v")).expect("a small message");
+        let pushed = queues.push(config, "t", 0, &NewMessage::value("v"), 1).expect("a small message");
+        assert!(matches!(pushed, Pushed::Queued(..)));
     }
 
     /// Its linger ends while the queue may not send: no other message comes, so nothing else would send it.
     #[test]
     fn a_batch_that_fell_due_behind_others_leaves_when_they_are_answered() {
         let config = ProducerConfig { linger: LINGER, ..ProducerConfig::default() };
-        let mut queues = Queues::default();
+        let mut queues = Queues::new(1 << 20);
         let later = Instant::now() + Duration::from_secs(60);
         push(&mut queues, &config);
         queues.expire(later);
@@ -298,14 +392,44 @@ mod tests {
         push(&mut queues, &config);
         queues.expire(later);
         assert!(queues.take(1).is_none(), "one in flight is the most");
-        queues.answered(&key, &first.result, true);
+        queues.answered(key, first, true);
         assert!(queues.take(1).is_some());
+    }
+
+    #[test]
+    fn a_message_without_room_waits_and_an_answer_makes_room() {
+        let config = ProducerConfig::default();
+        let mut queues = Queues::new(50);
+        push(&mut queues, &config);
+        let message = NewMessage::value("v");
+        assert!(matches!(queues.push(&config, "t", 0, &message, 1), Ok(Pushed::NoRoom)));
+        let (id, batch) = queues.take(1).expect("no linger");
+        queues.answered(id, batch, false);
+        push(&mut queues, &config);
+    }
+
+    #[test]
+    fn queues_are_kept_apart_and_go_when_they_are_idle() {
+        let config = ProducerConfig::default();
+        let mut queues = Queues::new(1 << 20);
+        let places = [("t", 0), ("t", 1), ("u", 0), ("t", 0)];
+        for (topic, partition) in places {
+            queues.push(&config, topic, partition, &NewMessage::value("v"), 1).expect("a small message");
+        }
+        let mut taken: Vec<_> = std::iter::from_fn(|| queues.take(1)).collect();
+        let mut found: Vec<_> = taken.iter().map(|(_, b)| (b.topic.to_string(), b.partition)).collect();
+        found.sort();
+        let wanted = [("t", 0), ("t", 1), ("u", 0)].map(|(topic, partition)| (topic.to_owned(), partition));
+        assert_eq!(found, wanted);
+        taken.drain(..).for_each(|(id, batch)| queues.answered(id, batch, false));
+        assert!(queues.is_empty() && queues.ids.is_empty() && queues.queues.iter().all(Option::is_none));
+        assert_eq!(queues.room, 1 << 20);
     }
 
     #[test]
     fn a_due_batch_follows_a_full_one() {
         let config = ProducerConfig { linger: LINGER, batch_messages: 2, ..ProducerConfig::default() };
-        let mut queues = Queues::default();
+        let mut queues = Queues::new(1 << 20);
         for _ in 0..3 {
             push(&mut queues, &config);
         }

@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use super::{
     Shared,
-    queue::{Key, Sealed},
+    queue::{QueueId, Sealed},
 };
 use crate::{
     ClientError, ProducerConfig,
@@ -20,7 +20,7 @@ use crate::{
 /// Batches above this many bytes are compressed off the client's runtime threads.
 const PACK_INLINE: usize = 32 << 10;
 
-type Answer = (Key, Sealed, Result<ProduceReply, ClientError>);
+type Answer = (QueueId, Sealed, Result<ProduceReply, ClientError>);
 
 /// Runs until the producer is closed and everything is answered.
 pub(super) async fn run(shared: Arc<Shared>) {
@@ -29,8 +29,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let next_due = shared.queues.lock().expire(Instant::now());
         loop {
             let taken = shared.queues.lock().take(shared.config.max_in_flight);
-            let Some((key, sealed)) = taken else { break };
-            let answer = launch(&shared, key, sealed).await;
+            let Some((id, sealed)) = taken else { break };
+            let answer = launch(&shared, id, sealed).await;
             flying.push(answer);
         }
         if flying.is_empty() {
@@ -54,10 +54,10 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 /// Puts the batch on the wire before it returns, so that batches leave in order; the future waits for the answer.
-async fn launch(shared: &Arc<Shared>, key: Key, sealed: Sealed) -> BoxFuture<'static, Answer> {
+async fn launch(shared: &Arc<Shared>, id: QueueId, sealed: Sealed) -> BoxFuture<'static, Answer> {
     let call = ProduceCall {
-        topic: Arc::clone(&key.0),
-        partition: key.1,
+        topic: Arc::clone(&sealed.topic),
+        partition: sealed.partition,
         acks: shared.config.acks,
         batch: packed(&shared.config, sealed.bytes.clone()).await,
     };
@@ -78,7 +78,7 @@ async fn launch(shared: &Arc<Shared>, key: Key, sealed: Sealed) -> BoxFuture<'st
         let result = tokio::time::timeout_at(due.into(), attempts)
             .await
             .unwrap_or_else(|_| Err(ClientError::timeout("delivery", shared.config.delivery_timeout)));
-        (key, sealed, result)
+        (id, sealed, result)
     })
 }
 
@@ -119,13 +119,14 @@ async fn repeat(
     }
 }
 
-fn finish(shared: &Shared, (key, sealed, result): Answer) {
+fn finish(shared: &Shared, (id, sealed, result): Answer) {
     if let Err(error) = &result
         && matches!(error.code, crate::ErrorCode::PartitionNotFound | crate::ErrorCode::TopicNotFound)
     {
-        shared.client.topics().forget(&key.0);
+        shared.client.topics().forget(&sealed.topic);
     }
-    shared.queues.lock().answered(&key, &sealed.result, !shared.config.linger.is_zero());
-    shared.room.add_permits(sealed.weight);
-    sealed.result.complete(result);
+    let promise = Arc::clone(&sealed.result);
+    shared.queues.lock().answered(id, sealed, !shared.config.linger.is_zero());
+    shared.line.room_made();
+    promise.complete(result);
 }

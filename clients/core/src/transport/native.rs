@@ -1,6 +1,7 @@
 //! 0xAF version 2: one TCP connection, many requests on their way, replies in any order.
 
 mod connection;
+mod outgoing;
 
 use std::sync::Arc;
 

@@ -9,6 +9,9 @@ use super::header::{
 use super::packed::pack;
 use super::record::attr;
 
+/// Bytes of a record before its key at most: length, attributes, offset delta, two times.
+const MAX_FIXED: usize = 4 + 1 + 4 + 8 + 8;
+
 /// A record to put into a batch. Times are Unix milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NewRecord<'a> {
@@ -67,7 +70,12 @@ impl BatchBuilder {
 
     /// As [`BatchBuilder::new`], with room for `payload` bytes of records.
     pub fn with_capacity(payload: usize) -> Self {
-        let mut buf = BytesMut::with_capacity(HEADER_LEN + payload);
+        Self::in_buffer(BytesMut::with_capacity(HEADER_LEN + payload))
+    }
+
+    /// As [`BatchBuilder::new`], in memory that is at hand; what it holds is forgotten.
+    pub fn in_buffer(mut buf: BytesMut) -> Self {
+        buf.clear();
         buf.put_bytes(0, HEADER_LEN);
         Self {
             buf,
@@ -194,21 +202,25 @@ impl BatchBuilder {
     ) -> Result<(), BatchError> {
         let own_timestamp = self.record_count > 0 && record.timestamp != self.first_timestamp;
         self.buf.reserve(Self::size_bound(record, 0, 0));
-        self.buf.put_u32_le(0); // the length, known at the end
-        self.buf.put_u8(0); // the attributes, likewise
-        let mut attrs = 0;
+        // Length and attributes are known at the end; one copy for all that has a fixed size.
+        let (mut fixed, mut used, mut attrs) = ([0; MAX_FIXED], 5, 0);
+        let mut put = |bytes: &[u8]| {
+            fixed[used..used + bytes.len()].copy_from_slice(bytes);
+            used += bytes.len();
+        };
         if let Some(delta) = delta {
             attrs |= attr::OFFSET_DELTA;
-            self.buf.put_u32_le(delta);
+            put(&delta.to_le_bytes());
         }
         if own_timestamp {
             attrs |= attr::OWN_TIMESTAMP;
-            self.buf.put_i64_le(record.timestamp);
+            put(&record.timestamp.to_le_bytes());
         }
         if let Some(expires_at) = record.expires_at {
             attrs |= attr::EXPIRY;
-            self.buf.put_i64_le(expires_at);
+            put(&expires_at.to_le_bytes());
         }
+        self.buf.put_slice(&fixed[..used]);
         if let Some(key) = record.key {
             attrs |= attr::KEY;
             put_u32_len(&mut self.buf, key)?;

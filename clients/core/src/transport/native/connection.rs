@@ -1,4 +1,4 @@
-//! One socket: a writer task, a reader task, and the requests that wait for their reply.
+//! One socket: its frames out, a task that reads, and the requests that wait for their reply.
 
 use std::{
     collections::HashMap,
@@ -10,7 +10,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use flymq_proto::pb;
 use flymq_wire::{
     codec::EncodeError,
@@ -21,12 +21,13 @@ use futures::{FutureExt as _, Stream, future::BoxFuture};
 use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
+    io::AsyncReadExt as _,
+    net::{TcpStream, tcp::OwnedReadHalf},
     sync::{mpsc, oneshot},
     task::AbortHandle,
 };
 
+use super::outgoing::Outgoing;
 use crate::ClientError;
 
 type Reply = Result<Bytes, ClientError>;
@@ -49,7 +50,7 @@ pub(super) struct Connection {
     addr: String,
     next: AtomicU32,
     pending: Arc<Mutex<Pending>>,
-    outgoing: mpsc::UnboundedSender<FrameParts>,
+    outgoing: Arc<Outgoing>,
     tasks: [AbortHandle; 2],
 }
 
@@ -60,9 +61,10 @@ impl Connection {
         socket.set_nodelay(true).map_err(|e| ClientError::connect(addr, &e))?;
         let (read, write) = socket.into_split();
         let pending = Arc::new(Mutex::new(Pending { waiting: HashMap::new(), ended: None }));
-        // Unbounded, because every sender is bounded by what waits for replies: the producer's buffer, the fetches.
-        let (outgoing, frames) = mpsc::unbounded_channel();
-        let writer = tokio::spawn(write_frames(write, frames, Arc::clone(&pending), addr.to_owned()));
+        // Its queue has no bound, because every sender is bounded by what waits for replies: the producer's buffer, the
+        // fetches.
+        let outgoing = Arc::new(Outgoing::new(write));
+        let writer = tokio::spawn(write_frames(Arc::clone(&outgoing), Arc::clone(&pending), addr.to_owned()));
         let reader = tokio::spawn(read_frames(read, Arc::clone(&pending), addr.to_owned()));
         Ok(Arc::new(Self {
             addr: addr.to_owned(),
@@ -115,24 +117,32 @@ impl Connection {
         let correlation = self.next.fetch_add(1, Ordering::Relaxed);
         let frame = encode(correlation)
             .map_err(|e| ClientError::invalid(format!("the request does not fit a frame: {e}")))?;
-        let mut pending = self.pending.lock();
-        if let Some(why) = &pending.ended {
-            // Nothing was sent, so a repeat is safe.
-            return Err(why.clone().unsent());
+        {
+            let mut pending = self.pending.lock();
+            if let Some(why) = &pending.ended {
+                // Nothing was sent, so a repeat is safe.
+                return Err(why.clone().unsent());
+            }
+            pending.waiting.insert(correlation, waiting);
         }
-        pending.waiting.insert(correlation, waiting);
-        // Under the lock, so that frames leave in the order of their calls.
-        if self.outgoing.send(frame).is_err() {
-            pending.waiting.remove(&correlation);
+        if !self.outgoing.push(frame) {
+            self.pending.lock().waiting.remove(&correlation);
             return Err(ClientError::broken(&self.addr, "closed").unsent());
         }
+        self.drive();
         Ok(correlation)
     }
 
     fn post(&self, frame: Result<FrameParts, EncodeError>) {
-        if let Ok(frame) = frame {
-            // A closed connection needs neither credit nor cancel.
-            let _ = self.outgoing.send(frame);
+        // A closed connection needs neither credit nor cancel.
+        if frame.is_ok_and(|frame| self.outgoing.push(frame)) {
+            self.drive();
+        }
+    }
+
+    fn drive(&self) {
+        if let Err(error) = self.outgoing.drive() {
+            end(&self.pending, &ClientError::broken(&self.addr, error));
         }
     }
 }
@@ -142,6 +152,7 @@ impl Drop for Connection {
         for task in &self.tasks {
             task.abort();
         }
+        self.outgoing.end();
         end(&self.pending, &ClientError::closed("connection"));
     }
 }
@@ -201,35 +212,9 @@ fn end(pending: &Mutex<Pending>, why: &ClientError) {
     }
 }
 
-async fn write_frames(
-    mut socket: OwnedWriteHalf,
-    mut frames: mpsc::UnboundedReceiver<FrameParts>,
-    pending: Arc<Mutex<Pending>>,
-    addr: String,
-) {
-    let mut small = BytesMut::with_capacity(64 << 10);
-    while let Some(frame) = frames.recv().await {
-        let written = async {
-            let mut next = Some(frame);
-            while let Some(mut frame) = next.take() {
-                if frame.remaining() <= 4096 && small.len() < 60 << 10 {
-                    small.extend_from_slice(&frame.copy_to_bytes(frame.remaining()));
-                } else {
-                    socket.write_all_buf(&mut small).await?;
-                    small.clear();
-                    socket.write_all_buf(&mut frame).await?;
-                }
-                next = frames.try_recv().ok();
-            }
-            socket.write_all_buf(&mut small).await?;
-            small.clear();
-            std::io::Result::Ok(())
-        };
-        if let Err(error) = written.await {
-            end(&pending, &ClientError::broken(&addr, error));
-            return;
-        }
-    }
+async fn write_frames(outgoing: Arc<Outgoing>, pending: Arc<Mutex<Pending>>, addr: String) {
+    let error = outgoing.finish_forever().await;
+    end(&pending, &ClientError::broken(&addr, error));
 }
 
 async fn read_frames(mut socket: OwnedReadHalf, pending: Arc<Mutex<Pending>>, addr: String) {
