@@ -8,12 +8,14 @@ use flymq_proto::pb;
 use super::text::Text;
 
 const MESSAGES: &str = "flymq_topic_messages_total";
+const DISK_STATE: &str = "flymq_disk_state";
 const LAG: &str = "flymq_consumer_group_lag";
 const DROPPED: &str = "flymq_metrics_series_dropped";
 
 /// Adds the families of topics and groups; at most `max_series` of each, so that labels stay bounded.
 pub(crate) async fn render(text: &mut Text, broker: &Arc<dyn Broker>, max_series: usize) {
     let asked = Asked { broker: broker.clone() };
+    storage(text, &asked).await;
     text.family(MESSAGES, "counter", "Records ever appended to a topic and readable, by topic.");
     let topics = asked.topics().await;
     let mut dropped = 0;
@@ -29,6 +31,65 @@ pub(crate) async fn render(text: &mut Text, broker: &Arc<dyn Broker>, max_series
     }
     text.family(DROPPED, "gauge", "Series left out of this scrape because there are too many.");
     text.sample(DROPPED, &[], dropped);
+}
+
+/// The data disk and what it did to partitions.
+async fn storage(text: &mut Text, asked: &Asked) {
+    let Ok(Response::GetStats(stats)) = asked.call(pb::GetStatsRequest {}.into()).await else { return };
+    let disk = stats.disk.unwrap_or_default();
+    let state = disk.state();
+    for (name, kind, help, value) in [
+        ("flymq_disk_free_bytes", "gauge", "Bytes free on the data disk.", disk.free_bytes),
+        ("flymq_disk_size_bytes", "gauge", "Bytes of the data disk.", disk.total_bytes),
+        (
+            "flymq_disk_min_free_bytes",
+            "gauge",
+            "Records are refused when less is free.",
+            disk.min_free_bytes,
+        ),
+        (
+            "flymq_disk_reserve_bytes",
+            "gauge",
+            "Blocks held for commits and deletions on a full disk; 0 while given up.",
+            disk.reserve_bytes,
+        ),
+        (
+            "flymq_disk_full_errors_total",
+            "counter",
+            "Times the data disk was found full.",
+            disk.full_errors,
+        ),
+        (
+            "flymq_disk_read_only_errors_total",
+            "counter",
+            "Times the data disk was found read-only.",
+            disk.read_only_errors,
+        ),
+        (
+            "flymq_partitions_failed",
+            "gauge",
+            "Partitions closed for records until a restart, since a write or sync failed.",
+            u64::try_from(stats.failed_partitions).unwrap_or(0),
+        ),
+        (
+            "flymq_partitions_offline",
+            "gauge",
+            "Partitions that could not be opened.",
+            u64::try_from(stats.offline_partitions).unwrap_or(0),
+        ),
+    ] {
+        text.family(name, kind, help);
+        text.sample(name, &[], value);
+    }
+    text.family(DISK_STATE, "gauge", "1 for the state that the data disk is in.");
+    for (name, one) in [
+        ("ok", pb::DiskState::Ok),
+        ("low", pb::DiskState::Low),
+        ("full", pb::DiskState::Full),
+        ("read_only", pb::DiskState::ReadOnly),
+    ] {
+        text.sample(DISK_STATE, &[("state", name)], u8::from(state == one));
+    }
 }
 
 fn bounded<'a, T>(all: &'a [T], most: usize, dropped: &mut usize) -> &'a [T] {

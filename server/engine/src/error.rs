@@ -120,6 +120,7 @@ impl From<MetaError> for EngineError {
     fn from(error: MetaError) -> Self {
         match error {
             MetaError::Rejected(rejection) => rejection.into(),
+            MetaError::Storage(error) => Self::directory(error),
             MetaError::Unavailable { reason } => Self::MetaUnavailable { reason },
         }
     }

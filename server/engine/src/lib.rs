@@ -25,8 +25,9 @@ mod produce;
 mod task;
 mod topic;
 
-pub use engine::{Engine, EngineDeps, EngineStats};
+pub use engine::{Engine, EngineDeps, EngineStats, StorageHealth};
 pub use error::EngineError;
+pub use flymq_storage::{SpaceReport, SpaceState};
 pub use fetch::{FetchSpec, Fetched, Pulled, SubscribeSpec, Subscription};
 pub use groups::{
     CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo, OFFSETS_TOPIC,

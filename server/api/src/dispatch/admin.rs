@@ -4,22 +4,18 @@ use std::sync::atomic::Ordering;
 
 use flymq_proto::pb;
 
-use super::EngineBroker;
+use super::{EngineBroker, storage_checks};
 use crate::{Phase, convert};
 
 impl EngineBroker {
     pub(super) fn get_health(&self, _request: pb::GetHealthRequest) -> pb::GetHealthResponse {
-        let topics = self.engine.list_topics(true);
-        let offline =
-            topics.iter().flat_map(|topic| &topic.partitions).filter(|p| p.offline.is_some()).count();
+        let (checks, well) = storage_checks::checks(&self.engine.storage_health());
         let (ready, status) = match self.node.phase() {
             Phase::Starting => (false, "starting"),
-            Phase::Ready if offline > 0 => (true, "degraded"),
+            Phase::Ready if !well => (true, "degraded"),
             Phase::Ready => (true, "ok"),
             Phase::Stopping => (false, "stopping"),
         };
-        let storage =
-            if offline == 0 { "ok".to_owned() } else { format!("{offline} partitions are offline") };
         pb::GetHealthResponse {
             status: status.to_owned(),
             live: true,
@@ -27,7 +23,7 @@ impl EngineBroker {
             version: self.node.version.to_owned(),
             node_id: self.node.node_id.clone(),
             uptime_ms: self.node.uptime_ms(),
-            checks: [("storage".to_owned(), storage)].into(),
+            checks: checks.into_iter().collect(),
         }
     }
 
@@ -42,6 +38,7 @@ impl EngineBroker {
 
     pub(super) fn get_stats(&self, _request: pb::GetStatsRequest) -> pb::GetStatsResponse {
         let stats = self.engine.stats();
+        let health = self.engine.storage_health();
         pb::GetStatsResponse {
             topics: convert::count(stats.topics),
             partitions: convert::count(stats.partitions),
@@ -50,6 +47,9 @@ impl EngineBroker {
             records_consumed: self.totals.consumed.load(Ordering::Relaxed),
             bytes: stats.bytes,
             connections: self.node.connections.load(Ordering::Relaxed),
+            disk: Some(storage_checks::disk_message(&health.disk)),
+            failed_partitions: convert::count(health.failed.len()),
+            offline_partitions: convert::count(health.offline.len()),
         }
     }
 }

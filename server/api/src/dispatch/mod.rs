@@ -6,6 +6,7 @@ mod cluster;
 mod cut;
 mod groups;
 mod security;
+mod storage_checks;
 mod subscribe;
 mod topics;
 mod unbuilt;

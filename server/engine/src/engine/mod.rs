@@ -2,6 +2,7 @@
 //! `topic`, `produce`, `fetch`, `offsets` and `groups`.
 
 mod counters;
+mod health;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -12,6 +13,7 @@ use flymq_types::{Clock, Rng, TopicName};
 use tokio::sync::Mutex;
 
 pub(crate) use counters::Counters;
+pub use health::StorageHealth;
 
 use crate::error::EngineError;
 use crate::groups::Groups;

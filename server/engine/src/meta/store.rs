@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use flymq_storage::StorageError;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -26,6 +27,9 @@ pub enum MetaError {
     /// A command does not apply. Nothing has changed, nothing was written.
     #[error(transparent)]
     Rejected(#[from] Rejection),
+    /// The disk takes nothing just now: full, read-only. Nothing has changed, and the store goes on.
+    #[error(transparent)]
+    Storage(StorageError),
     /// The write or the agreement failed: after a restart the proposal may be there or not.
     #[error("{reason}")]
     Unavailable { reason: String },
@@ -53,4 +57,9 @@ pub trait MetaStore: Send + Sync + Debug {
 
     /// Waits until `image` is at least as new as everything that was proposed anywhere before the call.
     fn barrier(&self) -> BoxFuture<'_, Result<MetaVersion, MetaError>>;
+
+    /// Why the store takes no more proposals until a restart, where it does not.
+    fn failure(&self) -> Option<String> {
+        None
+    }
 }

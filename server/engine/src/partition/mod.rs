@@ -138,6 +138,16 @@ impl Partition {
         }
     }
 
+    /// Whether its log could not be opened at start.
+    pub(crate) fn is_offline(&self) -> bool {
+        self.log.is_err()
+    }
+
+    /// Whether its log takes no more records.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.log.as_ref().is_ok_and(|log| log.failure().is_some())
+    }
+
     pub(crate) fn info(&self) -> PartitionInfo {
         let mut info = PartitionInfo {
             partition: self.number,

@@ -1,7 +1,9 @@
 //! Why the local metadata cannot be opened.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+
+use flymq_storage::StorageError;
 
 /// A failure to open the metadata. Nothing was changed, unless it says so.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,28 @@ pub enum LocalMetaError {
     #[error("{} has format version {found}, this build knows {known}: use a newer FlyMQ", path.display())]
     UnknownFormat { path: PathBuf, found: u32, known: u32 },
 }
+
+impl LocalMetaError {
+    /// The failure as one that passes without a restart: the disk is full or read-only, or no file can be opened. A
+    /// failed sync is none, whatever its reason was; nor is one at a step after which it is unknown what is there.
+    pub(super) fn passing(&self) -> Option<StorageError> {
+        let Self::Io { operation, path, source } = self else { return None };
+        if ["fdatasync", "sync directory", "rename"].contains(operation) {
+            return None;
+        }
+        let (operation, path) = (*operation, path.clone());
+        match (source.kind(), source.raw_os_error()) {
+            (_, Some(ENFILE | EMFILE)) => Some(StorageError::TooManyOpenFiles { operation, path }),
+            (ErrorKind::StorageFull | ErrorKind::QuotaExceeded, _) => Some(StorageError::DiskFull { path }),
+            (ErrorKind::ReadOnlyFilesystem, _) => Some(StorageError::ReadOnly { path }),
+            _other => None,
+        }
+    }
+}
+
+/// The error numbers of too many open files, in the system and in the process.
+const ENFILE: i32 = 23;
+const EMFILE: i32 = 24;
 
 pub(super) type Result<T, E = LocalMetaError> = std::result::Result<T, E>;
 

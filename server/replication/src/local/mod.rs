@@ -14,7 +14,7 @@ mod snapshot;
 mod writer;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use flymq_engine::meta::{Applied, Command, MetaError, MetaImage, MetaStore, MetaVersion, MetaWatch};
@@ -54,6 +54,8 @@ struct Inner {
     writer: Mutex<Writer>,
     image: ArcSwap<MetaImage>,
     version: watch::Sender<MetaVersion>,
+    /// Why there are no more proposals, once there are none.
+    failure: OnceLock<String>,
 }
 
 impl LocalMetaStore {
@@ -65,20 +67,26 @@ impl LocalMetaStore {
         let writer = Writer::open(options)?;
         let image = writer.image();
         let (version, _) = watch::channel(image.version);
-        Ok(Self(Arc::new(Inner { writer: Mutex::new(writer), image: ArcSwap::new(image), version })))
+        Ok(Self(Arc::new(Inner { writer: Mutex::new(writer), image: ArcSwap::new(image), version, failure: OnceLock::new() })))
     }
 }
 
 impl Inner {
     fn propose(&self, commands: &[Command]) -> Result<Applied, MetaError> {
         let mut writer = self.writer.lock();
-        let (replies, effects) = writer.propose(commands)?;
-        let image = writer.image();
-        let version = image.version;
-        self.image.store(image);
-        self.version.send_replace(version);
-        writer.snapshot_if_due();
-        Ok(Applied { version, replies, effects })
+        let proposed = writer.propose(commands);
+        let applied = proposed.map(|(replies, effects)| {
+            let image = writer.image();
+            let version = image.version;
+            self.image.store(image);
+            self.version.send_replace(version);
+            writer.snapshot_if_due();
+            Applied { version, replies, effects }
+        });
+        if let Some(reason) = &writer.failed {
+            self.failure.get_or_init(|| reason.clone());
+        }
+        applied
     }
 }
 
@@ -97,6 +105,10 @@ impl MetaStore for LocalMetaStore {
 
     fn watch(&self) -> MetaWatch {
         self.0.version.subscribe()
+    }
+
+    fn failure(&self) -> Option<String> {
+        self.0.failure.get().cloned()
     }
 
     /// One node applies what it proposes before it answers: the image is always the newest.

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use flymq_engine::TopicConfig;
 use flymq_engine::meta::{CreateTopic, DeleteTopic, SuiteStore, meta_store_suite};
-use flymq_storage::{FaultOp, RealDisk, SimDisk};
+use flymq_storage::{FaultOp, RealDisk, SimDisk, StorageError};
 use flymq_types::{SeededRng, Timestamp, TopicId, TopicName};
 
 use super::*;
@@ -139,6 +139,73 @@ async fn a_full_disk_refuses_and_recovers() {
     disk.crash_losing_all();
     let store = LocalMetaStore::open(options(&disk, 0)).unwrap();
     assert_eq!(store.image().topics.len(), 2);
+}
+
+#[tokio::test]
+async fn a_full_or_read_only_disk_refuses_and_the_store_goes_on() {
+    let disk = disk();
+    let store = LocalMetaStore::open(options(&disk, 1 << 20)).unwrap();
+    store.propose(vec![create(1)]).await.unwrap();
+    disk.set_read_only(true);
+    let refused = store.propose(vec![create(2)]).await;
+    assert!(matches!(refused, Err(MetaError::Storage(StorageError::ReadOnly { .. }))), "{refused:?}");
+    disk.set_read_only(false);
+    disk.set_capacity(0);
+    let mut n = 2;
+    let full = loop {
+        match store.propose(vec![create(n)]).await {
+            Ok(_) => n += 1,
+            Err(error) => break error,
+        }
+        assert!(n < 10_000, "the log never needs more space");
+    };
+    assert!(matches!(full, MetaError::Storage(StorageError::DiskFull { .. })), "{full:?}");
+    assert_eq!((store.failure(), store.image().topics.len() as u32), (None, n - 1));
+    disk.set_capacity(1 << 30);
+    store.propose(vec![create(n)]).await.unwrap();
+    drop(store);
+    disk.crash_losing_all();
+    let store = LocalMetaStore::open(options(&disk, 1 << 20)).unwrap();
+    assert_eq!(store.image().topics.len() as u32, n);
+}
+
+/// Whichever sync of log, snapshot or directory fails: no proposal is answered after it, and what was answered is there.
+#[tokio::test]
+async fn whichever_sync_fails_no_proposal_is_answered_after_it() {
+    for op in [FaultOp::Fdatasync, FaultOp::SyncDir] {
+        let mut failed = 0;
+        for nth in 1.. {
+            let disk = disk();
+            let store = LocalMetaStore::open(options(&disk, 300)).unwrap();
+            disk.fail(op, nth, 5);
+            let mut answered = Vec::new();
+            for n in 0..40 {
+                if store.propose(vec![create(n)]).await.is_err() {
+                    break;
+                }
+                answered.push(n);
+                if store.failure().is_some() {
+                    break;
+                }
+            }
+            if answered.len() == 40 {
+                break;
+            }
+            failed += 1;
+            assert!(store.failure().is_some(), "{op:?} {nth}");
+            let syncs = disk.fdatasyncs();
+            let later = store.propose(vec![create(99)]).await;
+            assert!(matches!(later, Err(MetaError::Unavailable { .. })), "{op:?} {nth}: {later:?}");
+            assert_eq!(disk.fdatasyncs(), syncs, "{op:?} {nth}: nothing was tried again");
+            drop(store);
+            disk.crash_losing_all();
+            let store = LocalMetaStore::open(options(&disk, 300)).unwrap();
+            let image = store.image();
+            let there = |n: &u32| image.topics.contains_key(format!("topic {n}").as_str());
+            assert!(answered.iter().all(there), "{op:?} {nth}: lost one of {answered:?}");
+        }
+        assert!(failed > 1, "{op:?}: only {failed} places");
+    }
 }
 
 /// A log of five entries, how many bytes are used, and how many an entry takes with its copy.

@@ -23,8 +23,8 @@ pub(super) struct Writer {
     pub(super) log: MetaLog,
     snapshot_bytes: u64,
     snapshot_after_bytes: u64,
-    /// After a failed write nothing is known about the log's end: no more proposals until a restart.
-    failed: Option<String>,
+    /// After a failed write or sync nothing is known about the files: no more proposals until a restart.
+    pub(super) failed: Option<String>,
 }
 
 impl Writer {
@@ -65,6 +65,10 @@ impl Writer {
             return Err(MetaError::Unavailable { reason });
         }
         if let Err(error) = self.log.append(next.image().version.0, &payload) {
+            // The log's end has not moved: the next entry goes to the same place.
+            if let Some(passing) = error.passing() {
+                return Err(MetaError::Storage(passing));
+            }
             let reason = format!("metadata takes no more changes until a restart: {error}");
             tracing::error!(%error, "the metadata log failed");
             self.failed = Some(reason.clone());
@@ -89,8 +93,13 @@ impl Writer {
                     self.failed = Some(format!("metadata takes no more changes until a restart: {error}"));
                 }
             },
-            Err(error) => {
+            Err(error) if error.passing().is_some() => {
                 tracing::warn!(%error, "could not write a metadata snapshot; the log goes on growing");
+            }
+            Err(error) => {
+                // A later sync that succeeds would prove nothing about this one.
+                tracing::error!(%error, "a metadata snapshot failed");
+                self.failed = Some(format!("metadata takes no more changes until a restart: {error}"));
             }
         }
     }
