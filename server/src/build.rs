@@ -36,6 +36,7 @@ fn open_storage(options: DataDirOptions) -> Result<Storage, StartError> {
     let path = options.path.clone();
     let data = DataDir::open(options).map_err(|error| match error {
         StorageError::DirectoryLocked { path, pid } => StartError::DataDirInUse { path, pid },
+        StorageError::ReadOnly { .. } => StartError::DataDirReadOnly { path: path.clone() },
         other => StartError::DataDir { path: path.clone(), reason: other.to_string() },
     })?;
     let meta = LocalMetaStore::open(LocalMetaOptions::new(data.vital_disk(), path.join("metadata")))

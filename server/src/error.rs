@@ -24,6 +24,12 @@ pub enum StartError {
     )]
     DataDirInUse { path: PathBuf, pid: Option<u32> },
     #[error(
+        "the data directory {} is on a read-only file system: a broker must write there; \
+         remount it for writing (mount -o remount,rw), or choose another with FLYMQ_DATA_DIR (data_dir)",
+        path.display()
+    )]
+    DataDirReadOnly { path: PathBuf },
+    #[error(
         "cannot use the data directory {}: {reason}; check that the path exists, belongs to this user and has space, \
          or choose another with FLYMQ_DATA_DIR (data_dir)", path.display()
     )]
@@ -45,7 +51,7 @@ impl StartError {
             Self::Config(_) => 3,
             Self::PortInUse { .. } | Self::Listen { .. } => 4,
             Self::DataDirInUse { .. } => 5,
-            Self::DataDir { .. } => 6,
+            Self::DataDirReadOnly { .. } | Self::DataDir { .. } => 6,
             Self::Recovery { .. } => 7,
             Self::Runtime(_) => 1,
         }

@@ -41,24 +41,14 @@ async fn storage(text: &mut Text, asked: &Asked) {
     for (name, kind, help, value) in [
         ("flymq_disk_free_bytes", "gauge", "Bytes free on the data disk.", disk.free_bytes),
         ("flymq_disk_size_bytes", "gauge", "Bytes of the data disk.", disk.total_bytes),
-        (
-            "flymq_disk_min_free_bytes",
-            "gauge",
-            "Records are refused when less is free.",
-            disk.min_free_bytes,
-        ),
+        ("flymq_disk_min_free_bytes", "gauge", "Records are refused when less is free.", disk.min_free_bytes),
         (
             "flymq_disk_reserve_bytes",
             "gauge",
             "Blocks held for commits and deletions on a full disk; 0 while given up.",
             disk.reserve_bytes,
         ),
-        (
-            "flymq_disk_full_errors_total",
-            "counter",
-            "Times the data disk was found full.",
-            disk.full_errors,
-        ),
+        ("flymq_disk_full_errors_total", "counter", "Times the data disk was found full.", disk.full_errors),
         (
             "flymq_disk_read_only_errors_total",
             "counter",

@@ -58,7 +58,7 @@ pub enum EngineError {
     StorageFull,
     /// Less is free on the data disk than is kept for commits and metadata. Nothing was appended.
     #[error(
-        "the data disk is nearly full: {free} bytes are left, and {min_free} are kept free (min_free_bytes)"
+        "the data disk is nearly full: {free} bytes are left, and {min_free} are to stay free (min_free_bytes)"
     )]
     StorageLow { free: u64, min_free: u64 },
     /// The process may open no more files, and the partition needs one. Nothing was appended.

@@ -27,8 +27,8 @@ mod topic;
 
 pub use engine::{Engine, EngineDeps, EngineStats, StorageHealth};
 pub use error::EngineError;
-pub use flymq_storage::{SpaceReport, SpaceState};
 pub use fetch::{FetchSpec, Fetched, Pulled, SubscribeSpec, Subscription};
+pub use flymq_storage::{SpaceReport, SpaceState};
 pub use groups::{
     CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo, OFFSETS_TOPIC,
     OffsetCommit, PartitionLag,

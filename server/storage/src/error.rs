@@ -61,7 +61,7 @@ pub enum StorageError {
     DiskFull { path: PathBuf },
     /// Less space is left than is kept free for commits, metadata and deletions. Nothing was appended; the log goes
     /// on by itself when there is space again.
-    #[error("the disk of {} has {free} bytes left, and {min_free} are kept free (min_free_bytes)", path.display())]
+    #[error("the disk of {} has {free} bytes left, and {min_free} are to stay free (min_free_bytes)", path.display())]
     SpaceLow { path: PathBuf, free: u64, min_free: u64 },
     /// The process has as many files open as it may. Nothing was appended.
     #[error("{operation} {}: too many files are open", path.display())]

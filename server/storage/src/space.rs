@@ -173,17 +173,32 @@ impl Space {
         }
     }
 
-    /// Whether `bytes` more blocks may be taken for records: asks the disk, so for allocations only.
+    /// Takes `bytes` more blocks for records, or refuses. It asks the disk: for allocations only.
     ///
     /// # Errors
-    /// As [`Space::admit`].
+    /// `SpaceLow`.
     pub fn admit_allocation(&self, bytes: u64) -> Result<()> {
-        if self.options.watch == SpaceWatch::Off {
+        if self.has_room(bytes) {
             return Ok(());
         }
-        let Ok(space) = self.disk.space(&self.dir) else { return Ok(()) };
+        // Smaller batches may still find room, unless the mark is near.
+        if self.has_room(self.slack()) { Err(self.low()) } else { self.enter(SpaceState::Low).admit() }
+    }
+
+    /// Whether `bytes` more may be taken without going below the mark.
+    pub fn has_room(&self, bytes: u64) -> bool {
+        if self.options.watch == SpaceWatch::Off {
+            return true;
+        }
+        let Ok(space) = self.disk.space(&self.dir) else { return true };
         self.free.store(space.free, Ordering::Relaxed);
-        if space.free < self.min_free(space.total).saturating_add(bytes) { Err(self.low()) } else { Ok(()) }
+        let min_free = self.min_free(space.total);
+        min_free == 0 || space.free >= min_free.saturating_add(bytes)
+    }
+
+    /// Room above the mark that opens the log again, so that it does not flap.
+    fn slack(&self) -> u64 {
+        self.min_free(self.total.load(Ordering::Relaxed)) / 8
     }
 
     fn low(&self) -> StorageError {
@@ -247,8 +262,7 @@ impl Space {
         let state = self.state();
         let missing = self.reserve_wanted(space.total).saturating_sub(*self.reserve.lock());
         let min_free = self.min_free(space.total);
-        // Open again only with some room above the mark, so that it does not flap.
-        let slack = if state == SpaceState::Enough { 0 } else { min_free / 8 };
+        let slack = if state == SpaceState::Enough { 0 } else { self.slack() };
         let next = if space.read_only {
             SpaceState::ReadOnly
         } else if space.free < min_free.saturating_add(missing).saturating_add(slack) {
@@ -295,11 +309,16 @@ impl Space {
         (made.is_ok() || exists) && self.disk.remove_file(&path).is_ok()
     }
 
-    fn enter(&self, next: SpaceState) {
+    fn enter(&self, next: SpaceState) -> &Self {
         let before = self.state.swap(next as u8, Ordering::AcqRel);
-        if before == next as u8 {
-            return;
+        if before != next as u8 {
+            self.announce(next);
         }
+        self
+    }
+
+    /// One line for each change, however many requests it refuses.
+    fn announce(&self, next: SpaceState) {
         let report = self.report();
         let (dir, free, min_free) = (self.dir.display(), report.free, report.min_free);
         match next {

@@ -2,5 +2,7 @@
 
 #[path = "../common/broker.rs"]
 mod broker;
+mod disk;
 mod lifecycle;
+mod mounts;
 mod refusals;

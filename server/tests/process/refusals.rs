@@ -7,7 +7,7 @@ use std::{
 
 use crate::broker::{Process, flymq, wait};
 
-fn refused(command: &mut Command) -> (i32, String) {
+pub fn refused(command: &mut Command) -> (i32, String) {
     let mut child =
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary is built");
     let status = wait(&mut child);

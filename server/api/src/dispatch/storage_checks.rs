@@ -25,7 +25,7 @@ fn disk(disk: &SpaceReport) -> Option<String> {
     match disk.state {
         SpaceState::Enough => None,
         SpaceState::Low => Some(format!(
-            "nearly full: {free} bytes are free, {min_free} are kept free (min_free_bytes); records are refused"
+            "nearly full: {free} bytes are left, and {min_free} are to stay free (min_free_bytes); records are refused"
         )),
         SpaceState::Full => Some(format!("full: {free} bytes are free; records are refused")),
         SpaceState::ReadOnly => Some("read-only: records are refused".to_owned()),

@@ -67,7 +67,12 @@ impl LocalMetaStore {
         let writer = Writer::open(options)?;
         let image = writer.image();
         let (version, _) = watch::channel(image.version);
-        Ok(Self(Arc::new(Inner { writer: Mutex::new(writer), image: ArcSwap::new(image), version, failure: OnceLock::new() })))
+        Ok(Self(Arc::new(Inner {
+            writer: Mutex::new(writer),
+            image: ArcSwap::new(image),
+            version,
+            failure: OnceLock::new(),
+        })))
     }
 }
 

@@ -144,8 +144,22 @@ impl DiskFile for RealFile {
     }
 
     fn map(&self, len: usize) -> io::Result<Option<Box<dyn FileMap>>> {
+        // There a store into a mapped block may need a new block: on a full disk that is a SIGBUS.
+        if copies_on_write(&self.0) {
+            return Ok(None);
+        }
         Ok(Some(Box::new(IndexMap::new(&self.0, len)?)))
     }
+}
+
+/// Whether the file system never writes in place, whatever blocks a file has.
+fn copies_on_write(file: &File) -> bool {
+    const MAGICS: [u64; 3] = [
+        0x9123_683e, // btrfs
+        0x2fc1_2fc1, // ZFS
+        0xca45_1a4e, // bcachefs
+    ];
+    rustix::fs::fstatfs(file).is_ok_and(|stat| MAGICS.contains(&(stat.f_type as u64)))
 }
 
 impl RealFile {

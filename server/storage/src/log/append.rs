@@ -222,13 +222,16 @@ impl LogInner {
         if need <= writer.allocated {
             return Ok(());
         }
-        let take = |upto: u64| {
-            self.admit_allocation(upto - writer.allocated, config)?;
-            segment.file.allocate(upto).on("allocate", &segment.path).map(|()| upto)
-        };
         let wanted = allocation(writer.allocated, need, config.segment_bytes);
+        let spare = config.vital || self.context.space.has_room(wanted - writer.allocated);
+        if spare && segment.file.allocate(wanted).is_ok() {
+            writer.allocated = wanted;
+            return Ok(());
+        }
         let least = need.next_multiple_of(4096);
-        writer.allocated = take(wanted).or_else(|_| take(least))?;
+        self.admit_allocation(least - writer.allocated, config)?;
+        segment.file.allocate(least).on("allocate", &segment.path)?;
+        writer.allocated = least;
         Ok(())
     }
 
