@@ -3,6 +3,7 @@
 mod case;
 mod report;
 mod run;
+mod seed;
 mod surface;
 
 use std::{error::Error, time::Duration};
@@ -34,7 +35,7 @@ async fn every_case_holds_at_every_surface() -> Result<(), Box<dyn Error>> {
             Err(surface::Unavailable(why)) => return Err(format!("{}: {why}", open.name).into()),
         };
         for (row, case) in cases.iter().enumerate() {
-            let running = run::case(case, open.name, &mut *surface);
+            let running = run::case(case, open.name, &addresses.native, &mut *surface);
             let outcome = tokio::time::timeout(SURFACE_LIMIT, running)
                 .await
                 .unwrap_or_else(|_| run::Outcome::Failed("no answer in time".to_owned()));

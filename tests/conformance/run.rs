@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, Step, Want, fill, has},
+    seed::seed,
     surface::{Failure, Surface},
 };
 
@@ -18,13 +19,13 @@ pub enum Outcome {
 }
 
 /// Runs the steps until one does not hold.
-pub async fn case(case: &Case, surface_name: &str, surface: &mut dyn Surface) -> Outcome {
+pub async fn case(case: &Case, surface_name: &str, native: &str, surface: &mut dyn Surface) -> Outcome {
     if let Some(why) = case.skip.get(surface_name) {
         return Outcome::Skipped(why.clone());
     }
     let mut names = fresh_names();
     for (number, step) in case.steps.iter().enumerate() {
-        match self::step(step, surface_name, surface, &mut names).await {
+        match self::step(step, surface_name, native, surface, &mut names).await {
             Ok(()) => {}
             Err(Stop::Unsupported(why)) => return Outcome::Skipped(why),
             Err(Stop::Wrong(why)) => {
@@ -50,12 +51,17 @@ enum Stop {
 async fn step(
     step: &Step,
     surface_name: &str,
+    native: &str,
     surface: &mut dyn Surface,
     names: &mut BTreeMap<String, Value>,
 ) -> Result<(), Stop> {
     let args = fill(&step.args, names);
     let want = step.on.get(surface_name).unwrap_or(&step.want);
-    let reply = match surface.run(&step.op, &args).await {
+    let answer = match step.op.as_str() {
+        "seed" => seed(native, &args).await,
+        op => surface.run(op, &args).await,
+    };
+    let reply = match answer {
         Err(Failure::Unsupported(why)) => return Err(Stop::Unsupported(why)),
         Ok(reply) => Ok(reply),
         Err(Failure::Error { code, message }) => Err((code, message)),

@@ -86,6 +86,11 @@ class Driver:
     def produce_batch(self, args: Args) -> Args:
         more = {name: args[name] for name in ("partition", "acks") if args.get(name) is not None}
         messages = [(data(m, "key"), data(m, "value")) for m in args["messages"]]
+        if codec := args.get("compression"):
+            with self.client.producer(linger_ms=60_000, compression_type=codec) as producer:
+                sent = [producer.send(args["topic"], value, key=key, **more) for key, value in messages]
+                producer.flush()
+                return {"results": [place(future.get()) for future in sent]}
         return {"results": [place(s) for s in self.client.produce_batch(args["topic"], messages, **more)]}
 
     def consume(self, args: Args) -> Args:

@@ -73,6 +73,9 @@ impl Native {
     }
 
     async fn produce_batch(&mut self, a: &Value) -> Reply {
+        if a["compression"].is_string() {
+            return Err(Failure::Unsupported("version 1 compresses requests, not batches".to_owned()));
+        }
         let mut results = Vec::new();
         for message in a["messages"].as_array().into_iter().flatten() {
             results.push(self.produce(a, message).await?);

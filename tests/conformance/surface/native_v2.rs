@@ -3,7 +3,8 @@
 use bytes::{Bytes, BytesMut};
 use flymq_proto::pb;
 use flymq_wire::{
-    batch::{BatchBuilder, BatchSlices, NewRecord, RecordIter},
+    batch::{BatchBuilder, BatchHeader, BatchSlices, NewRecord, records},
+    compress::InflateLimits,
     frame::{FrameDecoder, FrameParts, Version},
     v2::{self, Message, flag, op},
 };
@@ -81,6 +82,11 @@ impl Native {
     /// PRODUCE in its own layout, for records that all go where the request says.
     async fn produce(&mut self, request: &Value) -> Reply {
         let records = request["records"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if let Some(batch) = request["batch"].as_str() {
+            use base64::Engine as _;
+            let batch = base64::engine::general_purpose::STANDARD.decode(batch).map_err(Failure::broken)?;
+            return self.produce_batch(request, batch.into()).await;
+        }
         let mut builder = BatchBuilder::new();
         for record in records {
             let part = |name: &str| record[name].as_str().map(str::as_bytes);
@@ -92,18 +98,26 @@ impl Native {
             };
             builder.push(&new).map_err(Failure::broken)?;
         }
+        self.produce_batch(request, builder.build().map_err(Failure::broken)?).await
+    }
+
+    async fn produce_batch(&mut self, request: &Value, batch: Bytes) -> Reply {
+        let count = u64::from(BatchHeader::parse(&batch).map_err(Failure::broken)?.record_count);
         self.correlation += 1;
         let body = v2::ProduceBody {
             acks: v2::Acks::All,
             partition: request["partition"].as_i64().map_or(-1, |p| i32::try_from(p).unwrap_or(i32::MAX)),
             timeout_ms: 0,
             topic: request["topic"].as_str().unwrap_or_default().to_owned(),
-            batch: builder.build().map_err(Failure::broken)?,
+            batch,
         };
         self.send(body.encode(self.correlation).map_err(Failure::broken)?).await?;
         let reply = v2::ProduceReply::decode(self.reply().await?).map_err(Failure::broken)?;
         let place = |i: u64| json!({"partition": reply.partition, "offset": reply.base_offset + i});
-        Ok(json!({"records": (0..records.len() as u64).map(place).collect::<Vec<_>>()}))
+        let places: Vec<_> = (0..count).map(place).collect();
+        Ok(
+            json!({"records": places, "partition": reply.partition, "base_offset": reply.base_offset, "record_count": count}),
+        )
     }
 
     /// FETCH in its own layout; what the client core does with the batches is done here by hand.
@@ -135,26 +149,30 @@ impl Native {
 }
 
 fn opened(run: Bytes) -> Result<Vec<Value>, Failure> {
-    let mut records = Vec::new();
+    let mut found = Vec::new();
     for item in BatchSlices::new(run) {
         let (_, batch) = item.map_err(Failure::broken)?;
         flymq_wire::batch::verify(&batch).map_err(Failure::broken)?;
-        for view in RecordIter::new(&batch).map_err(Failure::broken)? {
+        // Version 2 hands out batches as they are stored: opening one is the client's part.
+        let opened = records(&batch, &InflateLimits::BATCH);
+        let opened = opened.map_err(|why| Failure::coded("CORRUPT_DATA", why.to_string()))?;
+        for view in &opened {
             let view = view.map_err(Failure::broken)?;
             let text = |bytes: Option<&[u8]>| bytes.map(|b| String::from_utf8_lossy(b).into_owned());
-            records.push(
+            found.push(
                 json!({"offset": view.offset, "key_text": text(view.key), "value_text": text(view.value)}),
             );
         }
     }
-    Ok(records)
+    Ok(found)
 }
 
 /// Whether PRODUCE's own layout can say it: one partition for all records, and nothing but key and value text.
 fn one_batch(request: &Value) -> bool {
     let records = request["records"].as_array().map(Vec::as_slice).unwrap_or_default();
     let plain = |r: &Value| r["headers"].is_null() && r["value"].is_null() && r["key"].is_null();
-    records.iter().all(plain) && (records.len() == 1 || request["partition"].is_number())
+    let batch = request["batch"].is_string();
+    batch || records.iter().all(plain) && (records.len() == 1 || request["partition"].is_number())
 }
 
 impl Rpcs for Native {

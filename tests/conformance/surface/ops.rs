@@ -91,6 +91,9 @@ async fn run<T: Rpcs>(rpcs: &mut T, op: &str, a: &Value) -> Reply {
 }
 
 async fn produce<T: Rpcs>(rpcs: &mut T, a: &Value, messages: &[Value]) -> Result<Vec<Value>, Failure> {
+    if a["compression"].is_string() {
+        return produce_compressed(rpcs, a).await;
+    }
     let records = messages.iter().map(record).collect::<Vec<_>>();
     let acks = format!("ACKS_{}", a["acks"].as_str().unwrap_or("all").to_uppercase());
     let mut request = json!({"topic": a["topic"], "acks": acks, "records": records});
@@ -100,6 +103,19 @@ async fn produce<T: Rpcs>(rpcs: &mut T, a: &Value, messages: &[Value]) -> Result
     let reply = rpcs.call("Produce", request).await?;
     let place = |r: &Value| json!({"partition": r["partition"], "offset": r["offset"]});
     Ok(reply["records"].as_array().into_iter().flatten().map(place).collect())
+}
+
+/// The messages as one compressed batch.
+async fn produce_compressed<T: Rpcs>(rpcs: &mut T, a: &Value) -> Result<Vec<Value>, Failure> {
+    use base64::Engine as _;
+    let batch = base64::engine::general_purpose::STANDARD.encode(crate::seed::compressed(a)?);
+    let request = json!({"topic": a["topic"], "partition": number(a, "partition", 0), "acks": "ACKS_ALL", "batch": batch});
+    let reply = rpcs.call("Produce", request).await?;
+    let (base, count) = (reply["base_offset"].as_u64(), reply["record_count"].as_u64());
+    let (base, count) = base.zip(count).ok_or_else(|| Failure::broken(format!("no offsets in {reply}")))?;
+    Ok((base..base + count)
+        .map(|offset| json!({"partition": reply["partition"], "offset": offset}))
+        .collect())
 }
 
 fn record(message: &Value) -> Value {

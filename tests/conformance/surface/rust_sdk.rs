@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use flymq_client::{Acks, Client, ClientError, FetchSpec, Message, NewMessage, StartFrom, pb};
+use flymq_client::{
+    Acks, Client, ClientError, FetchSpec, Message, NewMessage, ProducerConfig, StartFrom, pb,
+};
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use serde_json::{Value, json};
 
@@ -55,6 +57,7 @@ async fn perform(client: &Client, op: &str, a: &Value) -> Reply {
             let stored = client.produce_one(topic, message(a, a), acks(a)).await?;
             Ok(json!({"partition": stored.partition, "offset": stored.offset}))
         }
+        "produce_batch" if a["compression"].is_string() => compressed(client, a).await,
         "produce_batch" => {
             let messages = a["messages"].as_array().into_iter().flatten().map(|m| message(a, m)).collect();
             let stored = client.produce_batch(topic, messages, acks(a)).await?;
@@ -77,6 +80,27 @@ async fn perform(client: &Client, op: &str, a: &Value) -> Reply {
         | "call" => super::ops::by_json(client, op, a).await,
         other => Err(Failure::broken(format!("no operation {other}"))),
     }
+}
+
+/// Through the batching producer, which is what compresses.
+async fn compressed(client: &Client, a: &Value) -> Reply {
+    let config = ProducerConfig {
+        compression: text(a, "compression").parse().map_err(Failure::broken)?,
+        linger: Duration::from_secs(60),
+        ..ProducerConfig::default()
+    };
+    let producer = client.producer(config);
+    let mut sent = Vec::new();
+    for given in a["messages"].as_array().into_iter().flatten() {
+        sent.push(producer.send(text(a, "topic"), message(a, given)).await?);
+    }
+    producer.flush().await?;
+    let mut results = Vec::new();
+    for delivery in sent {
+        let stored = delivery.await?;
+        results.push(json!({"partition": stored.partition, "offset": stored.offset}));
+    }
+    Ok(json!({"results": results}))
 }
 
 async fn fetch(client: &Client, a: &Value) -> Reply {
