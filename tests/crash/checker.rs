@@ -48,6 +48,8 @@ pub enum Fault {
     PowerCut,
     /// Stored bytes were changed: they may be refused, by name. Nothing else may be missing.
     Damage,
+    /// The disk said that it had written what it had not: that may be missing, but nothing else stands in its place.
+    Lie,
 }
 
 #[derive(Debug, Clone)]
@@ -158,7 +160,11 @@ impl Checker {
                     Promise::All => self.counts.all += 1,
                 }
                 let (partition, offset) = at.expect("an acknowledgement names partition and offset");
-                let promised = self.fault != Fault::PowerCut || acks == Promise::All;
+                let promised = match self.fault {
+                    Fault::Kill | Fault::Damage => true,
+                    Fault::PowerCut => acks == Promise::All,
+                    Fault::Lie => false,
+                };
                 self.acknowledged(partition, offset, Acked { value: value.to_owned(), promised });
             }
         }
@@ -236,6 +242,9 @@ impl Checker {
         let place = self.partitions.entry(partition).or_default();
         let at = usize::try_from(end).expect("a run has fewer records");
         let gone = place.log.split_off(at.min(place.log.len()));
+        if self.fault == Fault::Lie {
+            return;
+        }
         let mut lost: Vec<String> = gone
             .iter()
             .filter(|value| !value.is_empty())
@@ -280,7 +289,7 @@ impl Checker {
             place.log.resize(last, String::new());
         }
         match self.fault {
-            Fault::Damage => {}
+            Fault::Damage | Fault::Lie => {}
             Fault::PowerCut => self.violations.extend(
                 lost.iter()
                     .map(|text| (Violation::Lost, format!("{partition}@{text} is refused as damaged"))),

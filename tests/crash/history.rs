@@ -4,7 +4,7 @@ use std::{
     io::{BufWriter, Write as _},
     path::Path,
     sync::Mutex,
-    time::Instant,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
@@ -94,12 +94,20 @@ pub struct Event {
 /// The events since they were last taken, in the order in which they happened.
 pub struct History {
     began: Instant,
+    began_at: SystemTime,
     events: Mutex<Vec<Event>>,
 }
 
 impl History {
     pub fn new() -> Self {
-        Self { began: Instant::now(), events: Mutex::default() }
+        Self { began: Instant::now(), began_at: SystemTime::now(), events: Mutex::default() }
+    }
+
+    /// `at_ns` of a wall time, Unix seconds.
+    pub fn ns_at(&self, unix_seconds: f64) -> u64 {
+        let at = UNIX_EPOCH + Duration::from_secs_f64(unix_seconds);
+        let since = at.duration_since(self.began_at).unwrap_or_default();
+        u64::try_from(since.as_nanos()).expect("a run is shorter than 500 years")
     }
 
     pub fn add(&self, client: u32, phase: Phase, op: Op) {

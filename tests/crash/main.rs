@@ -22,3 +22,4 @@ mod row;
 mod run;
 mod scenario;
 mod specimen;
+mod strace;

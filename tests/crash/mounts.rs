@@ -35,6 +35,20 @@ impl Mount {
     pub fn path(&self) -> &Path {
         &self.dir
     }
+
+    /// The file that makes ext4 believe in an error of its disk.
+    pub fn fs_error_switch(&self) -> Result<PathBuf, Unable> {
+        let mounts = std::fs::read_to_string("/proc/mounts").map_err(|error| Unable(error.to_string()))?;
+        let dir = self.dir.to_string_lossy();
+        let device = mounts.lines().rev().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let device = words.next()?;
+            (words.next()? == dir).then(|| device.trim_start_matches("/dev/").to_owned())
+        });
+        let device = device.ok_or_else(|| Unable(format!("{dir} is not mounted")))?;
+        let switch = Path::new("/sys/fs/ext4").join(device).join("trigger_fs_error");
+        if switch.exists() { Ok(switch) } else { Err(Unable(format!("no {}", switch.display()))) }
+    }
 }
 
 impl Drop for Mount {

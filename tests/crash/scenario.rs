@@ -3,6 +3,10 @@
 
 mod b01_kill;
 mod b03_power_cut;
+mod b07_failed_sync;
+mod b08_full_disk;
+mod b09_interrupted_call;
+mod b10_read_only;
 mod b12_bit_flip;
 mod b14_lost_file;
 mod b22_read_is_durable;
