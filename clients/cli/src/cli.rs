@@ -56,6 +56,9 @@ pub enum Command {
     /// Topics, noun first: create, delete, list, info.
     #[command(subcommand)]
     Topic(commands::topics::TopicCommand),
+    /// Partitions: health.
+    #[command(subcommand)]
+    Partition(commands::partitions::PartitionCommand),
     /// Store a message, lines of standard input, or lines of a file.
     Produce(commands::produce::Produce),
     /// Read messages that are there.

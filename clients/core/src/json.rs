@@ -49,7 +49,8 @@ mod tests {
     #[test]
     fn replies_keep_numbers_and_show_defaults() {
         let rpc = rpc_by_name("FindOffset").expect("an rpc");
-        let body = pb::FindOffsetResponse { offset: 1 << 40 }.encode_to_vec().into();
-        assert_eq!(decode_response(&rpc.method, body).expect("reads"), r#"{"offset":1099511627776}"#);
+        let body = pb::FindOffsetResponse { offset: 1 << 40, ..Default::default() }.encode_to_vec().into();
+        let json = decode_response(&rpc.method, body).expect("reads");
+        assert_eq!(json, r#"{"offset":1099511627776,"offsets":[],"nextOffset":0}"#);
     }
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use flymq_api::{Broker, BrokerError, CallContext, Door, Request, Response};
 use flymq_proto::pb;
 
-use super::text::Text;
+use super::{text::Text, topics};
 
-const MESSAGES: &str = "flymq_topic_messages_total";
 const DISK_STATE: &str = "flymq_disk_state";
 const LAG: &str = "flymq_consumer_group_lag";
 const DROPPED: &str = "flymq_metrics_series_dropped";
@@ -16,12 +15,8 @@ const DROPPED: &str = "flymq_metrics_series_dropped";
 pub(crate) async fn render(text: &mut Text, broker: &Arc<dyn Broker>, max_series: usize) {
     let asked = Asked { broker: broker.clone() };
     storage(text, &asked).await;
-    text.family(MESSAGES, "counter", "Records ever appended to a topic and readable, by topic.");
-    let topics = asked.topics().await;
     let mut dropped = 0;
-    for (topic, messages) in bounded(&topics, max_series, &mut dropped) {
-        text.sample(MESSAGES, &[("topic", topic)], messages);
-    }
+    topics::render(text, &asked.topics().await, max_series, &mut dropped);
     text.family(LAG, "gauge", "Records a group has not committed yet, by group, topic and partition.");
     let lags = asked.lags().await;
     for (group, lag) in bounded(&lags, max_series, &mut dropped) {
@@ -82,7 +77,7 @@ async fn storage(text: &mut Text, asked: &Asked) {
     }
 }
 
-fn bounded<'a, T>(all: &'a [T], most: usize, dropped: &mut usize) -> &'a [T] {
+pub(super) fn bounded<'a, T>(all: &'a [T], most: usize, dropped: &mut usize) -> &'a [T] {
     *dropped += all.len().saturating_sub(most);
     &all[..all.len().min(most)]
 }
@@ -97,17 +92,15 @@ impl Asked {
         answer.inspect_err(|error| tracing::debug!(%error, "a scrape could not ask the broker"))
     }
 
-    /// Name and number of records ever readable.
-    async fn topics(&self) -> Vec<(String, u64)> {
+    async fn topics(&self) -> Vec<pb::Topic> {
         let Ok(Response::ListTopics(list)) = self.call(pb::ListTopicsRequest::default().into()).await else {
             return Vec::new();
         };
         let mut topics = Vec::with_capacity(list.topics.len());
         for summary in list.topics {
-            let request = pb::GetTopicRequest { name: summary.name.clone() };
+            let request = pb::GetTopicRequest { name: summary.name };
             if let Ok(Response::GetTopic(found)) = self.call(request.into()).await {
-                let partitions = found.topic.unwrap_or_default().partitions;
-                topics.push((summary.name, partitions.iter().map(|p| p.high_watermark).sum()));
+                topics.extend(found.topic);
             }
         }
         topics

@@ -4,6 +4,7 @@ mod broker;
 mod recorder;
 mod serve;
 mod text;
+mod topics;
 
 pub use recorder::install;
 pub use serve::{MetricsOptions, serve_metrics};

@@ -190,15 +190,24 @@ async fn impossible_topics_are_refused() {
     let with =
         |options: pb::TopicOptions| pb::CreateTopicRequest { name: "t".to_owned(), options: Some(options) };
     let none = pb::TopicOptions::default();
+    let indexed = |index| pb::TopicOptions { index: Some(index), ..none.clone() };
     let cases = [
-        (with(pb::TopicOptions { partitions: -1, ..none }), ErrorCode::InvalidArgument),
-        (with(pb::TopicOptions { partitions: i32::MAX, ..none }), ErrorCode::InvalidArgument),
-        (with(pb::TopicOptions { replication_factor: 3, ..none }), ErrorCode::InvalidArgument),
-        (with(pb::TopicOptions { retention_ms: -1, ..none }), ErrorCode::InvalidArgument),
-        (with(pb::TopicOptions { segment_bytes: i64::MIN, ..none }), ErrorCode::InvalidArgument),
-        (with(pb::TopicOptions { cleanup_policy: 9, ..none }), ErrorCode::InvalidArgument),
-        (with(pb::TopicOptions { ttl_ms: 1, ..none }), ErrorCode::Unimplemented),
-        (with(pb::TopicOptions { cleanup_policy: 2, ..none }), ErrorCode::Unimplemented),
+        (with(pb::TopicOptions { partitions: -1, ..none.clone() }), ErrorCode::InvalidArgument),
+        (with(pb::TopicOptions { partitions: i32::MAX, ..none.clone() }), ErrorCode::InvalidArgument),
+        (with(pb::TopicOptions { replication_factor: 3, ..none.clone() }), ErrorCode::InvalidArgument),
+        (with(pb::TopicOptions { retention_ms: -1, ..none.clone() }), ErrorCode::InvalidArgument),
+        (with(pb::TopicOptions { segment_bytes: i64::MIN, ..none.clone() }), ErrorCode::InvalidArgument),
+        (with(pb::TopicOptions { cleanup_policy: 9, ..none.clone() }), ErrorCode::InvalidArgument),
+        (with(pb::TopicOptions { ttl_ms: 1, ..none.clone() }), ErrorCode::Unimplemented),
+        (with(pb::TopicOptions { cleanup_policy: 2, ..none.clone() }), ErrorCode::Unimplemented),
+        (
+            with(indexed(pb::IndexOptions { interval_bytes: 1, ..Default::default() })),
+            ErrorCode::InvalidArgument,
+        ),
+        (
+            with(indexed(pb::IndexOptions { headers: vec![String::new()], ..Default::default() })),
+            ErrorCode::InvalidArgument,
+        ),
         (pb::CreateTopicRequest { name: String::new(), options: None }, ErrorCode::InvalidArgument),
         (pb::CreateTopicRequest { name: "a/../b".to_owned(), options: None }, ErrorCode::InvalidArgument),
     ];

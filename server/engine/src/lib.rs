@@ -28,7 +28,7 @@ mod topic;
 pub use engine::{Engine, EngineDeps, EngineStats, StorageHealth};
 pub use error::EngineError;
 pub use fetch::{FetchSpec, Fetched, Pulled, SubscribeSpec, Subscription};
-pub use flymq_storage::{SpaceReport, SpaceState};
+pub use flymq_storage::{IndexHealth, IndexStats, IndexStrategy, SpaceReport, SpaceState};
 pub use groups::{
     CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo, OFFSETS_TOPIC,
     OffsetCommit, PartitionLag,
@@ -36,4 +36,6 @@ pub use groups::{
 pub use offsets::StartFrom;
 pub use options::EngineOptions;
 pub use produce::{Appended, Target};
-pub use topic::{CleanupPolicy, NewTopic, PartitionInfo, TopicChange, TopicConfig, TopicInfo, TopicSettings};
+pub use topic::{
+    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, TopicChange, TopicConfig, TopicInfo, TopicSettings,
+};

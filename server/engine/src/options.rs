@@ -1,5 +1,6 @@
 //! What the engine is told at start.
 
+use flymq_storage::IndexStrategy;
 use flymq_types::{Acks, Limits};
 
 use crate::topic::{CleanupPolicy, TopicSettings};
@@ -36,6 +37,7 @@ impl Default for EngineOptions {
                 ttl_ms: 0,
                 cleanup_policy: CleanupPolicy::Delete,
                 delete_retention_ms: 24 * 60 * 60 * 1_000,
+                index: IndexStrategy::default(),
             },
             default_acks: Acks::Leader,
             offsets_partitions: 1,

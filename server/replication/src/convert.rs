@@ -6,7 +6,7 @@ use bytes::Bytes;
 use flymq_engine::meta::{
     AlterTopic, Command, CreateTopic, DeleteTopic, MetaImage, MetaVersion, PartitionMeta, TopicMeta,
 };
-use flymq_engine::{CleanupPolicy, TopicConfig};
+use flymq_engine::{CleanupPolicy, IndexConfig, IndexStrategy, TopicConfig};
 use flymq_proto::internal as pb;
 use flymq_types::{LeaderEpoch, Timestamp, TopicId, TopicName};
 
@@ -132,7 +132,29 @@ fn config_to_pb(config: &TopicConfig) -> pb::TopicConfig {
         ttl_ms: config.ttl_ms,
         cleanup_policy: cleanup_policy.into(),
         delete_retention_ms: config.delete_retention_ms,
+        index: config.index.as_ref().map(index_to_pb),
     }
+}
+
+fn index_to_pb(index: &IndexConfig) -> pb::IndexConfig {
+    let (strategy, interval_bytes) = match index.strategy {
+        IndexStrategy::SparseOffset { interval_bytes } => (pb::IndexStrategy::Sparse, interval_bytes),
+        IndexStrategy::DenseOffset => (pb::IndexStrategy::Dense, 0),
+        IndexStrategy::Time { interval_bytes } => (pb::IndexStrategy::Time, interval_bytes),
+    };
+    pb::IndexConfig { strategy: strategy.into(), interval_bytes, headers: index.headers.clone() }
+}
+
+fn index_from_pb(index: pb::IndexConfig) -> Result<IndexConfig, ConvertError> {
+    let interval_bytes = index.interval_bytes;
+    let strategy = pb::IndexStrategy::try_from(index.strategy);
+    let strategy = match strategy.map_err(|_| ConvertError::Field("index.strategy"))? {
+        pb::IndexStrategy::Unspecified => IndexStrategy::default(),
+        pb::IndexStrategy::Sparse => IndexStrategy::SparseOffset { interval_bytes },
+        pb::IndexStrategy::Dense => IndexStrategy::DenseOffset,
+        pb::IndexStrategy::Time => IndexStrategy::Time { interval_bytes },
+    };
+    Ok(IndexConfig { strategy, headers: index.headers })
 }
 
 fn config_from_pb(config: pb::TopicConfig) -> Result<TopicConfig, ConvertError> {
@@ -151,6 +173,7 @@ fn config_from_pb(config: pb::TopicConfig) -> Result<TopicConfig, ConvertError> 
         ttl_ms: config.ttl_ms,
         cleanup_policy,
         delete_retention_ms: config.delete_retention_ms,
+        index: config.index.map(index_from_pb).transpose()?,
     })
 }
 
@@ -184,6 +207,10 @@ mod tests {
             ttl_ms: Some(u64::MAX),
             cleanup_policy: CleanupPolicy::CompactDelete,
             delete_retention_ms: Some(6),
+            index: Some(IndexConfig {
+                strategy: IndexStrategy::Time { interval_bytes: 700 },
+                headers: vec!["order-id".to_owned()],
+            }),
         };
         let create = CreateTopic {
             id,

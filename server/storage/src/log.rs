@@ -1,6 +1,7 @@
 //! One partition's log: the handle that the engine holds, and the state behind it.
 
 mod append;
+mod backward;
 mod durable;
 mod lookup;
 mod options;
@@ -186,6 +187,11 @@ impl Log {
             index_misled: view.segments.iter().map(|v| v.segment.misled.load(Ordering::Relaxed)).sum(),
             failed: self.0.failure.get().cloned(),
         }
+    }
+
+    /// Whether damaged or missing records are known.
+    pub fn is_damaged(&self) -> bool {
+        self.0.view.lock().is_damaged()
     }
 
     /// The error that closed the log for appends, if one did.

@@ -1,7 +1,7 @@
 //! `consume`: what is there now.
 
 use clap::Args;
-use flymq_client::{ClientError, FetchSpec, serde::Serde};
+use flymq_client::{ClientError, FetchSpec, pb, serde::Serde};
 use serde_json::json;
 
 use crate::{
@@ -18,6 +18,9 @@ pub struct Consume {
     /// First offset; without it the first that is there.
     #[arg(long)]
     pub offset: Option<u64>,
+    /// The last so many messages of each partition.
+    #[arg(long, value_name = "N", conflicts_with = "offset")]
+    pub tail: Option<u64>,
     /// Most messages to show.
     #[arg(short = 'n', long)]
     pub count: Option<usize>,
@@ -41,11 +44,8 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
     let mut found = false;
     for partition in partitions {
         found = true;
-        let mut spec = FetchSpec::new(
-            args.topic.as_str(),
-            partition.partition,
-            args.offset.unwrap_or(partition.low_watermark),
-        );
+        let first = first_offset(context, args, partition).await?;
+        let mut spec = FetchSpec::new(args.topic.as_str(), partition.partition, first);
         // Up to what was there when we began: a busy topic must not keep us.
         while left > 0 && spec.offset < partition.high_watermark {
             spec.max_messages = left.min(500);
@@ -69,6 +69,26 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
             .await?;
     }
     Ok(())
+}
+
+async fn first_offset(
+    context: &Context,
+    args: &Consume,
+    partition: &pb::Partition,
+) -> Result<u64, ClientError> {
+    let Some(back) = args.tail.filter(|back| *back > 0) else {
+        let nothing = args.tail.map(|_| partition.high_watermark);
+        return Ok(args.offset.or(nothing).unwrap_or(partition.low_watermark));
+    };
+    let request = pb::FindOffsetRequest {
+        topic: args.topic.clone(),
+        partition: partition.partition,
+        at: pb::StartFrom::Latest.into(),
+        back,
+        ..pb::FindOffsetRequest::default()
+    };
+    let found: pb::FindOffsetResponse = context.client.call("FindOffset", &request).await?;
+    Ok(found.offset)
 }
 
 /// The server filters; as long as it does not know how, it says so itself.

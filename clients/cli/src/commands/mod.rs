@@ -9,6 +9,7 @@ pub mod groups;
 pub mod health;
 pub mod later;
 pub mod packing;
+pub mod partitions;
 pub mod produce;
 pub mod subscribe;
 pub mod topics;
@@ -45,6 +46,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Topic(topics::TopicCommand::DeleteRecords(args)) => {
             topics::delete_records(&context, &args).await
         }
+        Command::Partition(args) => partitions::run(&context, &args).await,
         Command::Produce(args) => produce::run(&context, args).await,
         Command::Consume(args) => consume::run(&context, &args).await,
         Command::Subscribe(args) => subscribe::run(&context, &args).await,

@@ -1,9 +1,10 @@
 //! `create`, `delete`, `topics`, `info`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use flymq_client::pb;
 use serde_json::json;
 
+use super::partitions;
 use crate::{
     context::Context,
     output::{self, Failure},
@@ -24,6 +25,48 @@ pub struct Create {
     /// Bytes per partition above which old segments go; 0: no limit.
     #[arg(long, default_value_t = 0)]
     pub retention_bytes: i64,
+    #[command(flatten)]
+    pub index: Index,
+}
+
+/// How the topic's log is indexed.
+#[derive(Debug, Args)]
+pub struct Index {
+    /// Which batches get an index entry: one for about every so many bytes, every one, or also wherever a newer time
+    /// begins.
+    #[arg(long = "index", value_enum)]
+    pub strategy: Option<IndexStrategy>,
+    /// Bytes of log for about one index entry; 0: 4096.
+    #[arg(long, default_value_t = 0)]
+    pub index_interval_bytes: u32,
+    /// A record header by whose values records can be found; may be given several times.
+    #[arg(long = "index-header", value_name = "NAME")]
+    pub headers: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IndexStrategy {
+    Sparse,
+    Dense,
+    Time,
+}
+
+impl Index {
+    /// None where nothing was said.
+    fn options(&self) -> Option<pb::IndexOptions> {
+        let strategy = match self.strategy {
+            None => pb::IndexStrategy::Unspecified,
+            Some(IndexStrategy::Sparse) => pb::IndexStrategy::Sparse,
+            Some(IndexStrategy::Dense) => pb::IndexStrategy::Dense,
+            Some(IndexStrategy::Time) => pb::IndexStrategy::Time,
+        };
+        let said = self.strategy.is_some() || self.index_interval_bytes > 0 || !self.headers.is_empty();
+        said.then(|| pb::IndexOptions {
+            strategy: strategy.into(),
+            interval_bytes: self.index_interval_bytes,
+            headers: self.headers.clone(),
+        })
+    }
 }
 
 #[derive(Debug, Args)]
@@ -39,7 +82,8 @@ pub enum TopicCommand {
     Delete(Name),
     /// List topics.
     List,
-    /// Show a topic: settings, watermarks, segments.
+    /// Show a topic: settings, watermarks, segments, damage.
+    #[command(visible_alias = "describe")]
     Info(Name),
     /// Delete the oldest records of a partition, for good.
     DeleteRecords(DeleteRecords),
@@ -61,6 +105,7 @@ pub async fn create(context: &Context, args: &Create) -> Result<(), Failure> {
         replication_factor: args.replication_factor,
         retention_ms: args.retention_ms,
         retention_bytes: args.retention_bytes,
+        index: args.index.options(),
         ..pb::TopicOptions::default()
     };
     let request = pb::CreateTopicRequest { name: args.topic.clone(), options: Some(options) };
@@ -121,12 +166,13 @@ pub async fn info(context: &Context, args: &Name) -> Result<(), Failure> {
         return output::line(context.client.call_json("GetTopic", &request).await?);
     }
     let topic = context.client.topic(&args.topic).await?;
-    let options = topic.options.unwrap_or_default();
+    let options = topic.options.clone().unwrap_or_default();
     output::line(format!("Topic:       {}", topic.name))?;
     output::line(format!("Id:          {}", topic.id))?;
     output::line(format!("Partitions:  {}", topic.partitions.len()))?;
     output::line(format!("Replicas:    {}", options.replication_factor))?;
     output::line(format!("Retention:   {}", retention(&options)))?;
+    output::line(format!("Index:       {}", index(options.index.as_ref())))?;
     output::line("")?;
     let rows = topic.partitions.iter().map(|p| {
         vec![
@@ -136,14 +182,33 @@ pub async fn info(context: &Context, args: &Name) -> Result<(), Failure> {
             p.log_end_offset.to_string(),
             p.segments.to_string(),
             output::bytes(p.bytes),
+            partitions::time(p.last_sync_ms),
+            partitions::state(p),
             p.leader.clone(),
         ]
     });
     output::table(
-        &["PARTITION", "LOW", "HIGH", "LOG END", "SEGMENTS", "SIZE", "LEADER"],
+        &["PARTITION", "LOW", "HIGH", "LOG END", "SEGMENTS", "SIZE", "LAST SYNC", "STATE", "LEADER"],
         rows.collect(),
         "no partitions",
-    )
+    )?;
+    partitions::troubles(&topic)
+}
+
+fn index(options: Option<&pb::IndexOptions>) -> String {
+    let Some(options) = options else { return "-".to_owned() };
+    let mut text = match options.strategy() {
+        pb::IndexStrategy::Unspecified | pb::IndexStrategy::Sparse => "sparse".to_owned(),
+        pb::IndexStrategy::Dense => "dense".to_owned(),
+        pb::IndexStrategy::Time => "time".to_owned(),
+    };
+    if options.interval_bytes > 0 {
+        text += &format!(", every {}", output::bytes(options.interval_bytes.into()));
+    }
+    if !options.headers.is_empty() {
+        text += &format!(", headers {}", options.headers.join(", "));
+    }
+    text
 }
 
 fn retention(options: &pb::TopicOptions) -> String {

@@ -54,6 +54,21 @@ fn keys_headers_and_encodings() {
 }
 
 #[test]
+fn a_tail_is_the_last_messages_of_each_partition() {
+    let broker = Broker::start();
+    broker.ok(&["create", "t", "-p", "2", "--index", "dense"]);
+    for partition in ["0", "1"] {
+        let lines: String = (0..9).map(|i| format!("{partition}-{i}\n")).collect();
+        run(broker.command(&["produce", "t", "--partition", partition]), &lines);
+    }
+    assert_eq!(broker.ok(&["consume", "t", "--tail", "2"]), "0-7\n0-8\n1-7\n1-8\n");
+    assert_eq!(broker.ok(&["consume", "t", "--tail", "1", "-p", "1"]), "1-8\n");
+    assert_eq!(broker.ok(&["consume", "t", "--tail", "0"]), "");
+    assert_eq!(broker.ok(&["consume", "t", "--tail", "99", "-p", "0"]).lines().count(), 9);
+    assert!(broker.fails(&["consume", "t", "--tail", "1", "--offset", "1"], 2).contains("--offset"));
+}
+
+#[test]
 fn subscribe_reads_a_count_and_commits() {
     let broker = Broker::start();
     for value in ["a", "b", "c"] {

@@ -21,6 +21,38 @@ fn a_topic_lives_and_dies_in_both_spellings() {
 }
 
 #[test]
+fn an_index_is_chosen_shown_and_refused() {
+    let broker = Broker::start();
+    broker.ok(&[
+        "create",
+        "a",
+        "--index",
+        "time",
+        "--index-interval-bytes",
+        "8192",
+        "--index-header",
+        "order-id",
+    ]);
+    let info = broker.ok(&["topic", "describe", "a"]);
+    assert!(info.contains("Index:       time, every 8.00 KiB, headers order-id\n"), "{info}");
+    let refused = broker.fails(&["create", "b", "--index", "dense", "--index-interval-bytes", "8192"], 2);
+    assert!(refused.contains("leave interval_bytes out"), "{refused}");
+    let refused = broker.fails(&["create", "b", "--index-interval-bytes", "5"], 2);
+    assert!(refused.contains("must be 512 to 16777216, not 5"), "{refused}");
+}
+
+#[test]
+fn partition_health_is_a_table() {
+    let broker = Broker::start();
+    broker.ok(&["produce", "a", "x", "--acks", "all"]);
+    let table = broker.ok(&["partition", "health"]);
+    let row: Vec<&str> = table.lines().nth(1).expect("a row").split_whitespace().collect();
+    assert_eq!(row[..6], ["a", "0", "0", "1", "1", "1"], "{table}");
+    assert!(table.contains("online") && table.contains("good"), "{table}");
+    assert_eq!(broker.ok(&["partition", "health", "a", "--unwell"]), "every partition is well\n");
+}
+
+#[test]
 fn json_is_for_machines() {
     let broker = Broker::start();
     assert_eq!(broker.json(&["create", "a", "-p", "2"])[0]["partitions"], 2);

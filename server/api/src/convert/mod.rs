@@ -1,6 +1,7 @@
 //! Protobuf to domain and back. Here, and nowhere else, requests are validated; the engine never sees prost.
 
 mod fields;
+mod index;
 mod open;
 mod produce;
 mod read;

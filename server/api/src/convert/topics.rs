@@ -1,16 +1,18 @@
 //! Topics: settings in, descriptions out.
 
-use flymq_engine::{CleanupPolicy, NewTopic, PartitionInfo, TopicChange, TopicConfig, TopicInfo};
+use flymq_engine::{
+    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, TopicChange, TopicConfig, TopicInfo,
+};
 use flymq_proto::pb;
 use flymq_types::TopicName;
 
-use super::invalid;
+use super::{index, invalid};
 use crate::{BrokerError, Node, dispatch::not_built};
 
 /// A topic to create; absent options are the server's defaults.
 pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, BrokerError> {
     let name = TopicName::new(&request.name).map_err(|why| invalid("name", why))?;
-    let options = request.options.unwrap_or_default();
+    let options = request.options.clone().unwrap_or_default();
     let settings = Settings::parse(&options)?;
     Ok(NewTopic {
         name,
@@ -24,6 +26,7 @@ pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, Br
             ttl_ms: None,
             cleanup_policy: settings.cleanup_policy.unwrap_or_default(),
             delete_retention_ms: settings.delete_retention_ms,
+            index: settings.index,
         },
     })
 }
@@ -43,6 +46,7 @@ pub(crate) fn topic_changes(options: &pb::TopicOptions) -> Result<TopicChange, B
         ttl_ms: None,
         cleanup_policy: settings.cleanup_policy,
         delete_retention_ms: settings.delete_retention_ms,
+        index: settings.index,
     })
 }
 
@@ -56,6 +60,7 @@ struct Settings {
     segment_bytes: Option<u64>,
     cleanup_policy: Option<CleanupPolicy>,
     delete_retention_ms: Option<u64>,
+    index: Option<IndexConfig>,
 }
 
 impl Settings {
@@ -72,6 +77,7 @@ impl Settings {
             segment_bytes: set64("options.segment_bytes", options.segment_bytes)?,
             cleanup_policy: cleanup_policy(options.cleanup_policy)?,
             delete_retention_ms: set64("options.delete_retention_ms", options.delete_retention_ms)?,
+            index: options.index.as_ref().map(index::parse).transpose()?,
         })
     }
 }
@@ -117,6 +123,7 @@ pub(crate) fn topic_message(topic: &TopicInfo, node: &Node) -> pb::Topic {
         }
         .into(),
         delete_retention_ms: signed(settings.delete_retention_ms),
+        index: Some(index::message(settings.index, topic.config.index.as_ref())),
     };
     pb::Topic {
         name: topic.name.to_string(),
@@ -147,12 +154,20 @@ fn partition_message(info: &PartitionInfo, node: &Node) -> pb::Partition {
         state: partition_state(info).into(),
         last_sync_ms: info.last_sync.map_or(0, |at| at.as_millis()),
         quarantined: quarantined.collect(),
+        failure: info.offline.as_ref().or(info.failed.as_ref()).cloned().unwrap_or_default(),
+        last_append_ms: info.last_append.map_or(0, |at| at.as_millis()),
+        index: Some(index::state(info)),
+        scrub: Some(pb::PartitionScrub::default()),
     }
 }
 
 /// Whether the partition can be used.
 pub(crate) fn partition_state(info: &PartitionInfo) -> pb::PartitionState {
-    if info.offline.is_some() { pb::PartitionState::Offline } else { pb::PartitionState::Online }
+    match (&info.offline, &info.failed) {
+        (Some(_), _) => pb::PartitionState::Offline,
+        (None, Some(_)) => pb::PartitionState::Failed,
+        (None, None) => pb::PartitionState::Online,
+    }
 }
 
 pub(crate) fn topic_summary(topic: &TopicInfo) -> pb::TopicSummary {

@@ -12,6 +12,7 @@ pub(super) fn checks(health: &StorageHealth) -> (Vec<(String, String)>, bool) {
     let checks = [
         ("disk", disk(&health.disk)),
         ("storage", partitions(health)),
+        ("integrity", named(&health.damaged, "damaged on disk, reads of the damaged offsets are refused")),
         ("metadata", health.metadata.clone()),
     ];
     let well = checks.iter().all(|(_, wrong)| wrong.is_none());

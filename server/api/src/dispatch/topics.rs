@@ -4,7 +4,7 @@ use flymq_engine::StartFrom;
 use flymq_proto::pb;
 use flymq_types::Offset;
 
-use super::EngineBroker;
+use super::{EngineBroker, not_built};
 use crate::{BrokerError, convert};
 
 impl EngineBroker {
@@ -62,7 +62,7 @@ impl EngineBroker {
         request: &pb::AlterTopicRequest,
     ) -> Result<pb::AlterTopicResponse, BrokerError> {
         let name = convert::topic("name", &request.name)?;
-        let change = convert::topic_changes(&request.options.unwrap_or_default())?;
+        let change = convert::topic_changes(&request.options.clone().unwrap_or_default())?;
         let topic = self.engine.alter_topic(&name, change).await?;
         Ok(pb::AlterTopicResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
     }
@@ -83,11 +83,22 @@ impl EngineBroker {
     ) -> Result<pb::FindOffsetResponse, BrokerError> {
         let topic = convert::topic("topic", &request.topic)?;
         let partition = convert::partition(request.partition)?;
+        if !request.header.is_empty() {
+            return Err(not_built("finding records by header"));
+        }
+        if request.back > 0 {
+            let at = pb::StartFrom::try_from(request.at);
+            if !matches!(at, Ok(pb::StartFrom::Unspecified | pb::StartFrom::Latest)) {
+                return Err(convert::invalid("back", "counts from the latest offset: leave `at` out"));
+            }
+            let offset = self.engine.find_offset_back(&topic, partition, request.back).await?.get();
+            return Ok(pb::FindOffsetResponse { offset, ..Default::default() });
+        }
         let at = convert::start_from("at", request.at, 0, request.timestamp_ms, StartFrom::Latest)?;
         if matches!(at, StartFrom::Committed | StartFrom::Offset(_)) {
             return Err(convert::invalid("at", "is one of earliest, latest and timestamp"));
         }
         let offset = self.engine.find_offset(&topic, partition, at).await?;
-        Ok(pb::FindOffsetResponse { offset: offset.get() })
+        Ok(pb::FindOffsetResponse { offset: offset.get(), ..Default::default() })
     }
 }

@@ -13,6 +13,8 @@ pub struct StorageHealth {
     pub failed: Vec<(TopicName, PartitionId)>,
     /// Partitions that could not be opened at start.
     pub offline: Vec<(TopicName, PartitionId)>,
+    /// Partitions with damaged or missing records.
+    pub damaged: Vec<(TopicName, PartitionId)>,
     /// Why the metadata takes no more changes, where it does not.
     pub metadata: Option<String>,
 }
@@ -28,6 +30,9 @@ impl Engine {
         for (name, topic) in self.topics.sorted() {
             for partition in &topic.view().partitions {
                 let place = (name.clone(), partition.number());
+                if partition.is_damaged() {
+                    health.damaged.push(place.clone());
+                }
                 if partition.is_offline() {
                     health.offline.push(place);
                 } else if partition.has_failed() {

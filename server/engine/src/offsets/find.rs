@@ -40,6 +40,23 @@ impl Engine {
         }
     }
 
+    /// The offset from which on there are `records` readable records, or the first one where there are fewer.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, or a storage failure.
+    pub async fn find_offset_back(
+        &self,
+        topic: &TopicName,
+        partition: PartitionId,
+        records: u64,
+    ) -> Result<Offset, EngineError> {
+        let partition = self.partition(topic, partition)?;
+        let latest = self.latest(&partition).await?;
+        let log = partition.log()?.clone();
+        let found = blocking(move || log.offset_back(records, latest)).await?;
+        found.map_err(|error| partition.error(error))
+    }
+
     /// Everything appended by now counts as before "latest", and it is readable when this returns.
     async fn latest(&self, partition: &crate::partition::Partition) -> Result<Offset, EngineError> {
         let end = partition.log()?.end_offset();

@@ -6,7 +6,7 @@ mod watermark;
 
 use std::sync::Arc;
 
-use flymq_storage::{DurableListener, Log, StorageError};
+use flymq_storage::{DurableListener, IndexStats, Log, StorageError};
 use flymq_types::{LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
 
 pub(crate) use ready::ReadyQueue;
@@ -148,6 +148,11 @@ impl Partition {
         self.log.as_ref().is_ok_and(|log| log.failure().is_some())
     }
 
+    /// Whether any of its records are known to be damaged or missing.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.log.as_ref().is_ok_and(Log::is_damaged)
+    }
+
     pub(crate) fn info(&self) -> PartitionInfo {
         let mut info = PartitionInfo {
             partition: self.number,
@@ -160,6 +165,10 @@ impl Partition {
             leader_epoch: LeaderEpoch(0),
             quarantined: Vec::new(),
             offline: None,
+            failed: None,
+            last_append: None,
+            index: IndexStats::default(),
+            index_misled: 0,
         };
         match &self.log {
             Ok(log) => {
@@ -171,6 +180,8 @@ impl Partition {
                 info.segments = u32::try_from(stats.segments).unwrap_or(u32::MAX);
                 info.bytes = stats.bytes;
                 (info.last_sync, info.quarantined) = (stats.last_sync, stats.quarantined);
+                (info.last_append, info.failed) = (stats.last_append, stats.failed.map(|e| e.to_string()));
+                (info.index, info.index_misled) = (stats.index, stats.index_misled);
             }
             Err(reason) => info.offline = Some(reason.clone()),
         }

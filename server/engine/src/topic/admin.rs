@@ -112,6 +112,11 @@ impl Engine {
         let settings = meta.config.resolve(&self.options.topic_defaults, NODES);
         let partitions = view.partitions.iter().cloned().chain(added).collect();
         topic.replace(View { meta, settings, partitions });
+        for partition in &topic.view().partitions {
+            if let Ok(log) = partition.log() {
+                log.configure(settings.log_config(name));
+            }
+        }
         Ok(topic.info())
     }
 

@@ -1,7 +1,9 @@
 //! What a topic can be told to do.
 
+use flymq_storage::{IndexStrategy, LogConfig};
 use flymq_types::{Limits, TopicName};
 
+use super::IndexConfig;
 use crate::EngineError;
 
 /// What becomes of old records.
@@ -34,6 +36,7 @@ pub struct TopicConfig {
     pub cleanup_policy: CleanupPolicy,
     /// Milliseconds that tombstones stay in a compacted log after the cleaner first met them.
     pub delete_retention_ms: Option<u64>,
+    pub index: Option<IndexConfig>,
 }
 
 /// The settings in force: the topic's own, filled up with the server's defaults.
@@ -52,6 +55,15 @@ pub struct TopicSettings {
     pub cleanup_policy: CleanupPolicy,
     /// Milliseconds; see [`TopicConfig::delete_retention_ms`].
     pub delete_retention_ms: u64,
+    pub index: IndexStrategy,
+}
+
+impl TopicSettings {
+    /// How each partition's log is kept.
+    pub(crate) fn log_config(&self, topic: &TopicName) -> LogConfig {
+        let vital = topic.is_internal();
+        LogConfig { segment_bytes: self.segment_bytes, vital, index: self.index, ..LogConfig::default() }
+    }
 }
 
 /// A topic to create.
@@ -75,6 +87,8 @@ pub struct TopicChange {
     pub ttl_ms: Option<u64>,
     pub cleanup_policy: Option<CleanupPolicy>,
     pub delete_retention_ms: Option<u64>,
+    /// All of it.
+    pub index: Option<IndexConfig>,
 }
 
 /// Smallest and largest roll size of a segment, bytes.
@@ -93,6 +107,7 @@ impl TopicConfig {
             ttl_ms: self.ttl_ms.unwrap_or(defaults.ttl_ms),
             cleanup_policy: self.cleanup_policy,
             delete_retention_ms: self.delete_retention_ms.unwrap_or(defaults.delete_retention_ms),
+            index: self.index.as_ref().map_or(defaults.index, |index| index.strategy),
         }
     }
 
@@ -118,6 +133,9 @@ impl TopicConfig {
             let reason = format!("must be {low} to {high}, not {bytes}");
             return Err(EngineError::InvalidArgument { field: "segment_bytes", reason });
         }
+        if let Some(index) = &self.index {
+            index.validate()?;
+        }
         for (field, value) in [
             ("retention_ms", self.retention_ms),
             ("ttl_ms", self.ttl_ms),
@@ -142,6 +160,7 @@ impl TopicConfig {
             ttl_ms: change.ttl_ms.or(self.ttl_ms),
             cleanup_policy: change.cleanup_policy.unwrap_or(self.cleanup_policy),
             delete_retention_ms: change.delete_retention_ms.or(self.delete_retention_ms),
+            index: change.index.clone().or_else(|| self.index.clone()),
         }
     }
 }
@@ -172,6 +191,7 @@ mod tests {
         ttl_ms: 0,
         cleanup_policy: CleanupPolicy::Delete,
         delete_retention_ms: 7,
+        index: IndexStrategy::DenseOffset,
     };
 
     #[test]

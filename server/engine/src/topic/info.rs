@@ -1,5 +1,6 @@
 //! What a topic looks like from outside.
 
+use flymq_storage::IndexStats;
 use flymq_types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName};
 
 use super::{TopicConfig, TopicSettings};
@@ -38,6 +39,13 @@ pub struct PartitionInfo {
     pub quarantined: Vec<(Offset, Offset)>,
     /// Why the log could not be opened at start, where it could not.
     pub offline: Option<String>,
+    /// Why the log takes no more records, where it does not.
+    pub failed: Option<String>,
+    /// Append time of the last batch.
+    pub last_append: Option<Timestamp>,
+    pub index: IndexStats,
+    /// Times since the start that an index entry was not what the log has there.
+    pub index_misled: u64,
 }
 
 impl TopicInfo {

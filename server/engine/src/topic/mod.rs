@@ -3,6 +3,7 @@
 mod admin;
 mod config;
 mod delete_records;
+mod index_config;
 mod info;
 mod open_logs;
 mod open_topic;
@@ -13,6 +14,7 @@ mod start;
 pub(crate) use admin::NODES;
 pub(crate) use config::validate_partitions;
 pub use config::{CleanupPolicy, NewTopic, TopicChange, TopicConfig, TopicSettings};
+pub use index_config::IndexConfig;
 pub use info::{PartitionInfo, TopicInfo};
 pub(crate) use open_topic::OpenTopic;
 pub(crate) use registry::Registry;

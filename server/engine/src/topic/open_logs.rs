@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use flymq_storage::{DataDir, LogConfig, StorageError};
+use flymq_storage::{DataDir, StorageError};
 use flymq_types::{PartitionId, TopicId, TopicName};
 
 use super::TopicSettings;
@@ -58,11 +58,7 @@ impl OpenLogs {
     }
 
     fn open_one(&self, number: PartitionId) -> Result<Partition, StorageError> {
-        let config = LogConfig {
-            segment_bytes: self.settings.segment_bytes,
-            vital: self.name.is_internal(),
-            ..LogConfig::default()
-        };
+        let config = self.settings.log_config(&self.name);
         let (log, _report) = self.data.open_log(self.id, number, config)?;
         Ok(Partition::online(self.name.clone(), number, log))
     }

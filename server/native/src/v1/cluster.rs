@@ -40,7 +40,8 @@ fn partition_info(partition: pb::PartitionMetadata) -> PartitionInfo {
 
 fn state(state: pb::PartitionState) -> &'static str {
     match state {
-        pb::PartitionState::Online => "online",
+        // Version 1 has no word for one that can only be read.
+        pb::PartitionState::Online | pb::PartitionState::Failed => "online",
         pb::PartitionState::Unspecified | pb::PartitionState::Offline => "offline",
         pb::PartitionState::Reassigning => "reassigning",
         pb::PartitionState::Syncing => "syncing",

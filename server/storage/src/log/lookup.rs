@@ -22,7 +22,7 @@ pub(super) struct Lookup<'a> {
 }
 
 /// What came of hopping over headers from a position.
-enum Hop {
+pub(super) enum Hop {
     At {
         position: u64,
         header: BatchHeader,
@@ -59,7 +59,7 @@ impl<'a> Lookup<'a> {
     pub fn find(&self, offset: u64) -> Result<(u64, BatchHeader)> {
         let relative = offset.saturating_sub(self.segment().base_offset);
         let hint = self.segment().index.lock().floor(relative);
-        match self.hop_from(hint, |header| header.next_offset() > offset)? {
+        match self.hop_from(hint, |_, header| header.next_offset() > offset)? {
             Hop::At { position, header, .. }
                 if header.server.base_offset <= offset || cfg!(mutant = "index_believed") =>
             {
@@ -73,17 +73,21 @@ impl<'a> Lookup<'a> {
 
     /// Hops until `reached`, from `hint` if the log has that batch there, else from an entry before it, else from the
     /// segment's first batch.
-    fn hop_from(&self, mut hint: Option<IndexEntry>, reached: impl Fn(&BatchHeader) -> bool) -> Result<Hop> {
+    pub(super) fn hop_from(
+        &self,
+        mut hint: Option<IndexEntry>,
+        mut reached: impl FnMut(u64, &BatchHeader) -> bool,
+    ) -> Result<Hop> {
         for _ in 0..MAX_HINTS {
             let Some(entry) = hint.filter(|entry| self.is_inside(entry)) else { break };
-            match self.hop(Some(entry), &reached)? {
+            match self.hop(Some(entry), &mut reached)? {
                 Hop::BadStart => {}
                 found => return Ok(found),
             }
             self.segment().misled.fetch_add(1, Ordering::Relaxed);
             hint = self.segment().index.lock().before(entry.position.into());
         }
-        self.hop(None, &reached)
+        self.hop(None, &mut reached)
     }
 
     fn is_inside(&self, entry: &IndexEntry) -> bool {
@@ -93,7 +97,11 @@ impl<'a> Lookup<'a> {
     /// Hops from batch to batch until `reached`, over damage to the next verified batch, and fills the index where it
     /// ends early. Begins at `start` and gives up if the log does not have that batch there; without it at the
     /// segment's first batch.
-    fn hop(&self, start: Option<IndexEntry>, reached: impl Fn(&BatchHeader) -> bool) -> Result<Hop> {
+    fn hop(
+        &self,
+        start: Option<IndexEntry>,
+        mut reached: impl FnMut(u64, &BatchHeader) -> bool,
+    ) -> Result<Hop> {
         let segment = self.segment();
         let mut window = Window::for_lookup(segment, self.limit());
         let (mut position, mut next_offset, mut max_timestamp) = match start {
@@ -126,7 +134,7 @@ impl<'a> Lookup<'a> {
                 }
             };
             missing.pass(header.server.base_offset - segment.base_offset, position, max_timestamp);
-            if reached(&header) {
+            if reached(position, &header) {
                 segment.index.lock().fill(&missing.found);
                 let after = next_offset;
                 return Ok(Hop::At { position, header, after, max_timestamp_before: max_timestamp });
@@ -143,8 +151,9 @@ impl<'a> Lookup<'a> {
         let mut hint = self.segment().index.lock().floor_by_time(timestamp);
         let mut passed = from;
         loop {
-            let reached =
-                |header: &BatchHeader| header.max_timestamp >= timestamp && header.next_offset() > passed;
+            let reached = |_: u64, header: &BatchHeader| {
+                header.max_timestamp >= timestamp && header.next_offset() > passed
+            };
             let Hop::At { position, header, max_timestamp_before, .. } = self.hop_from(hint, reached)? else {
                 return Ok(None);
             };

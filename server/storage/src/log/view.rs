@@ -62,6 +62,10 @@ impl View {
         joined
     }
 
+    pub fn is_damaged(&self) -> bool {
+        !self.quarantined.is_empty() || !self.met.is_empty()
+    }
+
     /// Remembers a damaged range; says whether any of it is news.
     pub fn note_damage(&mut self, range: Range<u64>) -> bool {
         let known = self.damaged().iter().any(|known| known.start <= range.start && range.end <= known.end);

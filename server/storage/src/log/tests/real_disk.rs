@@ -119,7 +119,7 @@ fn retention_never_disturbs_readers() {
             });
         }
     });
-    log.wait_durable(last, std::time::Duration::from_secs(30)).unwrap();
+    log.wait_durable(last, Duration::from_secs(30)).unwrap();
     log.retain(NOW, Retention { ms: 0, bytes: 50_000 }, log.durable_offset()).unwrap();
     assert!(log.start_offset() > Offset(0) && log.stats().bytes < 100_000);
 }
