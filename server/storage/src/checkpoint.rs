@@ -25,6 +25,7 @@ mod at {
     pub const SEGMENT_BASE: usize = 32;
     pub const INCARNATION: usize = 40;
     pub const TIP: usize = 48;
+    pub const CLEANED: usize = 88;
 }
 
 /// A position in the last segment up to which every batch is on disk.
@@ -40,6 +41,8 @@ pub(crate) struct Mark {
 pub(crate) struct Checkpoint {
     pub log_start: u64,
     pub mark: Mark,
+    /// The first offset that no cleaning (see `log::compact`) has looked at.
+    pub cleaned: u64,
 }
 
 #[derive(Debug)]
@@ -135,6 +138,7 @@ fn encode(sequence: u64, checkpoint: &Checkpoint) -> [u8; SLOT_BYTES] {
     put(&mut block, at::SEGMENT_BASE, checkpoint.mark.segment_base.to_le_bytes());
     put(&mut block, at::INCARNATION, checkpoint.mark.incarnation.to_le_bytes());
     checkpoint.mark.tip.write(&mut block, at::TIP);
+    put(&mut block, at::CLEANED, checkpoint.cleaned.to_le_bytes());
     layout::seal(&mut block, MAGIC);
     block
 }
@@ -147,6 +151,7 @@ fn decode(block: &[u8; SLOT_BYTES]) -> Checkpoint {
             incarnation: get_u64(block, at::INCARNATION),
             tip: Tip::read(block, at::TIP),
         },
+        cleaned: get_u64(block, at::CLEANED),
     }
 }
 
@@ -159,6 +164,7 @@ mod tests {
         Checkpoint {
             log_start: n,
             mark: Mark { segment_base: n + 1, incarnation: 5, tip: Tip::start(n + 2, 3, 4) },
+            cleaned: n,
         }
     }
 

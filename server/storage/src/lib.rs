@@ -56,6 +56,8 @@ pub use disk::{
 };
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
-pub use log::{Appended, Log, LogConfig, LogStats, RecoveryReport, Retention, Retired};
+pub use log::{
+    Appended, Compacted, Compaction, Log, LogConfig, LogStats, RecoveryReport, Retention, Retired,
+};
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

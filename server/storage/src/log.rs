@@ -2,6 +2,7 @@
 
 mod append;
 mod backward;
+mod compact;
 mod durable;
 mod lookup;
 mod options;
@@ -31,6 +32,7 @@ use crate::sync::{DurableListener, Syncer};
 use crate::tail::TailBudget;
 use view::View;
 
+pub use compact::{Compacted, Compaction};
 pub use options::{Appended, LogConfig, LogStats, Retention, Retired};
 pub use report::RecoveryReport;
 
@@ -102,6 +104,8 @@ pub(crate) struct LogInner {
     writer: Mutex<Writer>,
     /// Held by whoever takes segments out of the log or replaces them. Appends and reads never wait for it.
     front: Mutex<()>,
+    /// Held while the log is cleaned: taken before all other locks.
+    cleaning: Mutex<()>,
     checkpoint: Mutex<CheckpointState>,
     view: Mutex<View>,
     start: AtomicU64,
@@ -229,10 +233,14 @@ impl LogInner {
 
     /// No more calls; waits for an append that is under way.
     pub(crate) fn close(&self) {
-        let _front = self.front.lock();
-        let _writer = self.writer.lock();
-        self.closed.store(true, Ordering::Release);
+        {
+            let _front = self.front.lock();
+            let _writer = self.writer.lock();
+            self.closed.store(true, Ordering::Release);
+        }
         self.wake_waiters();
+        // A cleaning notices within a few reads, and leaves nothing behind.
+        drop(self.cleaning.lock());
     }
 }
 

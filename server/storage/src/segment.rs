@@ -9,6 +9,7 @@
 pub(crate) mod footer;
 pub(crate) mod header;
 pub(crate) mod tip;
+pub(crate) mod writer;
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{IoContext, Result};
 use crate::index::{Index, IndexStrategy};
 use footer::FOOTER_BYTES;
-use header::{HEADER_BYTES, SegmentHeader};
+use header::{HEADER_BYTES, Replaced, SegmentHeader};
 use tip::Tip;
 
 /// Suffix of a file that is not in use yet; removed at start.
@@ -40,6 +41,8 @@ pub(crate) struct Segment {
     pub path: PathBuf,
     pub file: Arc<dyn DiskFile>,
     pub protection: Protection,
+    /// The segments that a cleaning put this one in the place of.
+    pub replaced: Option<Replaced>,
     pub index: Mutex<Index>,
     /// Times since the start that an index entry was not what the log has there.
     pub misled: AtomicU64,
@@ -123,6 +126,7 @@ impl PreparedSegment {
             path,
             file: self.file,
             protection: self.protection,
+            replaced: self.header.replaced,
             index: Mutex::new(index),
             misled: AtomicU64::new(0),
         })

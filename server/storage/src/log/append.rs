@@ -135,6 +135,7 @@ impl LogInner {
             created: self.context.clock.wall(),
             chain: writer.tip.chain,
             encrypted: self.context.keyring.is_some(),
+            replaced: None,
         };
         let protection = self.new_protection(&header);
         let allocated = allocation(0, HEADER_BYTES as u64 + first_batch, config.segment_bytes);
@@ -159,7 +160,7 @@ impl LogInner {
     }
 
     /// A new data key for a new segment, where the directory encrypts.
-    fn new_protection(&self, header: &SegmentHeader) -> (Protection, Option<KeyBlock>) {
+    pub(super) fn new_protection(&self, header: &SegmentHeader) -> (Protection, Option<KeyBlock>) {
         let Some(keyring) = &self.context.keyring else { return (Protection::Plain, None) };
         let place = self.segment_place(header.base_offset.0);
         let (cipher, key) = SegmentCipher::create(keyring, &place, header.uuid, &*self.context.rng);
@@ -196,7 +197,7 @@ impl LogInner {
         disk.sync_dir(topic).on("sync directory", topic)?;
         let (start, end) = (self.start.load(Ordering::Acquire), self.end.load(Ordering::Acquire));
         let mark = Mark { segment_base: end, incarnation: 0, tip: Tip::start(end, 0, i64::MIN) };
-        let first = Checkpoint { log_start: start, mark };
+        let first = Checkpoint { log_start: start, mark, cleaned: 0 };
         checkpoint.file = Some(CheckpointFile::create(&*self.context.vital, &place.dir, first)?);
         Ok(())
     }

@@ -62,6 +62,7 @@ impl Log {
             place,
             config: Mutex::new(config),
             front: Mutex::new(()),
+            cleaning: Mutex::new(()),
             writer: Mutex::new(Writer { tip, active, allocated, epochs }),
             checkpoint: Mutex::new(CheckpointState { file: checkpoint, durable: None }),
             view: Mutex::new(View { segments, tail, quarantined, met: Vec::new() }),
@@ -210,7 +211,8 @@ impl<'a> Recovery<'a> {
             Some(file) => file.write(Checkpoint { mark, ..file.current() }),
             None => {
                 let log_start = self.segments.first().map_or(0, |view| view.segment.base_offset);
-                self.checkpoint = Some(CheckpointFile::create(disk, dir, Checkpoint { log_start, mark })?);
+                self.checkpoint =
+                    Some(CheckpointFile::create(disk, dir, Checkpoint { log_start, mark, cleaned: 0 })?);
                 disk.sync_dir(dir).on("sync directory", dir)
             }
         }

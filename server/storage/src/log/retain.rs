@@ -158,7 +158,7 @@ impl LogInner {
             } else {
                 file.current().mark
             };
-            file.write(Checkpoint { log_start: start, mark })?;
+            file.write(Checkpoint { log_start: start, mark, ..file.current() })?;
             if all_gone {
                 *durable = Some(mark);
             }

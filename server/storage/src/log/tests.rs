@@ -1,5 +1,6 @@
 mod basics;
 mod chaos;
+mod compact;
 mod crash;
 mod damage;
 mod disk_errors;

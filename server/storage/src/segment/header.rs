@@ -21,6 +21,8 @@ mod at {
     pub const BASE_OFFSET: usize = 56;
     pub const CREATED: usize = 64;
     pub const ENCRYPTION: usize = 72;
+    pub const REPLACED_CHAIN: usize = 76;
+    pub const REPLACED_END: usize = 80;
 }
 
 /// Where the two copies of an encrypted segment's key block lie: in different sectors, outside of the block's crc, so
@@ -43,6 +45,17 @@ pub(crate) struct SegmentHeader {
     pub chain: u32,
     /// The batches are encrypted; the data key is in the key blocks.
     pub encrypted: bool,
+    /// Set by a cleaning.
+    pub replaced: Option<Replaced>,
+}
+
+/// What a cleaned segment stands for: the segments from its base offset up to `end`, if any are left over from a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    /// Offset after the last of them.
+    pub end: Offset,
+    /// Chain value of the last of them, as the segment behind it has it in its header.
+    pub chain: u32,
 }
 
 impl SegmentHeader {
@@ -61,6 +74,10 @@ impl SegmentHeader {
         put(&mut block, at::BASE_OFFSET, self.base_offset.0.to_le_bytes());
         put(&mut block, at::CREATED, self.created.0.to_le_bytes());
         put(&mut block, at::ENCRYPTION, if self.encrypted { ENCRYPTED } else { 0 }.to_le_bytes());
+        if let Some(replaced) = self.replaced {
+            put(&mut block, at::REPLACED_CHAIN, replaced.chain.to_le_bytes());
+            put(&mut block, at::REPLACED_END, replaced.end.0.to_le_bytes());
+        }
         layout::seal(&mut block, MAGIC);
         block
     }
@@ -89,6 +106,7 @@ impl SegmentHeader {
                 created: Timestamp(get_i64(block, at::CREATED)),
                 chain: get_u32(block, at::CHAIN),
                 encrypted: get_u32(block, at::ENCRYPTION) == ENCRYPTED,
+                replaced: read_replaced(block),
             })),
         }
     }
@@ -97,4 +115,10 @@ impl SegmentHeader {
 /// The good copies of the wrapped data key in a header block. Both are the same but in the middle of a rotation.
 pub(crate) fn key_blocks(block: &[u8; HEADER_BYTES]) -> impl Iterator<Item = KeyBlock> {
     KEYS_AT.iter().filter_map(|at| KeyBlock::decode(&block[*at..]))
+}
+
+/// An end of 0: no cleaning wrote this segment.
+fn read_replaced(block: &[u8; HEADER_BYTES]) -> Option<Replaced> {
+    let (end, chain) = (Offset(get_u64(block, at::REPLACED_END)), get_u32(block, at::REPLACED_CHAIN));
+    (end > Offset::ZERO).then_some(Replaced { end, chain })
 }

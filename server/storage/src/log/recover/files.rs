@@ -70,6 +70,16 @@ impl Recovery<'_> {
         Ok(())
     }
 
+    /// Removes a segment that a cleaning had replaced already when it was cut off.
+    pub(super) fn finish_cleaning(&mut self, base: u64) -> Result<()> {
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
+        disk.remove_file(&log_path(dir, base)).on("remove", &log_path(dir, base))?;
+        // The index may be gone already.
+        let _ = disk.remove_file(&index_path(dir, base));
+        self.report.removed.push(format!("{base:020}.log"));
+        Ok(())
+    }
+
     /// Removes segments that a retention run had given up already when it was cut off.
     pub(super) fn finish_retention(&mut self, mut bases: Vec<u64>) -> Result<Vec<u64>> {
         let (disk, dir) = (&*self.context.vital, &self.place.dir);

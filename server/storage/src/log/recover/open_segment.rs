@@ -30,8 +30,15 @@ enum Identity {
 
 impl Recovery<'_> {
     pub(super) fn open_segments(&mut self, bases: &[u64]) -> Result<()> {
-        let mut opened = Vec::with_capacity(bases.len());
+        let mut opened: Vec<Arc<Segment>> = Vec::with_capacity(bases.len());
         for base in bases {
+            let replaced = opened.last().and_then(|segment| segment.replaced);
+            if replaced.is_some_and(|replaced| *base < replaced.end.0)
+                && !cfg!(mutant = "compact_forgets_the_rest")
+            {
+                self.finish_cleaning(*base)?;
+                continue;
+            }
             opened.extend(self.open_segment(*base)?);
         }
         for (i, segment) in opened.iter().enumerate() {
@@ -40,6 +47,9 @@ impl Recovery<'_> {
             self.quarantine(self.tip.next_offset..segment.base_offset);
             self.tip = self.extent(segment, next)?;
             self.segments.push(SegmentView { segment: segment.clone(), tip: self.tip });
+            if let Some(replaced) = segment.replaced {
+                self.tip.chain = replaced.chain;
+            }
         }
         Ok(())
     }
@@ -50,16 +60,16 @@ impl Recovery<'_> {
         let file = disk.open(&path, OpenMode::Write).on("open", &path)?;
         let mut block = [0; HEADER_BYTES];
         file.read_up_to_at(&mut block, 0).on("read", &path)?;
-        let (uuid, incarnation, base_chain, encrypted) = match self.identify(&block, base)? {
+        let (uuid, incarnation, base_chain, encrypted, replaced) = match self.identify(&block, base)? {
             Identity::Ours(header) => {
-                (Some(header.uuid), header.incarnation(), header.chain, header.encrypted)
+                (Some(header.uuid), header.incarnation(), header.chain, header.encrypted, header.replaced)
             }
             Identity::Unknown => {
                 self.note_damaged(base);
                 let key = key_blocks(&block).next();
                 let guessed = self.guess_incarnation(&*file, base)?;
                 let incarnation = key.map_or(guessed, |key| get_u64(&key.uuid, 0));
-                (None, incarnation, 0, key.is_some())
+                (None, incarnation, 0, key.is_some(), None)
             }
             Identity::Foreign => {
                 let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
@@ -72,8 +82,17 @@ impl Recovery<'_> {
         let (index, misled) = (Mutex::new(index), AtomicU64::new(0));
         let protection = self.protection(&block, base, encrypted, uuid, &path)?;
         let base_offset = base;
-        let segment = Segment { base_offset, base_chain, incarnation, path, file, protection, index, misled };
-        Ok(Some(Arc::new(segment)))
+        Ok(Some(Arc::new(Segment {
+            base_offset,
+            base_chain,
+            incarnation,
+            path,
+            file,
+            protection,
+            replaced,
+            index,
+            misled,
+        })))
     }
 
     /// How the segment's batches are stored. A data key that cannot be read costs the segment, and is noted; one that
