@@ -19,12 +19,16 @@ pub(crate) struct Storage {
 }
 
 /// Opens or creates the data directory.
-pub(crate) async fn storage(config: &Config, clock: Arc<dyn Clock>) -> Result<Storage, StartError> {
+pub(crate) async fn storage(loaded: &Loaded, clock: Arc<dyn Clock>) -> Result<Storage, StartError> {
+    let config = &loaded.config;
     let path = config.storage.data_dir.clone();
+    // The host name, its default, may change from start to start: in a container it does.
+    let named = loaded.sources.get("node_id").is_some_and(|source| source.is_explicit());
     let options = DataDirOptions {
         clock,
         sync: SyncMode::Thread { interval: config.performance.sync_interval },
         space: SpaceOptions { min_free: config.storage.min_free_bytes, ..SpaceOptions::default() },
+        node: named.then(|| config.node_id.clone()),
         ..DataDirOptions::real(path.clone())
     };
     let opened = tokio::task::spawn_blocking(move || open_storage(options)).await;
@@ -37,6 +41,7 @@ fn open_storage(options: DataDirOptions) -> Result<Storage, StartError> {
     let data = DataDir::open(options).map_err(|error| match error {
         StorageError::DirectoryLocked { path, pid } => StartError::DataDirInUse { path, pid },
         StorageError::ReadOnly { .. } => StartError::DataDirReadOnly { path: path.clone() },
+        refusal if refusal.is_refusal() => StartError::DataDirRefused { reason: refusal.to_string() },
         other => StartError::DataDir { path: path.clone(), reason: other.to_string() },
     })?;
     let meta = LocalMetaStore::open(LocalMetaOptions::new(data.vital_disk(), path.join("metadata")))

@@ -1,7 +1,7 @@
 //! The command line: run the server, or look at its configuration.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     process::ExitCode,
 };
 
@@ -54,9 +54,11 @@ fn serve(loaded: Loaded) -> ExitCode {
         runtime.map_err(StartError::Runtime).and_then(|runtime| runtime.block_on(until_signal(loaded)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
+        // Once: a sentence for whoever sits there, else a line of the log.
+        Err(error) if io::stderr().is_terminal() => fail(&error, error.exit_code()),
         Err(error) => {
-            error!(%error, "the broker did not start");
-            fail(&error, error.exit_code())
+            error!(%error, code = error.exit_code(), "the broker did not start");
+            ExitCode::from(error.exit_code())
         }
     }
 }

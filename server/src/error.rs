@@ -29,6 +29,9 @@ pub enum StartError {
         path.display()
     )]
     DataDirReadOnly { path: PathBuf },
+    /// Of another version, of another node, damaged, a file, not ours: the reason says what to do.
+    #[error("cannot use the data directory (FLYMQ_DATA_DIR, data_dir): {reason}")]
+    DataDirRefused { reason: String },
     #[error(
         "cannot use the data directory {}: {reason}; check that the path exists, belongs to this user and has space, \
          or choose another with FLYMQ_DATA_DIR (data_dir)", path.display()
@@ -51,7 +54,7 @@ impl StartError {
             Self::Config(_) => 3,
             Self::PortInUse { .. } | Self::Listen { .. } => 4,
             Self::DataDirInUse { .. } => 5,
-            Self::DataDirReadOnly { .. } | Self::DataDir { .. } => 6,
+            Self::DataDirReadOnly { .. } | Self::DataDirRefused { .. } | Self::DataDir { .. } => 6,
             Self::Recovery { .. } => 7,
             Self::Runtime(_) => 1,
         }

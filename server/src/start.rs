@@ -32,7 +32,7 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let addresses = listeners.addresses().map_err(StartError::Runtime)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let storage = build::storage(config, clock.clone()).await?;
+    let storage = build::storage(&loaded, clock.clone()).await?;
     let node = Arc::new(build::node(&loaded, &addresses, &storage.data));
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     // Closes what is open already, should the rest of the start fail.

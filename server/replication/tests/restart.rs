@@ -46,6 +46,7 @@ async fn open(disk: &SimDisk, rng: &Arc<SeededRng>) -> Option<Arc<Engine>> {
         tail_cache_bytes: 1 << 20,
         space: SpaceOptions::OFF,
         encryption: None,
+        node: None,
     };
     let data = Arc::new(DataDir::open(options).ok()?);
     let meta =

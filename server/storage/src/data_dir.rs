@@ -35,6 +35,8 @@ pub use identity::DirectoryId;
 
 const LOCK_FILE: &str = "flymq.lock";
 const TOPICS: &str = "topics";
+/// Kept by another crate, in here so that one lock and one backup cover both.
+const METADATA: &str = "metadata";
 const DEFAULT_TAIL_BUDGET_BYTES: usize = 256 << 20;
 const DEFAULT_SYNC_INTERVAL_MS: u64 = 5;
 
@@ -51,6 +53,8 @@ pub struct DataDirOptions {
     pub tail_cache_bytes: usize,
     /// How much of the disk is kept free.
     pub space: SpaceOptions,
+    /// Name of the node, where somebody gave it one: its directory belongs to it from then on.
+    pub node: Option<String>,
     /// Encrypts everything that is written from now on.
     pub encryption: Option<EncryptionKeys>,
 }
@@ -67,6 +71,7 @@ impl DataDirOptions {
             sync: SyncMode::Thread { interval },
             tail_cache_bytes: DEFAULT_TAIL_BUDGET_BYTES,
             space: SpaceOptions::default(),
+            node: None,
             encryption: None,
         }
     }
@@ -115,12 +120,19 @@ impl DataDir {
     /// Opens or creates a data directory, and finishes deletions that a crash cut off.
     ///
     /// # Errors
-    /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`, `KeyMissing`, `WrongKey`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
+    /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`, `OtherNode`, `NotADirectory`, `KeyMissing`, `WrongKey`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
     pub fn open(options: DataDirOptions) -> Result<Self> {
-        let DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes, space, encryption } = options;
+        let DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes, space, node, encryption } =
+            options;
         create_with_parents(&*disk, &path)?;
+        let node = node.as_deref();
+        // Also before the lock, which writes.
+        identity::load(&*disk, &path, node)?;
         let lock = take_lock(&*disk, &path)?;
-        let id = identity::load_or_create(&*disk, &path, &*rng, clock.wall())?;
+        let id = match identity::load(&*disk, &path, node)? {
+            Some(id) => id,
+            None => identity::create(&*disk, &path, &*rng, clock.wall(), node)?,
+        };
         let keys = Place { disk: &*disk, dir: &path, id };
         let in_use = || keys::in_use(&*disk, &path.join(TOPICS));
         let keyring = open_keyring(keys, encryption.as_ref(), &*rng, in_use)?.map(Arc::new);
@@ -262,7 +274,8 @@ fn create_with_parents(disk: &dyn Disk, path: &Path) -> Result<()> {
         let parent = parent.unwrap_or(Path::new("."));
         disk.sync_dir(parent).on("sync directory", parent)?;
     }
-    Ok(())
+    // A file in its place is found out here.
+    disk.list(path).on("list", path).map(|_entries| ())
 }
 
 fn take_lock(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskLock>> {

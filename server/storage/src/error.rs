@@ -35,6 +35,20 @@ pub enum StorageError {
          the right key, or during a rotation add the old key to FLYMQ_ENCRYPTION_OLD_KEYS; nothing was changed", path.display()
     )]
     WrongKey { path: PathBuf, needed: String, given: String },
+    /// The data directory belongs to another node.
+    #[error(
+        "the data directory {} belongs to node {owner}, and this is node {node}: two nodes never share one; choose \
+         another directory, start as {owner} again, or, if the node was renamed, change node_id in its meta.json; \
+         nothing was changed",
+        path.display()
+    )]
+    OtherNode { path: PathBuf, owner: String, node: String },
+    /// Something else is where a directory has to be.
+    #[error("{} is not a directory: move it away, or choose another data directory; nothing was changed", path.display())]
+    NotADirectory { path: PathBuf },
+    /// This user may not do that.
+    #[error("{operation} {}: this user has no permission; give the data directory to the user that runs the broker (chown -R)", path.display())]
+    NoPermission { operation: &'static str, path: PathBuf },
     /// The log was deleted, or its data directory closed.
     #[error("the log is closed")]
     Closed,
@@ -95,6 +109,9 @@ impl StorageError {
         match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { path },
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            io::ErrorKind::NotADirectory => Self::NotADirectory { path },
+            io::ErrorKind::AlreadyExists if operation == "create directory" => Self::NotADirectory { path },
+            io::ErrorKind::PermissionDenied => Self::NoPermission { operation, path },
             _ => Self::Io { operation, path, source: Arc::new(source) },
         }
     }
@@ -109,7 +126,21 @@ impl StorageError {
 
     /// Whether the bytes of a log are in doubt after it: a failed write, fdatasync, rename or directory sync.
     pub(crate) fn closes_a_log(&self) -> bool {
-        matches!(self, Self::Io { .. })
+        matches!(self, Self::Io { .. } | Self::NoPermission { .. } | Self::NotADirectory { .. })
+    }
+
+    /// Whether a data directory is refused as it is, in a sentence that says what to do.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::UnknownFormat { .. }
+                | Self::DamagedIdentity { .. }
+                | Self::OtherNode { .. }
+                | Self::NotADirectory { .. }
+                | Self::NoPermission { .. }
+                | Self::KeyMissing { .. }
+                | Self::WrongKey { .. }
+        )
     }
 
     /// Whether the same call can succeed later without a restart.

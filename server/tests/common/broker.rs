@@ -35,11 +35,13 @@ pub struct Process {
 
 impl Process {
     pub fn start(data_dir: &Path) -> Self {
-        let mut child = flymq(data_dir)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary is built");
+        Self::run(&mut flymq(data_dir))
+    }
+
+    /// Starts this command; see [`flymq`].
+    pub fn run(command: &mut Command) -> Self {
+        let mut child =
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary is built");
         let stderr = child.stderr.take().expect("piped");
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {

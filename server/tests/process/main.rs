@@ -2,6 +2,7 @@
 
 #[path = "../common/broker.rs"]
 mod broker;
+mod directories;
 mod disk;
 mod lifecycle;
 mod mounts;

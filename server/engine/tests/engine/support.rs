@@ -78,6 +78,7 @@ impl Node {
             tail_cache_bytes: 64 << 20,
             space: SpaceOptions::OFF,
             encryption: None,
+            node: None,
         };
         let data = Arc::new(DataDir::open(options).unwrap());
         let deps = EngineDeps {

@@ -113,6 +113,7 @@ async fn engine(path: PathBuf, clock: Arc<SystemClock>) -> Arc<Engine> {
         tail_cache_bytes: 64 << 20,
         space: SpaceOptions::OFF,
         encryption: None,
+        node: None,
     };
     let data = Arc::new(DataDir::open(options).unwrap());
     let meta = Arc::new(MemoryMetaStore::default());

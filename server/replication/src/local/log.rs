@@ -21,7 +21,8 @@ const ALLOCATION_STEP: u64 = 256 << 10;
 /// Larger proposals are refused; stored lengths above it are damage.
 pub(super) const MAX_PAYLOAD_BYTES: usize = 64 << 20;
 
-/// The log's writer. One at a time; after an error it must not be used again.
+/// The log's writer. One at a time; after an error it must not be used again, unless that was want of space or of the
+/// right to write: then the end has not moved, and the next entry goes to the same place.
 #[derive(Debug)]
 pub(super) struct MetaLog {
     file: Arc<dyn DiskFile>,

@@ -43,6 +43,9 @@ struct Meta {
     format_version: u32,
     directory_id: String,
     created_ms: i64,
+    /// The node that the directory belongs to, where it had a name of its own when the directory was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node_id: Option<String>,
 }
 
 /// Of a file of any version, only this is read first.
@@ -51,26 +54,43 @@ struct AnyVersion {
     format_version: u32,
 }
 
-pub(super) fn load_or_create(
-    disk: &dyn Disk,
-    dir: &Path,
-    rng: &dyn Rng,
-    now: Timestamp,
-) -> Result<DirectoryId> {
+/// The identity of a directory that has one. Changes nothing.
+///
+/// # Errors
+/// `UnknownFormat`, `DamagedIdentity`; `OtherNode` when both sides have a name and they differ.
+pub(super) fn load(disk: &dyn Disk, dir: &Path, node: Option<&str>) -> Result<Option<DirectoryId>> {
     let path = dir.join(FILE_NAME);
-    match disk.open(&path, OpenMode::Read) {
-        Ok(file) => {
-            let size = file.size().on("size of", &path)?.min(MAX_BYTES);
-            let mut bytes = vec![0; size as usize];
-            file.read_exact_at(&mut bytes, 0).on("read", &path)?;
-            parse(&path, &bytes)
+    let file = match disk.open(&path, OpenMode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return missing(disk, dir).map(|()| None),
+        result => result.on("open", &path)?,
+    };
+    let size = file.size().on("size of", &path)?.min(MAX_BYTES);
+    let mut bytes = vec![0; size as usize];
+    if let Err(error) = file.read_exact_at(&mut bytes, 0) {
+        return Err(StorageError::DamagedIdentity { path, reason: error.to_string() });
+    }
+    let (id, owner) = parse(&path, &bytes)?;
+    match (owner, node) {
+        (Some(owner), Some(node)) if owner != node => {
+            Err(StorageError::OtherNode { path: dir.to_owned(), owner, node: node.to_owned() })
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => create(disk, dir, rng, now),
-        Err(error) => Err(StorageError::io("open", &path, error)),
+        _either_has_no_name => Ok(Some(id)),
     }
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<DirectoryId> {
+/// A directory with data in it has had an identity.
+fn missing(disk: &dyn Disk, dir: &Path) -> Result<()> {
+    for name in [super::TOPICS, super::METADATA] {
+        let path = dir.join(name);
+        if disk.exists(&path).on("look for", &path)? {
+            let reason = format!("the file is missing beside an existing {name}");
+            return Err(StorageError::DamagedIdentity { path: dir.join(FILE_NAME), reason });
+        }
+    }
+    Ok(())
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<(DirectoryId, Option<String>)> {
     let damaged = |reason: String| StorageError::DamagedIdentity { path: path.to_owned(), reason };
     let version: AnyVersion = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
     if version.format_version != FORMAT_VERSION {
@@ -82,19 +102,26 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<DirectoryId> {
     }
     let meta: Meta = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
     let id = meta.directory_id.parse().map_err(|_| damaged("directory_id is no uuid".to_owned()))?;
-    Ok(DirectoryId(id))
+    Ok((DirectoryId(id), meta.node_id))
 }
 
-fn create(disk: &dyn Disk, dir: &Path, rng: &dyn Rng, now: Timestamp) -> Result<DirectoryId> {
-    let topics = dir.join(super::TOPICS);
-    if disk.exists(&topics).on("look for", &topics)? {
-        let reason = "the file is missing beside existing topics".to_owned();
-        return Err(StorageError::DamagedIdentity { path: dir.join(FILE_NAME), reason });
-    }
+/// Gives a new directory its identity, durably.
+pub(super) fn create(
+    disk: &dyn Disk,
+    dir: &Path,
+    rng: &dyn Rng,
+    now: Timestamp,
+    node: Option<&str>,
+) -> Result<DirectoryId> {
     let mut random = [0; 16];
     rng.fill(&mut random);
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
-    let meta = Meta { format_version: FORMAT_VERSION, directory_id: id.to_string(), created_ms: now.0 };
+    let meta = Meta {
+        format_version: FORMAT_VERSION,
+        directory_id: id.to_string(),
+        created_ms: now.0,
+        node_id: node.map(str::to_owned),
+    };
     let (path, temporary) = (dir.join(FILE_NAME), dir.join(TEMPORARY_NAME));
     let text = serde_json::to_vec_pretty(&meta)
         .map_err(|error| StorageError::io("encode", &path, io::Error::other(error)))?;

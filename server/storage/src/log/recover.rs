@@ -105,6 +105,7 @@ impl<'a> Recovery<'a> {
             return Ok(());
         }
         let files = Files::collect(disk, dir)?;
+        self.check_formats(&files)?;
         self.tidy(&files)?;
         self.load_checkpoint(&files)?;
         let bases = self.finish_retention(files.segments.clone())?;

@@ -3,8 +3,12 @@
 use std::path::Path;
 
 use super::Recovery;
-use crate::disk::Disk;
-use crate::error::{IoContext, Result};
+use crate::checkpoint::CheckpointFile;
+use crate::disk::{Disk, OpenMode};
+use crate::epochs::Epochs;
+use crate::error::{IoContext, Result, StorageError};
+use crate::layout;
+use crate::segment::header::{HEADER_BYTES, SegmentHeader};
 use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, TEMPORARY, index_path, log_path, parse_name};
 use crate::{checkpoint, epochs, lost_found};
 
@@ -49,6 +53,26 @@ impl Files {
 }
 
 impl Recovery<'_> {
+    /// Before anything is removed or moved: what looks unknown may be known to the later FlyMQ that wrote the log.
+    pub(super) fn check_formats(&self, files: &Files) -> Result<()> {
+        if files.temporary.is_empty() && files.orphaned.is_empty() && files.unknown.is_empty() {
+            return Ok(());
+        }
+        let (disk, dir) = (&*self.context.disk, &self.place.dir);
+        CheckpointFile::load(disk, dir)?;
+        Epochs::load(disk, dir)?;
+        for base in &files.segments {
+            let path = log_path(dir, *base);
+            let mut block = [0; HEADER_BYTES];
+            let file = disk.open(&path, OpenMode::Read).on("open", &path)?;
+            file.read_up_to_at(&mut block, 0).on("read", &path)?;
+            if let Err(found) = SegmentHeader::decode(&block) {
+                return Err(StorageError::UnknownFormat { path, found, known: layout::VERSION });
+            }
+        }
+        Ok(())
+    }
+
     /// Removes what no reader has ever seen or what can be rebuilt; moves away what is unknown.
     pub(super) fn tidy(&mut self, files: &Files) -> Result<()> {
         let (disk, dir) = (&*self.context.vital, &self.place.dir);

@@ -27,6 +27,7 @@ pub(crate) fn options(disk: &SimDisk, seed: u64) -> DataDirOptions {
         sync: SyncMode::Manual,
         tail_cache_bytes: 1 << 20,
         space: SpaceOptions::OFF,
+        node: None,
         encryption: ENCRYPTED.get().then(|| keys(1, &[])),
     }
 }
