@@ -109,6 +109,27 @@ impl Scenario {
         self.row.wrong.bytes += 1;
     }
 
+    /// A record that was promised is gone.
+    pub fn lost(&mut self, what: &str) {
+        eprintln!("{}: lost: {what}", self.row.id);
+        self.row.wrong.lost += 1;
+    }
+
+    /// A record that nobody wrote.
+    pub fn phantom(&mut self, what: &str) {
+        eprintln!("{}: phantom: {what}", self.row.id);
+        self.row.wrong.phantom += 1;
+    }
+
+    pub fn read(&mut self, records: u64) {
+        self.row.read += records;
+    }
+
+    /// The scenario is no scenario with fewer cycles.
+    pub fn at_least(&self, cycles: u64) {
+        assert!(self.row.cycles >= cycles, "{}: {} cycles", self.row.id, self.row.cycles);
+    }
+
     /// Something else that must not be.
     pub fn violated(&mut self, what: &str) {
         eprintln!("{}: {what}", self.row.id);

@@ -3,6 +3,8 @@
 
 mod b01_kill;
 mod b03_power_cut;
+mod b05_every_step;
+mod b06_torn_write;
 mod b07_failed_sync;
 mod b08_full_disk;
 mod b09_interrupted_call;
@@ -12,6 +14,7 @@ mod b14_lost_file;
 mod b22_read_is_durable;
 mod injured;
 mod power_cut;
+mod simulated;
 
 use tokio::sync::{Mutex, MutexGuard};
 
