@@ -14,6 +14,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
         .map_err(|error| EngineError::StorageFailed { reason: format!("disk task ended early: {error}") })
 }
 
+/// Runs disk work that nobody waits for.
+pub(crate) fn in_background(work: impl FnOnce() + Send + 'static) {
+    #[allow(clippy::disallowed_methods, reason = "the one place where the engine may")]
+    drop(tokio::task::spawn_blocking(work));
+}
+
 /// Runs a change of several steps that must not stop between two of them: it goes on to its end also if the caller
 /// goes away.
 pub(crate) async fn to_the_end<T: Send + 'static>(

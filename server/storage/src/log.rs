@@ -10,6 +10,7 @@ mod read;
 mod recover;
 mod report;
 mod retain;
+mod spare;
 mod view;
 
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ use crate::segment::tip::Tip;
 use crate::space::Space;
 use crate::sync::{DurableListener, Syncer};
 use crate::tail::TailBudget;
+use spare::Recycling;
+pub(crate) use spare::Spare;
 use view::View;
 
 pub use compact::{Compacted, Compaction};
@@ -85,6 +88,9 @@ struct Writer {
     active: Option<Arc<Segment>>,
     /// Bytes of the active file that have blocks.
     allocated: u64,
+    /// Up to here the active file holds nothing of an earlier life: a write that ends behind it fills its last page
+    /// with zeros, so that the page need not be read from the disk first.
+    clean: u64,
     epochs: Epochs,
 }
 
@@ -96,7 +102,8 @@ struct CheckpointState {
     durable: Option<Mark>,
 }
 
-/// The state behind [`Log`]. Lock order: front, writer, checkpoint, view, a segment's index.
+/// The state behind [`Log`]. Lock order: front, writer, checkpoint, view, a segment's index;
+/// `recycling` after any of them.
 pub(crate) struct LogInner {
     pub(crate) place: LogPlace,
     context: Arc<Context>,
@@ -106,6 +113,9 @@ pub(crate) struct LogInner {
     front: Mutex<()>,
     /// Held while the log is cleaned: taken before all other locks.
     cleaning: Mutex<()>,
+    recycling: Mutex<Recycling>,
+    /// Whether a full segment was followed by a new one since somebody last asked.
+    rolled: AtomicBool,
     checkpoint: Mutex<CheckpointState>,
     view: Mutex<View>,
     start: AtomicU64,
@@ -166,6 +176,11 @@ impl Log {
     pub fn epoch_end(&self, epoch: LeaderEpoch) -> Option<Offset> {
         let writer = self.0.writer.lock();
         writer.epochs.end_of(epoch, Offset(writer.tip.next_offset))
+    }
+
+    /// Whether a full segment was followed by a new one since the last call: then retention by size may have work.
+    pub fn take_rolled(&self) -> bool {
+        self.0.rolled.load(Ordering::Relaxed) && self.0.rolled.swap(false, Ordering::AcqRel)
     }
 
     /// Replaces the configuration; it takes effect with the next append.

@@ -75,6 +75,14 @@ impl<'a> Window<'a> {
         Ok(&rest[..len.min(rest.len())])
     }
 
+    /// What is at hand from `position` on, read anew where that is less than a header. A recycled file is full of old
+    /// headers, and a read for each would take minutes.
+    fn ahead(&mut self, position: u64) -> io::Result<&[u8]> {
+        let end = self.start + self.buffer.len() as u64;
+        let at_hand = if position < self.start { 0 } else { end.saturating_sub(position) as usize };
+        self.bytes(position, if at_hand < HEADER_LEN { CHUNK } else { at_hand })
+    }
+
     /// The header at `position`, if its crc holds and it belongs to this segment. The payload is not looked at.
     pub fn header_at(&mut self, position: u64) -> io::Result<Option<(BatchHeader, [u8; HEADER_LEN])>> {
         let (incarnation, protection) = (self.incarnation, self.protection);
@@ -120,7 +128,7 @@ impl<'a> Window<'a> {
         min_offset: u64,
     ) -> io::Result<Option<(u64, BatchHeader)>> {
         loop {
-            let bytes = self.bytes(position, CHUNK)?;
+            let bytes = self.ahead(position)?;
             if bytes.len() < HEADER_LEN {
                 return Ok(None);
             }

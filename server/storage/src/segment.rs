@@ -22,6 +22,7 @@ use crate::crypt::{KeyBlock, Protection};
 use crate::disk::{Disk, DiskFile, OpenMode};
 use crate::error::{IoContext, Result};
 use crate::index::{Index, IndexStrategy};
+use crate::log::Spare;
 use footer::FOOTER_BYTES;
 use header::{HEADER_BYTES, Replaced, SegmentHeader};
 use tip::Tip;
@@ -92,8 +93,19 @@ impl PreparedSegment {
         Ok(prepared)
     }
 
+    /// Makes a retired file of the same log the next segment: only its header is new. Its old batches name another
+    /// incarnation, and its old footer, too.
+    pub fn recycle(disk: &dyn Disk, header: SegmentHeader, spare: Spare) -> Result<Self> {
+        let prepared =
+            Self { header, file: spare.file, temporary: spare.path, protection: Protection::Plain };
+        prepared.fill(0, None).inspect_err(|_| prepared.discard(disk))?;
+        Ok(prepared)
+    }
+
     fn fill(&self, allocate: u64, key: Option<&KeyBlock>) -> Result<()> {
-        self.file.allocate(allocate).on("allocate", &self.temporary)?;
+        if allocate > 0 {
+            self.file.allocate(allocate).on("allocate", &self.temporary)?;
+        }
         let block = self.header.encode_with(key);
         self.file.write_all_at(&mut [IoSlice::new(&block)], 0).on("write", &self.temporary)?;
         if cfg!(mutant = "rename_before_sync") {

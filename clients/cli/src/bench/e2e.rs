@@ -22,7 +22,7 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 
 pub async fn run(args: &E2eArgs, global: &Global) -> Result<Report, Failure> {
     let (sender, receiver) = (connect(global).await?, connect(global).await?);
-    ensure_topic(&sender, &args.topic, 1).await?;
+    ensure_topic(&sender, &args.topic, 1, 0).await?;
     let end = receiver.topic(&args.topic).await?.partitions.first().map_or(0, |p| p.log_end_offset);
     let request = pb::SubscribeRequest {
         topic: args.topic.clone(),

@@ -8,7 +8,7 @@ mod produce;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use flymq_client::{Client, ClientError, ErrorCode};
+use flymq_client::{Client, ClientError, ErrorCode, pb};
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
@@ -67,6 +67,10 @@ pub struct ProduceArgs {
     pub values: String,
     #[command(flatten)]
     pub packing: Packing,
+    /// Of a topic that is made: bytes of a partition above which its oldest segments go, and their files are written
+    /// again. 0: all is kept.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub retention_bytes: i64,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -128,8 +132,15 @@ async fn connect(global: &Global) -> Result<Client, ClientError> {
 }
 
 /// Makes the topic unless it is there.
-async fn ensure_topic(client: &Client, topic: &str, partitions: i32) -> Result<(), ClientError> {
-    match client.create_topic(topic, partitions).await {
+async fn ensure_topic(
+    client: &Client,
+    topic: &str,
+    partitions: i32,
+    retention_bytes: i64,
+) -> Result<(), ClientError> {
+    let options = pb::TopicOptions { partitions, retention_bytes, ..pb::TopicOptions::default() };
+    let request = pb::CreateTopicRequest { name: topic.to_owned(), options: Some(options) };
+    match client.call::<_, pb::CreateTopicResponse>("CreateTopic", &request).await {
         Err(error) if error.code != ErrorCode::TopicAlreadyExists => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }

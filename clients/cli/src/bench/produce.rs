@@ -18,7 +18,7 @@ const BATCH_BYTES: usize = 256 << 10;
 
 pub async fn run(args: &ProduceArgs, global: &Global) -> Result<Report, Failure> {
     let clients = try_join_all((0..args.connections).map(|_| connect(global))).await?;
-    ensure_topic(&clients[0], &args.topic, args.partitions).await?;
+    ensure_topic(&clients[0], &args.topic, args.partitions, args.retention_bytes).await?;
     let workers: Vec<Worker> = (0..args.producers).map(|i| Worker::new(args, &clients, i)).collect();
 
     let workers = run_all(workers, args.warmup, args.producers, false).await?;

@@ -45,6 +45,9 @@ impl Engine {
         }
         let appended = self.append_to(&partition, &batch).await?;
         self.counters.count_produced(batch.record_count());
+        if partition.log()?.take_rolled() {
+            self.retain_filled(&topic, &partition);
+        }
         match acks {
             Acks::None | Acks::Leader => {}
             Acks::All => partition.durable(appended.last_offset.plus(1)).await?,

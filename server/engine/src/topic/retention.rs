@@ -8,7 +8,8 @@ use flymq_types::Timestamp;
 use super::{CleanupPolicy, OpenTopic};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::task::blocking;
+use crate::partition::Partition;
+use crate::task::{blocking, in_background};
 
 impl Engine {
     /// Removes what retention by time and size lets go, in all topics; returns the number of segments removed. The
@@ -20,13 +21,8 @@ impl Engine {
         let mut removed = 0;
         for (name, topic) in self.topics.sorted() {
             self.check_running()?;
-            let settings = topic.view().settings;
-            let limits = Retention { ms: settings.retention_ms, bytes: settings.retention_bytes };
-            let by_retention = match settings.cleanup_policy {
-                CleanupPolicy::Delete | CleanupPolicy::CompactDelete => !name.is_internal(),
-                CleanupPolicy::Compact => false,
-            };
-            if by_retention && limits != Retention::default() {
+            let limits = limits_of(&topic);
+            if !name.is_internal() && limits != Retention::default() {
                 let now = self.clock.wall();
                 let retired = blocking(move || retain_topic(&topic, now, limits)).await?;
                 self.counters.count_retired(retired);
@@ -36,22 +32,46 @@ impl Engine {
         self.counters.retention_ran(self.clock.wall());
         Ok(removed)
     }
+
+    /// A partition has filled a segment: if its topic has a limit by size, the oldest ones go now, so that a fast
+    /// producer never takes much more disk than the limit says, and the next segment may be written into a retired
+    /// file.
+    pub(crate) fn retain_filled(&self, topic: &OpenTopic, partition: &Arc<Partition>) {
+        let limits = Retention { ms: 0, ..limits_of(topic) };
+        if limits == Retention::default() {
+            return;
+        }
+        let (partition, counters, now) = (partition.clone(), self.counters.clone(), self.clock.wall());
+        in_background(move || counters.count_retired(retain_partition(&partition, now, limits)));
+    }
+}
+
+/// What the topic's settings let go.
+fn limits_of(topic: &OpenTopic) -> Retention {
+    let settings = topic.view().settings;
+    match settings.cleanup_policy {
+        CleanupPolicy::Delete | CleanupPolicy::CompactDelete => {
+            Retention { ms: settings.retention_ms, bytes: settings.retention_bytes }
+        }
+        CleanupPolicy::Compact => Retention::default(),
+    }
 }
 
 fn retain_topic(topic: &Arc<OpenTopic>, now: Timestamp, limits: Retention) -> Retired {
     let mut removed = Retired::default();
     for partition in &topic.view().partitions {
-        let Ok(log) = partition.log() else { continue };
-        match log.retain(now, limits, partition.high().get()) {
-            Ok(retired) => {
-                removed.segments += retired.segments;
-                removed.bytes += retired.bytes;
-            }
-            Err(error) => {
-                let (topic, partition) = (partition.topic(), partition.number());
-                tracing::warn!(%topic, %partition, %error, "retention failed");
-            }
-        }
+        let retired = retain_partition(partition, now, limits);
+        removed.segments += retired.segments;
+        removed.bytes += retired.bytes;
     }
     removed
+}
+
+fn retain_partition(partition: &Partition, now: Timestamp, limits: Retention) -> Retired {
+    let Ok(log) = partition.log() else { return Retired::default() };
+    log.retain(now, limits, partition.high().get()).unwrap_or_else(|error| {
+        let (topic, partition) = (partition.topic(), partition.number());
+        tracing::warn!(%topic, %partition, %error, "retention failed");
+        Retired::default()
+    })
 }

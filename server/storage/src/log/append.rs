@@ -138,9 +138,21 @@ impl LogInner {
             replaced: None,
         };
         let protection = self.new_protection(&header);
-        let allocated = allocation(0, HEADER_BYTES as u64 + first_batch, config.segment_bytes);
-        self.admit_allocation(allocated, config)?;
-        let prepared = PreparedSegment::create(disk, &self.place.dir, header, protection, allocated)?;
+        let (prepared, allocated, clean) = match self.take_spare() {
+            Some(spare) => {
+                let allocated = spare.bytes;
+                (PreparedSegment::recycle(disk, header, spare)?, allocated, HEADER_BYTES as u64)
+            }
+            None => {
+                let allocated = allocation(0, HEADER_BYTES as u64 + first_batch, config.segment_bytes);
+                self.admit_allocation(allocated, config)?;
+                let dir = &self.place.dir;
+                (PreparedSegment::create(disk, dir, header, protection, allocated)?, allocated, u64::MAX)
+            }
+        };
+        if writer.active.is_some() {
+            self.note_roll();
+        }
         if let Err(error) = self.seal_active(writer) {
             prepared.discard(disk);
             return Err(error);
@@ -149,7 +161,7 @@ impl LogInner {
         let segment = published.map_err(|error| self.judge(error))?;
         let segment = Arc::new(segment);
         writer.tip = Tip::start(writer.tip.next_offset, writer.tip.chain, writer.tip.append_time);
-        writer.allocated = allocated;
+        (writer.allocated, writer.clean) = (allocated, clean);
         writer.active = Some(segment.clone());
         let view = SegmentView { segment: segment.clone(), tip: writer.tip };
         let mut readable = self.view.lock();
@@ -260,6 +272,8 @@ impl LogInner {
             Some(sealed) => vec![IoSlice::new(&sealed.bytes)],
             None => chunks.iter().map(|chunk| IoSlice::new(chunk)).collect(),
         };
+        let behind = zeros_behind(writer, writer.tip.position + bytes);
+        slices.extend((!behind.is_empty()).then(|| IoSlice::new(behind)));
         let written = segment.file.write_all_at(&mut slices, writer.tip.position);
         written.on("write", &segment.path).map_err(|error| self.judge(error))
     }
@@ -302,6 +316,17 @@ fn appended(batch: &RecordBatch) -> Appended {
         last_offset: batch.last_offset(),
         append_time: batch.append_time(),
     }
+}
+
+/// The zeros that fill the last page of a write that ends at `end`, where the file is a recycled one.
+fn zeros_behind(writer: &mut Writer, end: u64) -> &'static [u8] {
+    const PAGE: u64 = 4096;
+    static ZEROS: [u8; PAGE as usize] = [0; PAGE as usize];
+    if end <= writer.clean {
+        return &[];
+    }
+    writer.clean = end.next_multiple_of(PAGE).min(writer.allocated.max(end));
+    &ZEROS[..(writer.clean - end) as usize]
 }
 
 fn has_room(tip: &Tip, segment: &Segment, batch: &RecordBatch, config: LogConfig) -> bool {

@@ -1,5 +1,6 @@
 //! Records leave from the old end: by retention in whole segments, or because somebody deletes them.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flymq_types::{Offset, Timestamp};
@@ -63,6 +64,7 @@ impl LogInner {
 
     fn retain(&self, now: Timestamp, retention: Retention, upto: Offset) -> Result<Retired> {
         let _turn = self.front.lock();
+        self.drop_old_spare();
         let old = self.active_is_old(now, retention)?;
         let expendable = {
             let mut writer = self.writer.lock();
@@ -179,11 +181,16 @@ impl LogInner {
     /// one go on reading it. Call with the `front` lock.
     pub(super) fn retire(&self, segments: &[SegmentView]) -> Result<Retired> {
         let (disk, dir) = (&*self.context.vital, &self.place.dir);
-        let mut retired = Retired::default();
+        let (mut retired, mut spare) = (Retired::default(), None);
         for view in segments {
             let base = view.segment.base_offset;
             view.segment.index.lock().detach();
-            disk.remove_file(&log_path(dir, base)).on("remove", &log_path(dir, base))?;
+            if spare.is_none() {
+                spare = self.recycle(view)?;
+            }
+            if spare.as_ref().is_none_or(|spare| !Arc::ptr_eq(&spare.file, &view.segment.file)) {
+                disk.remove_file(&log_path(dir, base)).on("remove", &log_path(dir, base))?;
+            }
             if let Err(error) = disk.remove_file(&index_path(dir, base)) {
                 tracing::debug!(log = %dir.display(), base, %error, "no index file to remove");
             }
@@ -193,6 +200,8 @@ impl LogInner {
         if !segments.is_empty() {
             disk.sync_dir(dir).on("sync directory", dir).map_err(|error| self.judge(error))?;
         }
+        // Only now: until its old name is gone for good, its old bytes may be asked for after a crash.
+        spare.into_iter().for_each(|spare| self.keep(spare));
         Ok(retired)
     }
 }

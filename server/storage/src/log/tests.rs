@@ -10,5 +10,6 @@ mod fixture;
 mod lookup;
 mod model;
 mod real_disk;
+mod recycling;
 mod retention;
 pub(crate) mod support;

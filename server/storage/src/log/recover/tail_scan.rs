@@ -83,7 +83,9 @@ impl Recovery<'_> {
 
     /// Removes a torn tail durably, so that its bytes never meet a later append.
     fn cut(&mut self, segment: &Segment, tip: &mut Tip, size: u64) -> Result<()> {
-        self.report.torn_bytes += size - tip.position;
+        if !is_clean_to_the_page(segment, tip.position).on("read", &segment.path)? {
+            self.report.torn_bytes += size - tip.position;
+        }
         if cfg!(mutant = "torn_tail_kept") {
             return Ok(());
         }
@@ -126,4 +128,12 @@ impl Recovery<'_> {
         self.epochs.observe(header.server.leader_epoch.into(), Offset(base));
         tip.advance(header, head);
     }
+}
+
+/// Whether `position` lies inside a page whose rest is zero: an append that was whole, with bytes of a recycled file's
+/// earlier life behind it.
+fn is_clean_to_the_page(segment: &Segment, position: u64) -> std::io::Result<bool> {
+    let mut rest = vec![0; (position.next_multiple_of(4096) - position) as usize];
+    let read = segment.file.read_up_to_at(&mut rest, position)?;
+    Ok(read > 0 && rest[..read].iter().all(|byte| *byte == 0))
 }
