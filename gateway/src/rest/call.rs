@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, Request, header},
+    http::{HeaderMap, HeaderValue, Request, header},
     response::Response,
 };
 use bytes::Bytes;
@@ -34,6 +34,7 @@ pub(crate) async fn answer(
     request: Request<Body>,
 ) -> Result<Response, BrokerError> {
     let (parts, body) = request.into_parts();
+    refuse_encoded(&parts.headers)?;
     let body = if route.body { read(body, options, share).await? } else { Bytes::new() };
     share.take(weight(&body))?;
     ctx.wire_bytes = body.len();
@@ -55,6 +56,16 @@ pub(crate) async fn answer(
     let mut text = json(&route.rpc.method.output(), response.encode())?;
     text.push(b'\n');
     Ok(with_type(Body::from(text), "application/json"))
+}
+
+/// A body is read as it comes: compressed ones are refused, rather than taken for JSON that is damaged.
+fn refuse_encoded(headers: &HeaderMap) -> Result<(), BrokerError> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => {
+            Err(invalid("content-encoding", "bodies are not compressed here: send the JSON as it is"))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// A response with a content type.

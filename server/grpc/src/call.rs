@@ -33,6 +33,7 @@ const MAX_SUBSCRIBE_BYTES: usize = 64 * 1024;
 pub(crate) struct Calls {
     pub broker: Arc<dyn Broker>,
     pub max_message_bytes: usize,
+    pub max_inflated_bytes: usize,
     pub budget: ReadBudget,
     pub shutdown: CancellationToken,
 }
@@ -63,13 +64,14 @@ impl Calls {
         let share = Arc::new(self.budget.share());
         let request = request.map(|body| Metered::body(body, share.clone()));
         let codec = RpcCodec { rpc: op.id, share: share.clone() };
-        let mut grpc = self.grpc(codec, self.max_message_bytes);
+        let limit = self.message_limit(&request);
+        let mut grpc = self.grpc(codec, limit);
         let call = service_fn(move |request: tonic::Request<Streaming<Inbound>>| {
             let (broker, ctx, share) = (self.broker.clone(), ctx.clone(), share.clone());
             async move {
                 let _until_answered = share;
                 let request_id = ctx.request_id.clone();
-                let answer = unary(broker, op, ctx, request.into_inner(), self.max_message_bytes).await;
+                let answer = unary(broker, op, ctx, request.into_inner(), limit).await;
                 answer.map(tonic::Response::new).map_err(|e| status(&e, &request_id))
             }
         });
@@ -88,6 +90,13 @@ impl Calls {
             }
         });
         grpc.streaming(call, request).await
+    }
+
+    /// The largest message of this call after decompression. tonic inflates into one growing buffer up to the limit, so that
+    /// a call which says that it compresses may not make it larger than one that holds the largest record.
+    fn message_limit(&self, request: &http::Request<Body>) -> usize {
+        let plain = request.headers().get("grpc-encoding").is_none_or(|encoding| encoding == "identity");
+        if plain { self.max_message_bytes } else { self.max_message_bytes.min(self.max_inflated_bytes) }
     }
 
     fn grpc<C: Codec>(&self, codec: C, max_message_bytes: usize) -> Grpc<C> {

@@ -3,14 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use flymq_api::Node;
+use flymq_wire::compress::InflateLimits;
 
 /// Limits of the gRPC door; the defaults fit a broker on a small machine.
 #[derive(Debug, Clone)]
 pub struct GrpcOptions {
     /// Where open connections are counted for the node's statistics, if anywhere.
     pub node: Option<Arc<Node>>,
-    /// Largest message a client may send, in bytes, before and after decompression.
+    /// Largest message a client may send, in bytes.
     pub max_message_bytes: usize,
+    /// Largest message after decompression, in bytes, where a client compresses its messages.
+    pub max_inflated_bytes: usize,
     /// Memory of all requests together, from their first byte until they are answered, in bytes.
     pub max_requests_bytes: usize,
     /// Connections served at once; further ones wait in the listen queue.
@@ -38,6 +41,7 @@ impl Default for GrpcOptions {
         Self {
             node: None,
             max_message_bytes: 32 * 1024 * 1024,
+            max_inflated_bytes: InflateLimits::REQUEST.max_len,
             max_requests_bytes: 256 * 1024 * 1024,
             max_connections: 4096,
             max_concurrent_streams: 256,

@@ -30,6 +30,7 @@ pub async fn serve(
     let calls = Calls {
         broker,
         max_message_bytes: options.max_message_bytes,
+        max_inflated_bytes: options.max_inflated_bytes,
         budget: ReadBudget::new(options.max_requests_bytes),
         shutdown: shutdown.clone(),
     };

@@ -16,8 +16,8 @@ impl InflateLimits {
     /// producer does not compress what would not come out again, see [`crate::batch::BatchBuilder::build_compressed`].
     pub const BATCH: Self = Self { max_len: (16 << 20) + (64 << 10), max_ratio: 200, free_len: 1 << 20 };
 
-    /// For a whole request: 32 MiB as for a plain one; 200 : 1 from the second mebibyte on.
-    pub const REQUEST: Self = Self { max_len: crate::frame::MAX_PAYLOAD as usize, ..Self::BATCH };
+    /// For a whole request of version 1, which holds one record: the same.
+    pub const REQUEST: Self = Self::BATCH;
 
     /// Most bytes that may come out of `compressed` bytes.
     pub fn of(&self, compressed: usize) -> usize {

@@ -7,6 +7,10 @@ use flate2::bufread::GzDecoder;
 
 use super::reply::flag;
 pub use crate::compress::InflateLimits;
+use crate::{
+    batch::Compression,
+    compress::{self, claimed_len},
+};
 
 /// Why a compressed payload cannot be used. The connection lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +38,11 @@ pub fn inflate(flags: u8, payload: Bytes, limits: &InflateLimits) -> Result<Byte
         return Ok(payload);
     }
     let limit = limits.of(payload.len());
+    // The length at the end of the last member: where that alone is too much, nothing has to be inflated to know.
+    if let Err(compress::InflateError::TooLarge { limit }) = claimed_len(Compression::Gzip, &payload, limits)
+    {
+        return Err(InflateError::TooLarge { limit });
+    }
     let mut inflated = Vec::new();
     let read = GzDecoder::new(&payload[..]).take(limit as u64 + 1).read_to_end(&mut inflated);
     if inflated.len() > limit {

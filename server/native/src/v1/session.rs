@@ -1,5 +1,6 @@
 //! The state of one version 1 connection, and its way to the broker.
 
+use bytes::Bytes;
 use flymq_api::{BrokerError, Door as Entry, Request, Response};
 use flymq_wire::{
     frame::{Frame, FrameParts},
@@ -43,20 +44,32 @@ impl<'a> Session<'a> {
         reply.unwrap_or_else(|failure| ErrorReply::new(failure.text).into_frame())
     }
 
-    async fn decode(&self, frame: Frame) -> Result<v1::Request, Failure> {
+    async fn decode(&mut self, frame: Frame) -> Result<v1::Request, Failure> {
         let compressed = frame.flags & flag::GZIP != 0;
         if compressed && !self.may_send_large() {
             return Err(Failure::text("authentication required"));
         }
-        let limits =
-            InflateLimits { max_len: self.door.options.max_frame as usize, ..InflateLimits::REQUEST };
-        let request = if compressed && frame.payload.len() > INFLATE_INLINE {
-            let inflate = move || v1::Request::from_frame(frame, &limits);
-            tokio::task::spawn_blocking(inflate).await.map_err(|_| Failure::text("gzip: inflating failed"))?
+        let payload = if compressed { self.inflate(&frame).await? } else { frame.payload };
+        v1::Request::decode(frame.op, payload).map_err(|error| Failure::text(error.to_string()))
+    }
+
+    /// The payload, inflated; the request is from then on accounted for by that size.
+    async fn inflate(&mut self, frame: &Frame) -> Result<Bytes, Failure> {
+        let max_len = InflateLimits::REQUEST.max_len.min(self.door.options.max_frame as usize);
+        let limits = InflateLimits { max_len, ..InflateLimits::REQUEST };
+        let (flags, payload) = (frame.flags, frame.payload.clone());
+        let failed = |_| Failure::text("gzip: inflating failed");
+        let _turn =
+            self.door.inflating.acquire().await.map_err(|_| Failure::text("gzip: the door is closed"))?;
+        let inflated = if payload.len() > INFLATE_INLINE {
+            let inflate = move || v1::inflate(flags, payload, &limits);
+            tokio::task::spawn_blocking(inflate).await.map_err(failed)?
         } else {
-            v1::Request::from_frame(frame, &limits)
+            v1::inflate(flags, payload, &limits)
         };
-        request.map_err(|error| Failure::text(error.to_string()))
+        let inflated = inflated.map_err(|error| Failure::text(error.to_string()))?;
+        self.wire_bytes = self.wire_bytes.max(inflated.len());
+        Ok(inflated)
     }
 
     /// Asks the broker.
