@@ -51,6 +51,6 @@ mod tests {
         let rpc = rpc_by_name("FindOffset").expect("an rpc");
         let body = pb::FindOffsetResponse { offset: 1 << 40, ..Default::default() }.encode_to_vec().into();
         let json = decode_response(&rpc.method, body).expect("reads");
-        assert_eq!(json, r#"{"offset":1099511627776,"offsets":[],"nextOffset":0}"#);
+        assert_eq!(json, r#"{"offset":1099511627776,"offsets":[],"next_offset":0}"#);
     }
 }
