@@ -56,6 +56,12 @@ pub enum Command {
     /// Topics, noun first: create, delete, list, info.
     #[command(subcommand)]
     Topic(commands::topics::TopicCommand),
+    /// Look into a data directory without a broker, or beside one: inspect, verify.
+    #[command(subcommand)]
+    Log(commands::log::LogCommand),
+    /// The indexes of logs: stats, rebuild.
+    #[command(subcommand)]
+    Index(commands::index::IndexCommand),
     /// Partitions: health.
     #[command(subcommand)]
     Partition(commands::partitions::PartitionCommand),

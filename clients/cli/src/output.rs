@@ -7,6 +7,7 @@ use std::{
 
 use comfy_table::{Table, presets};
 use flymq_client::{ClientError, ErrorCode, Message, serde::Serde};
+use flymq_storage::StorageError;
 use serde_json::{Value, json};
 
 use crate::cli::Format;
@@ -20,6 +21,8 @@ pub enum Failure {
     /// Nobody reads our output any more (`| head`): not an error.
     OutputClosed,
     Io(String),
+    /// What was looked at is damaged; the findings are on standard output.
+    Damaged(String),
 }
 
 impl From<ClientError> for Failure {
@@ -38,6 +41,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Io(error.to_string())
+    }
+}
+
 /// Writes a failure to standard error; 1 for what the server or the machine said, 2 for what was typed.
 pub fn fail(failure: &Failure, format: Format) -> ExitCode {
     let (code, message, hint, page) = match failure {
@@ -48,6 +57,12 @@ pub fn fail(failure: &Failure, format: Format) -> ExitCode {
         Failure::Usage(message) => {
             ("USAGE", message.clone(), "See flymq-cli help.".to_owned(), String::new())
         }
+        Failure::Damaged(message) => (
+            "DAMAGED",
+            message.clone(),
+            "Nothing was changed; reads of damaged offsets are refused, the others go on.".to_owned(),
+            String::new(),
+        ),
         Failure::Io(message) => ("IO", message.clone(), String::new(), String::new()),
     };
     if format == Format::Json {
@@ -64,7 +79,7 @@ pub fn fail(failure: &Failure, format: Format) -> ExitCode {
     let usage = match failure {
         Failure::Usage(_) => true,
         Failure::Client(error) => error.code == ErrorCode::InvalidArgument,
-        Failure::OutputClosed | Failure::Io(_) => false,
+        Failure::OutputClosed | Failure::Io(_) | Failure::Damaged(_) => false,
     };
     ExitCode::from(if usage { 2 } else { 1 })
 }

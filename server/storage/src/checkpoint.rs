@@ -96,6 +96,30 @@ impl CheckpointFile {
         Ok(newest.map(|(sequence, current)| Self { file, path, sequence, current, failed: None }))
     }
 
+    /// What the file says, for somebody who only looks. `Ok(None)` when it is missing or has no good slot.
+    pub fn peek(disk: &dyn Disk, dir: &Path) -> Result<Option<Peeked>> {
+        let path = dir.join(FILE_NAME);
+        let file = match disk.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.on("open", &path)?,
+        };
+        let (mut newest, mut bad_slots) = (None, 0);
+        for slot in 0..2 {
+            let mut block = [0; SLOT_BYTES];
+            file.read_up_to_at(&mut block, slot * SLOT_DISTANCE).on("read", &path)?;
+            match layout::judge(&block, MAGIC) {
+                Verdict::Good => {
+                    newest = newest.max_by_sequence((get_u64(&block, at::SEQUENCE), decode(&block)))
+                }
+                Verdict::Damaged => bad_slots += usize::from(block.iter().any(|byte| *byte != 0)),
+                Verdict::UnknownVersion(found) => {
+                    return Err(StorageError::UnknownFormat { path, found, known: layout::VERSION });
+                }
+            }
+        }
+        Ok(newest.map(|(_, checkpoint)| Peeked { checkpoint, bad_slots }))
+    }
+
     pub fn current(&self) -> Checkpoint {
         self.current
     }
@@ -116,6 +140,14 @@ impl CheckpointFile {
         (self.sequence, self.current) = (sequence, checkpoint);
         Ok(())
     }
+}
+
+/// A checkpoint as it stands in its file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Peeked {
+    pub checkpoint: Checkpoint,
+    /// Slots that are neither good nor unused.
+    pub bad_slots: usize,
 }
 
 trait Newer {

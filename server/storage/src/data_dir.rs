@@ -32,6 +32,7 @@ use crate::sync::{SyncMode, Syncer};
 use crate::tail::TailBudget;
 
 pub use identity::DirectoryId;
+pub(crate) use identity::read_id;
 
 const LOCK_FILE: &str = "flymq.lock";
 const TOPICS: &str = "topics";

@@ -53,6 +53,14 @@ pub enum LockOutcome {
     HeldBy(Option<u32>),
 }
 
+/// Whether somebody works on what a lock file guards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockState {
+    Free,
+    /// A process has it; its id where the lock file says so.
+    HeldBy(Option<u32>),
+}
+
 /// A file system. Paths are those of the one data directory; no method follows user text.
 ///
 /// Durability contract, the same as POSIX on a journaling file system: written bytes survive a power cut after
@@ -83,6 +91,11 @@ pub trait Disk: Send + Sync + Debug {
 
     /// Takes an exclusive lock on the file, which is created where needed and then holds this process's id.
     fn lock_exclusive(&self, path: &Path) -> io::Result<LockOutcome>;
+
+    /// Looks at the lock without taking it, and without writing anything. Free where there is no such file.
+    fn lock_state(&self, _path: &Path) -> io::Result<LockState> {
+        Ok(LockState::Free)
+    }
 }
 
 /// An open file; all methods may be called from several threads.

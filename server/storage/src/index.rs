@@ -19,8 +19,14 @@ pub(crate) use strategy::Placement;
 
 const MAGIC: &[u8; 8] = b"FQINDEX\0";
 /// Bytes of the header block, before the entries.
-const ENTRIES_AT: usize = 64;
+pub(crate) const ENTRIES_AT: usize = 64;
 const INCARNATION_AT: usize = 16;
+
+/// The segment that an index file belongs to, if its header is good.
+pub(crate) fn header_incarnation(bytes: &[u8]) -> Option<u64> {
+    let header = bytes.get(..ENTRIES_AT)?;
+    (layout::judge(header, MAGIC) == Verdict::Good).then(|| get_u64(header, INCARNATION_AT))
+}
 
 /// Entries in order of position. Not safe for several writers: the log locks it.
 #[derive(Debug)]

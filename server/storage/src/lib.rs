@@ -36,6 +36,7 @@ mod disk;
 mod epochs;
 mod error;
 mod index;
+pub mod inspect;
 mod layout;
 mod log;
 mod lost_found;
@@ -52,7 +53,8 @@ pub use crypt::{
 };
 pub use data_dir::{DataDir, DataDirOptions, DirectoryId};
 pub use disk::{
-    DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FaultOp, FileMap, LockOutcome, OpenMode, RealDisk, SimDisk,
+    DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FaultOp, FileMap, LockOutcome, LockState, OpenMode,
+    RealDisk, SimDisk,
 };
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};

@@ -59,6 +59,11 @@ impl<'a> Window<'a> {
         Self { file, incarnation, protection, limit, start: 0, buffer: Vec::new(), chunk: CHUNK }
     }
 
+    /// Over `[0, limit)` of a file whose batches of `incarnation` are stored as `protection` says.
+    pub fn with(file: &'a dyn DiskFile, incarnation: u64, protection: &'a Protection, limit: u64) -> Self {
+        Self { protection, ..Self::plain(file, incarnation, limit) }
+    }
+
     /// At most `len` bytes at `position`; fewer where the limit or the file ends.
     fn bytes(&mut self, position: u64, len: usize) -> io::Result<&[u8]> {
         let len = len.min(usize::try_from(self.limit.saturating_sub(position)).unwrap_or(usize::MAX));
@@ -147,6 +152,33 @@ impl<'a> Window<'a> {
                     position = if self.header_at(behind)?.is_some() { behind } else { position + 1 };
                 }
                 Found::Nothing => position += 1,
+            }
+        }
+    }
+}
+
+impl Window<'_> {
+    /// As [`Window::next_verified`] by headers alone, for a segment whose payloads nobody can check here.
+    pub fn next_header(
+        &mut self,
+        mut position: u64,
+        min_offset: u64,
+    ) -> io::Result<Option<(u64, BatchHeader)>> {
+        loop {
+            let bytes = self.bytes(position, CHUNK)?;
+            if bytes.len() < HEADER_LEN {
+                return Ok(None);
+            }
+            let Some(skip) = bytes.windows(MAGIC.len()).position(|window| window == MAGIC) else {
+                position += (bytes.len() - (MAGIC.len() - 1)) as u64;
+                continue;
+            };
+            position += skip as u64;
+            match self.header_at(position)? {
+                Some((header, _)) if header.server.base_offset >= min_offset => {
+                    return Ok(Some((position, header)));
+                }
+                Some(_) | None => position += 1,
             }
         }
     }

@@ -7,7 +7,9 @@ pub mod completion;
 pub mod consume;
 pub mod groups;
 pub mod health;
+pub mod index;
 pub mod later;
+pub mod log;
 pub mod packing;
 pub mod partitions;
 pub mod produce;
@@ -30,6 +32,14 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     if let Command::Bench(args) = &cli.command {
         return bench::run(args, &cli.global).await;
     }
+    if let Command::Log(args) = &cli.command {
+        return log::run(args, cli.global.output);
+    }
+    if let Command::Index(args) = &cli.command
+        && let Some(done) = index::offline(args, cli.global.output)
+    {
+        return done;
+    }
     let global = cli.global;
     let context = Context::connect(&global).await?;
     match cli.command {
@@ -46,6 +56,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Topic(topics::TopicCommand::DeleteRecords(args)) => {
             topics::delete_records(&context, &args).await
         }
+        Command::Index(args) => index::run(&context, &args).await,
         Command::Partition(args) => partitions::run(&context, &args).await,
         Command::Produce(args) => produce::run(&context, args).await,
         Command::Consume(args) => consume::run(&context, &args).await,
@@ -65,6 +76,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Acl(args) => later::acl(&context, args).await,
         Command::Audit(args) => later::audit(&context, args).await,
         Command::Call(args) => call::run(&context, &args).await,
-        Command::Bench(_) | Command::Completion(_) => unreachable!("handled above, without a connection"),
+        Command::Bench(_) | Command::Completion(_) | Command::Log(_) => {
+            unreachable!("handled above, without a connection")
+        }
     }
 }

@@ -195,13 +195,19 @@ pub async fn info(context: &Context, args: &Name) -> Result<(), Failure> {
     partitions::troubles(&topic)
 }
 
-fn index(options: Option<&pb::IndexOptions>) -> String {
+/// `sparse`, `dense` or `time`.
+pub fn strategy(options: Option<&pb::IndexOptions>) -> String {
     let Some(options) = options else { return "-".to_owned() };
-    let mut text = match options.strategy() {
+    match options.strategy() {
         pb::IndexStrategy::Unspecified | pb::IndexStrategy::Sparse => "sparse".to_owned(),
         pb::IndexStrategy::Dense => "dense".to_owned(),
         pb::IndexStrategy::Time => "time".to_owned(),
-    };
+    }
+}
+
+fn index(options: Option<&pb::IndexOptions>) -> String {
+    let mut text = strategy(options);
+    let Some(options) = options else { return text };
     if options.interval_bytes > 0 {
         text += &format!(", every {}", output::bytes(options.interval_bytes.into()));
     }

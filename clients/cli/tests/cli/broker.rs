@@ -13,7 +13,7 @@ use serde_json::Value;
 pub struct Broker {
     runtime: tokio::runtime::Runtime,
     running: Option<RunningBroker>,
-    _data: tempfile::TempDir,
+    data: Option<tempfile::TempDir>,
 }
 
 impl Broker {
@@ -21,7 +21,19 @@ impl Broker {
         let data = tempfile::tempdir().expect("a directory");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let running = runtime.block_on(start(Config::embedded(data.path()))).expect("the broker starts");
-        Self { runtime, running: Some(running), _data: data }
+        Self { runtime, running: Some(running), data: Some(data) }
+    }
+
+    /// Stops the broker; its data directory stays.
+    pub fn stop(&mut self) -> tempfile::TempDir {
+        if let Some(running) = self.running.take() {
+            self.runtime.block_on(running.shutdown());
+        }
+        self.data.take().expect("stopped once")
+    }
+
+    pub fn data(&self) -> &std::path::Path {
+        self.data.as_ref().expect("until it is stopped").path()
     }
 
     pub fn addr(&self) -> String {

@@ -5,6 +5,7 @@ mod bench;
 mod broker;
 mod errors;
 mod groups;
+mod logs;
 mod messages;
 mod pipes;
 mod status;

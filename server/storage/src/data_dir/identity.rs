@@ -90,6 +90,15 @@ fn missing(disk: &dyn Disk, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The id of a data directory that somebody looks at; `None` where it cannot be read.
+pub(crate) fn read_id(disk: &dyn Disk, dir: &Path) -> Option<DirectoryId> {
+    let path = dir.join(FILE_NAME);
+    let file = disk.open(&path, OpenMode::Read).ok()?;
+    let mut bytes = vec![0; usize::try_from(file.size().ok()?.min(MAX_BYTES)).ok()?];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    parse(&path, &bytes).ok().map(|(id, _)| id)
+}
+
 fn parse(path: &Path, bytes: &[u8]) -> Result<(DirectoryId, Option<String>)> {
     let damaged = |reason: String| StorageError::DamagedIdentity { path: path.to_owned(), reason };
     let version: AnyVersion = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;

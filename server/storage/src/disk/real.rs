@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rustix::fs::{FallocateFlags, FlockOperation, StatVfsMountFlags};
 
 use super::map::IndexMap;
-use super::{DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FileMap, LockOutcome, OpenMode};
+use super::{DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FileMap, LockOutcome, LockState, OpenMode};
 
 /// Files and directories of the operating system, private to the user that runs the broker (0600, 0700).
 #[derive(Debug, Clone, Copy, Default)]
@@ -95,14 +95,28 @@ impl Disk for RealDisk {
                 write!(file, "{}", std::process::id())?;
                 Ok(LockOutcome::Locked(Box::new(RealLock(file))))
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                let mut text = String::new();
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                Ok(LockOutcome::HeldBy(pid))
-            }
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(LockOutcome::HeldBy(pid_in(&mut file))),
             Err(e) => Err(e.into()),
         }
     }
+
+    fn lock_state(&self, path: &Path) -> io::Result<LockState> {
+        let mut file = match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockState::Free),
+            result => result?,
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(LockState::Free),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(LockState::HeldBy(pid_in(&mut file))),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+/// The process id that a lock file holds.
+fn pid_in(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok())
 }
 
 impl DiskFile for RealFile {

@@ -1,7 +1,7 @@
 //! From the end towards the beginning: where the last so many records of a log begin.
 
-use flymq_types::{BatchHeader, Offset};
-use flymq_wire::batch::BatchFlags;
+use flymq_types::{BatchHeader, InflateLimits, Offset};
+use flymq_wire::batch::{BatchFlags, Records};
 
 use super::Log;
 use super::lookup::Lookup;
@@ -100,7 +100,8 @@ impl Lookup<'_> {
         count: &mut Countdown,
     ) -> Result<Option<Offset>> {
         let batches = self.take(position, header, 0, u64::MAX)?;
-        let records = batches.iter().filter_map(|batch| batch.records().ok()).flatten().flatten();
+        let opened = batches.first().and_then(|batch| batch.open(&InflateLimits::BATCH).ok());
+        let records = opened.iter().flat_map(Records::iter).flatten();
         let offsets: Vec<_> =
             records.map(|r| r.offset).filter(|offset| (count.start..count.upto).contains(offset)).collect();
         let found = usize::try_from(count.left).ok().and_then(|left| offsets.iter().rev().nth(left - 1));
