@@ -39,6 +39,9 @@ impl From<EngineError> for BrokerError {
                 .with("partitions", current)
                 .with("asked", asked),
             E::InternalTopic { topic } => failed(ErrorCode::PermissionDenied).with("topic", topic),
+            E::KeyRequired { topic } => {
+                failed(ErrorCode::InvalidArgument).with("field", "key").with("topic", topic)
+            }
             E::LimitReached { what, limit } => {
                 failed(ErrorCode::Overloaded).with("what", what).with("limit", limit)
             }

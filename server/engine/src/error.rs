@@ -38,6 +38,9 @@ pub enum EngineError {
     /// The topic belongs to the broker itself and may not be written or changed by users.
     #[error("topic {topic} is internal")]
     InternalTopic { topic: TopicName },
+    /// Compaction keeps the latest record of each key: a record without key has no place. Nothing was appended.
+    #[error("topic {topic} is compacted: every record needs a key")]
+    KeyRequired { topic: TopicName },
     /// A bound of [`flymq_types::Limits`] is reached.
     #[error("there are already {limit} {what}, the most allowed")]
     LimitReached { what: &'static str, limit: usize },

@@ -99,9 +99,8 @@ fn cleanup_policy(number: i32) -> Result<Option<CleanupPolicy>, BrokerError> {
     match pb::CleanupPolicy::try_from(number).map_err(|_| invalid(field, "no value of this enum"))? {
         pb::CleanupPolicy::Unspecified => Ok(None),
         pb::CleanupPolicy::Delete => Ok(Some(CleanupPolicy::Delete)),
-        pb::CleanupPolicy::Compact | pb::CleanupPolicy::CompactDelete => {
-            Err(not_built("log compaction (option cleanup_policy)"))
-        }
+        pb::CleanupPolicy::Compact => Ok(Some(CleanupPolicy::Compact)),
+        pb::CleanupPolicy::CompactDelete => Ok(Some(CleanupPolicy::CompactDelete)),
     }
 }
 

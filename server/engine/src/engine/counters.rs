@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flymq_storage::Retired;
+use flymq_storage::{Compacted, Retired};
 use flymq_types::Timestamp;
 
 /// Records appended since the start.
@@ -13,6 +13,18 @@ pub(crate) struct Counters {
     retired_segments: metrics::Counter,
     retired_bytes: metrics::Counter,
     retention_run: metrics::Gauge,
+    cleaning: Cleaning,
+}
+
+/// Metrics of compaction.
+struct Cleaning {
+    runs: metrics::Counter,
+    removed: metrics::Counter,
+    bytes_before: metrics::Counter,
+    bytes_after: metrics::Counter,
+    damaged: metrics::Counter,
+    seconds: metrics::Histogram,
+    last_run: metrics::Gauge,
 }
 
 impl std::fmt::Debug for Counters {
@@ -29,6 +41,15 @@ impl Counters {
             retired_segments: metrics::counter!("flymq_retention_segments_removed_total"),
             retired_bytes: metrics::counter!("flymq_retention_bytes_removed_total"),
             retention_run: metrics::gauge!("flymq_retention_last_run_timestamp_seconds"),
+            cleaning: Cleaning {
+                runs: metrics::counter!("flymq_compaction_passes_total"),
+                removed: metrics::counter!("flymq_compaction_records_removed_total"),
+                bytes_before: metrics::counter!("flymq_compaction_bytes_read_total"),
+                bytes_after: metrics::counter!("flymq_compaction_bytes_written_total"),
+                damaged: metrics::counter!("flymq_compaction_segments_damaged_total"),
+                seconds: metrics::histogram!("flymq_compaction_seconds"),
+                last_run: metrics::gauge!("flymq_compaction_last_run_timestamp_seconds"),
+            },
         }
     }
 
@@ -45,6 +66,20 @@ impl Counters {
     pub(crate) fn count_retired(&self, retired: Retired) {
         self.retired_segments.increment(retired.segments as u64);
         self.retired_bytes.increment(retired.bytes);
+    }
+
+    /// Counts what a cleaning did.
+    pub(crate) fn cleaned(&self, done: &Compacted, now: Timestamp) {
+        let metrics = &self.cleaning;
+        metrics.last_run.set(seconds(now));
+        if done.passes > 0 {
+            metrics.runs.increment(done.passes.into());
+            metrics.removed.increment(done.removed);
+            metrics.bytes_before.increment(done.bytes_before);
+            metrics.bytes_after.increment(done.bytes_after);
+            metrics.damaged.increment(done.damaged as u64);
+            metrics.seconds.record(done.took.as_secs_f64());
+        }
     }
 
     /// Notes when retention last went over all topics.

@@ -2,6 +2,7 @@
 
 mod poll;
 mod subscription;
+mod visible;
 
 use std::time::Duration;
 

@@ -3,9 +3,10 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use flymq_types::{Offset, PartitionId, RecordBatch, TopicName};
+use flymq_types::{Clock, Offset, PartitionId, Timestamp, TopicName};
 use tokio::time::sleep;
 
+use super::visible::visible;
 use super::{FetchSpec, Fetched};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -33,6 +34,7 @@ impl Engine {
             max_bytes,
             min_bytes: spec.min_bytes.clamp(1, max_bytes.max(1)),
             max_wait: spec.max_wait.min(limit),
+            clock: &*self.clock,
         };
         let fetched = poll.run().await?;
         Ok(fetched)
@@ -55,13 +57,14 @@ struct Poll<'a> {
     max_bytes: usize,
     min_bytes: usize,
     max_wait: Duration,
+    clock: &'a dyn Clock,
 }
 
 impl Poll<'_> {
     async fn run(&self) -> Result<Fetched, EngineError> {
         // Before the first look at the log's end: see `enter_reader`.
         let _waiting = self.partition.high().enter_reader();
-        let fetched = self.read()?;
+        let fetched = self.read(self.offset)?;
         let at_once = self.max_wait.is_zero() && !self.commit_pending(&fetched);
         if at_once || fetched.bytes() >= self.min_bytes { Ok(fetched) } else { self.wait(fetched).await }
     }
@@ -79,23 +82,25 @@ impl Poll<'_> {
             let until = if pending { commit_deadline.as_mut() } else { deadline.as_mut() };
             tokio::select! {
                 biased;
-                reached = high.reached(fetched.high_watermark.max(self.offset).plus(1)) => {
+                reached = high.reached(fetched.high_watermark.max(fetched.next_offset).plus(1)) => {
                     reached.map_err(|stop| self.partition.stop_error(stop))?;
                 }
                 () = until => break,
             }
-            fetched = self.read()?;
+            // What was there and is not to be seen need not be read again.
+            let from = if fetched.batches.is_empty() { fetched.next_offset } else { self.offset };
+            fetched = self.read(from)?;
         }
         Ok(fetched)
     }
 
-    fn read(&self) -> Result<Fetched, EngineError> {
-        read_at(self.partition, self.offset, self.max_bytes)
+    fn read(&self, from: Offset) -> Result<Fetched, EngineError> {
+        read_at(self.partition, from, self.max_bytes, self.clock.wall())
     }
 
     /// Whether the asked record is appended and only waits for its sync.
     fn commit_pending(&self, fetched: &Fetched) -> bool {
-        fetched.batches.is_empty() && self.offset < fetched.log_end_offset
+        fetched.batches.is_empty() && fetched.next_offset < fetched.log_end_offset
     }
 }
 
@@ -104,6 +109,7 @@ pub(super) fn read_at(
     partition: &Partition,
     offset: Offset,
     max_bytes: usize,
+    now: Timestamp,
 ) -> Result<Fetched, EngineError> {
     let log = partition.log()?;
     let high_watermark = partition.high().get();
@@ -111,8 +117,16 @@ pub(super) fn read_at(
     if offset < low_watermark || offset > log_end_offset {
         return Err(partition.out_of_range(offset, low_watermark, log_end_offset));
     }
-    let batches = partition.read(offset, max_bytes)?;
-    let next_offset = batches.last().map_or(offset, RecordBatch::next_offset);
+    let mut next_offset = offset;
+    let batches = loop {
+        let stored = partition.read(next_offset, max_bytes)?;
+        let Some(last) = stored.last() else { break stored };
+        next_offset = last.next_offset();
+        let seen = visible(stored, now).map_err(EngineError::InvalidBatch)?;
+        if !seen.is_empty() {
+            break seen;
+        }
+    };
     // The watermark may have risen meanwhile: an answer never holds records above the one it names.
     let high_watermark = high_watermark.max(next_offset.min(partition.high().get())).max(low_watermark);
     Ok(Fetched {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flymq_types::{Offset, PartitionId};
+use flymq_types::{Clock, Offset, PartitionId};
 
 use super::poll::read_at;
 use super::{Pulled, SubscribeSpec};
@@ -17,6 +17,7 @@ pub struct Subscription {
     ready: Arc<ReadyQueue>,
     sources: Vec<Source>,
     max_bytes: usize,
+    clock: Arc<dyn Clock>,
 }
 
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Engine {
         for (index, (number, position)) in spec.positions.into_iter().enumerate() {
             let partition = topic.partition(number)?;
             let listening = partition.high().listen(&ready, index);
-            let now = read_at(&partition, position, 1)?;
+            let now = read_at(&partition, position, 1, self.clock.wall())?;
             if now.log_end_offset > now.high_watermark {
                 partition.log()?.request_sync();
             }
@@ -54,7 +55,7 @@ impl Engine {
             sources.push(Source { partition, position, _listening: listening });
         }
         let max_bytes = self.options.limits.batch_bytes;
-        Ok(Subscription { ready, sources, max_bytes })
+        Ok(Subscription { ready, sources, max_bytes, clock: self.clock.clone() })
     }
 }
 
@@ -70,14 +71,15 @@ impl Subscription {
             let index = self.ready.next().await;
             let source = &mut self.sources[index];
             let stopped = source.partition.high().stopped();
-            let fetched = read_at(&source.partition, source.position, max_bytes.min(self.max_bytes))?;
+            let max_bytes = max_bytes.min(self.max_bytes);
+            let fetched = read_at(&source.partition, source.position, max_bytes, self.clock.wall())?;
+            source.position = fetched.next_offset;
             if fetched.batches.is_empty() {
                 match stopped {
                     Some(stop) => return Err(source.partition.stop_error(stop)),
                     None => continue,
                 }
             }
-            source.position = fetched.next_offset;
             if stopped.is_some() || source.position < source.partition.high().get() {
                 self.ready.push(index); // behind the others that have news
             }

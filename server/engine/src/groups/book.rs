@@ -55,21 +55,6 @@ impl Book {
         self.0.len()
     }
 
-    /// A book of the groups that `keep` says yes to.
-    pub(super) fn only(&self, keep: impl Fn(&GroupId) -> bool) -> Self {
-        let kept = self.0.iter().filter(|(group, _)| keep(group));
-        Self(kept.map(|(group, offsets)| (group.clone(), offsets.clone())).collect())
-    }
-
-    /// Every offset, as the change that sets it.
-    pub(super) fn into_changes(self) -> impl Iterator<Item = Change> {
-        self.0.into_iter().flat_map(|(group, offsets)| {
-            offsets.into_iter().map(move |((topic, partition), value)| {
-                (OffsetKey { group: group.clone(), topic, partition }, Some(value))
-            })
-        })
-    }
-
     /// Every key whose topic `gone` says yes to.
     pub(super) fn keys_of(&self, gone: impl Fn(TopicId) -> bool) -> Vec<OffsetKey> {
         let all = self.0.iter().flat_map(|(group, offsets)| {

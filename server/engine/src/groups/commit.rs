@@ -141,7 +141,7 @@ impl Engine {
             log.durable(end).await?;
         }
         log.settle(&self.groups.book);
-        self.checkpoint_if_due(index).await;
+        self.clean_offsets_if_due(index).await;
         Ok(())
     }
 
@@ -152,7 +152,7 @@ impl Engine {
         }
         let config = TopicConfig {
             cleanup_policy: CleanupPolicy::Compact,
-            // Whole segments go after a checkpoint.
+            // Only closed segments are cleaned.
             segment_bytes: Some(self.options.offsets_checkpoint_bytes.clamp(1 << 20, 64 << 20)),
             ..TopicConfig::default()
         };

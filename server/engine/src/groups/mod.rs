@@ -1,7 +1,7 @@
 //! Consumer groups: committed offsets on the internal topic `__consumer_offsets`, and members.
 
 mod book;
-mod checkpoint;
+mod cleaning;
 mod commit;
 mod inspect;
 mod lag;

@@ -1,12 +1,10 @@
 //! One partition of `__consumer_offsets`: changes go to the log first, and into the book once they are durable.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flymq_storage::{Retention, Retired};
-use flymq_types::{GroupId, Offset, RecordBatch, Timestamp};
+use flymq_types::{Offset, RecordBatch, Timestamp};
 use flymq_wire::batch::{BatchBuilder, NewRecord};
 use parking_lot::{Mutex, RwLock};
 
@@ -24,7 +22,7 @@ pub(super) struct OffsetsLog {
     partition: Arc<Partition>,
     /// Appended, in log order, not yet applied: (offset after the batch, its changes).
     pending: Mutex<Pending>,
-    /// Bytes since the last checkpoint (see `checkpoint`).
+    /// Bytes since the last cleaning.
     grown: AtomicU64,
 }
 
@@ -57,41 +55,19 @@ impl OffsetsLog {
         Ok(appended)
     }
 
-    /// Whether the log has grown by `bytes` since the last checkpoint; if so the caller makes one, and nobody else.
-    pub(super) fn checkpoint_due(&self, bytes: u64) -> bool {
+    /// Whether the log has grown by `bytes` since the last cleaning; if so the caller starts one, and nobody else.
+    pub(super) fn cleaning_due(&self, bytes: u64) -> bool {
         let reset = |grown| (grown >= bytes).then_some(0);
         self.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reset).is_ok()
     }
 
-    /// Appends every offset of the book that `mine` says yes to, as they are after all that is appended. Records
-    /// before the returned start say nothing that the checkpoint does not say again; it counts from the returned end
-    /// on.
-    pub(super) fn append_checkpoint(
-        &self,
-        book: &RwLock<Book>,
-        mine: impl Fn(&GroupId) -> bool,
-        now: Timestamp,
-    ) -> Result<Option<Range<Offset>>, EngineError> {
-        let mut pending = self.pending.lock();
-        let mut live = book.read().only(mine);
-        pending.iter().flat_map(|(_, changes)| changes).for_each(|change| live.apply(change.clone()));
-        let mut range: Option<Range<Offset>> = None;
-        let mut changes = live.into_changes().peekable();
-        while changes.peek().is_some() {
-            let chunk: Vec<_> = changes.by_ref().take(MAX_CHANGES).collect();
-            let batch = encode(&chunk, now)?;
-            let appended = self.append_locked(&mut pending, &batch, chunk, now)?;
-            let start = range.map_or(appended.base_offset, |range| range.start);
-            range = Some(start..appended.last_offset.plus(1));
-        }
-        self.grown.store(0, Ordering::Relaxed);
-        Ok(range)
+    pub(super) fn partition(&self) -> &Partition {
+        &self.partition
     }
 
-    /// Removes whole segments below `upto`.
-    pub(super) fn cut(&self, upto: Offset, now: Timestamp) -> Result<Retired, EngineError> {
-        let smallest = Retention { bytes: 1, ..Retention::default() };
-        self.partition.log()?.retain(now, smallest, upto).map_err(|error| self.partition.error(error))
+    /// The end of what is durable.
+    pub(super) fn high(&self) -> Offset {
+        self.partition.high().get()
     }
 
     /// Waits until `end` is durable; concurrent commits share the sync.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flymq_types::{Acks, Offset, PartitionId, RecordBatch, TopicName};
 
-use super::check::check_batch;
+use super::check::{check_batch, check_keys};
 use super::{Appended, Target};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::partition::Partition;
 use crate::task::blocking;
-use crate::topic::NODES;
+use crate::topic::{CleanupPolicy, NODES};
 
 impl Engine {
     /// Appends one batch as the producer made it, and waits as long as `acks` asks (`features.md` decision 9). An
@@ -20,7 +20,7 @@ impl Engine {
     /// Dropping the future ends the wait; an append that has begun stays.
     ///
     /// # Errors
-    /// `TopicNotFound`, `PartitionNotFound`, `InternalTopic`, `InvalidBatch`, `TooLarge`, `NotEnoughReplicas`: nothing
+    /// `TopicNotFound`, `PartitionNotFound`, `InternalTopic`, `InvalidBatch`, `TooLarge`, `KeyRequired`, `NotEnoughReplicas`: nothing
     /// was appended. `StorageFull`, `ReadOnly`: likewise. `StorageFailed`: unknown.
     pub async fn append(
         &self,
@@ -35,6 +35,12 @@ impl Engine {
         }
         let batch = check_batch(batch, &self.options.limits)?;
         let topic = self.topic_or_create(topic).await?;
+        match topic.view().settings.cleanup_policy {
+            CleanupPolicy::Delete => {}
+            CleanupPolicy::Compact | CleanupPolicy::CompactDelete => {
+                check_keys(&batch, &topic.view().meta.name)?;
+            }
+        }
         let partition = topic.route(&target)?;
         if acks == Acks::All {
             let required = topic.view().settings.min_insync_replicas;

@@ -1,7 +1,7 @@
 //! What a producer's batch has to be before it may be appended.
 
 use bytes::Bytes;
-use flymq_types::{BatchError, Compression, Limits, RecordBatch};
+use flymq_types::{BatchError, Compression, InflateLimits, Limits, RecordBatch, TopicName};
 use flymq_wire::{batch::MIN_RECORD_LEN, compress::claimed_len};
 
 use crate::error::EngineError;
@@ -45,6 +45,17 @@ fn check_records(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError
         let headers: usize = record.headers().map(|(name, value)| name.len() + value.len()).sum();
         let bytes = headers + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
         too_large("record", bytes, limits.record_bytes)?;
+    }
+    Ok(())
+}
+
+/// Refuses a batch for a compacted topic that has a record without key.
+pub(super) fn check_keys(batch: &RecordBatch, topic: &TopicName) -> Result<(), EngineError> {
+    let records = batch.open(&InflateLimits::BATCH).map_err(EngineError::InvalidBatch)?;
+    for record in &records {
+        if record.map_err(EngineError::InvalidBatch)?.key.is_none() {
+            return Err(EngineError::KeyRequired { topic: topic.clone() });
+        }
     }
     Ok(())
 }

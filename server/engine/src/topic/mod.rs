@@ -1,6 +1,7 @@
 //! Topics: settings, what they look like, and how they come and go.
 
 mod admin;
+mod compaction;
 mod config;
 mod delete_records;
 mod index_config;
@@ -12,6 +13,7 @@ mod retention;
 mod start;
 
 pub(crate) use admin::NODES;
+pub(crate) use compaction::clean;
 pub(crate) use config::validate_partitions;
 pub use config::{CleanupPolicy, NewTopic, TopicChange, TopicConfig, TopicSettings};
 pub use index_config::IndexConfig;

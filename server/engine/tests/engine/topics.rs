@@ -2,8 +2,12 @@
 
 use std::future::Future;
 
-use flymq_engine::{EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, TopicChange, TopicConfig};
+use flymq_engine::{
+    CleanupPolicy, EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, Target, TopicChange,
+    TopicConfig,
+};
 use flymq_types::{Acks, Offset, PartitionId};
+use flymq_wire::batch::{BatchBuilder, NewRecord};
 
 use crate::support::*;
 
@@ -127,7 +131,7 @@ async fn internal_topics_are_hidden_and_locked() {
     let refused = |result: EngineError| matches!(result, EngineError::InternalTopic { .. });
     assert!(refused(engine.delete_topic(&internal).await.unwrap_err()));
     assert!(refused(engine.alter_topic(&internal, TopicChange::default()).await.unwrap_err()));
-    let target = flymq_engine::Target::RoundRobin;
+    let target = Target::RoundRobin;
     assert!(refused(engine.append(&internal, target, batch(&["x"]), Acks::All).await.unwrap_err()));
 }
 
@@ -229,7 +233,7 @@ async fn a_caller_that_goes_away_leaves_no_half_topic() {
         drop_after(polls, engine.alter_topic(&topic(&name), grow)).await;
         drop_after(polls, engine.delete_topic(&topic(&name))).await;
         // Either still there or created anew; a half-deleted one would refuse for ever.
-        let target = flymq_engine::Target::RoundRobin;
+        let target = Target::RoundRobin;
         let appended = soon(engine.append(&topic(&name), target, batch(&["w"]), Acks::All)).await;
         assert!(appended.is_ok() || not_found(appended), "polls {polls}");
         soon(engine.delete_topic(&topic(&name))).await.ok();
@@ -280,4 +284,40 @@ async fn deleted_records_are_gone_for_good_and_the_low_watermark_moves() {
     assert_eq!(append(&engine, "t", 0, "next", Acks::All).await.base_offset, Offset(10));
     let internal = engine.delete_records(&topic("__consumer_offsets"), PartitionId(0), Offset(1)).await;
     assert!(matches!(internal, Err(EngineError::InternalTopic { .. })), "{internal:?}");
+}
+
+#[tokio::test]
+async fn a_compacted_topic_keeps_the_latest_of_each_key_and_needs_keys() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    let config = TopicConfig {
+        cleanup_policy: CleanupPolicy::Compact,
+        segment_bytes: Some(1 << 20),
+        ..TopicConfig::default()
+    };
+    engine.create_topic(NewTopic { config, ..new_topic("t", 1) }).await.unwrap();
+    let target = || Target::Partition(PartitionId(0));
+    let refused = engine.append(&topic("t"), target(), batch(&["no key"]), Acks::All).await;
+    assert!(matches!(refused, Err(EngineError::KeyRequired { .. })), "{refused:?}");
+    for i in 0..40_u8 {
+        let mut builder = BatchBuilder::new();
+        let (key, value) = ([b'k', i % 4], vec![b'a' + i % 26; 100 << 10]);
+        builder.push(&NewRecord { key: Some(&key), value: Some(&value), ..NewRecord::default() }).unwrap();
+        engine.append(&topic("t"), target(), builder.build().unwrap(), Acks::All).await.unwrap();
+    }
+    let before = engine.topic(&topic("t")).unwrap().partitions.remove(0);
+    let done = engine.clean_logs().await.unwrap();
+    assert!(done.removed >= 30 && done.passes == 1, "{done:?}");
+    let after = engine.topic(&topic("t")).unwrap().partitions.remove(0);
+    assert!(
+        after.bytes < before.bytes / 3 && (after.low, after.high) == (before.low, before.high),
+        "{after:?}"
+    );
+    drop(engine);
+    node.sim.crash_losing_all();
+    // From the beginning, through the holes, to the end; no longer out of memory.
+    let engine = node.open().await;
+    let read: Vec<u64> = read_all(&engine, "t", 0).await.iter().map(|(offset, _)| *offset).collect();
+    assert_eq!(read, [36, 37, 38, 39]);
+    assert_eq!(engine.fetch(spec("t", 0, 5)).await.unwrap().next_offset, Offset(40));
 }

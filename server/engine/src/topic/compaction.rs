@@ -1,0 +1,61 @@
+//! Compacted topics are cleaned: of every key the latest record stays.
+
+use std::sync::Arc;
+
+use flymq_storage::{Compacted, Compaction};
+use flymq_types::Timestamp;
+
+use super::{CleanupPolicy, OpenTopic};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::partition::Partition;
+use crate::task::blocking;
+
+impl Engine {
+    /// Cleans the logs of all compacted topics in which enough is new, one after the other; internal topics see to
+    /// themselves. The composition root calls it now and then. A partition that fails is logged, the others go on.
+    ///
+    /// # Errors
+    /// `ShuttingDown`.
+    pub async fn clean_logs(&self) -> Result<Compacted, EngineError> {
+        let mut done = Compacted::default();
+        for (name, topic) in self.topics.sorted() {
+            self.check_running()?;
+            let compacted = match topic.view().settings.cleanup_policy {
+                CleanupPolicy::Compact | CleanupPolicy::CompactDelete => !name.is_internal(),
+                CleanupPolicy::Delete => false,
+            };
+            if compacted {
+                let now = self.clock.wall();
+                done.add(&blocking(move || clean_topic(&topic, now)).await?);
+            }
+        }
+        self.counters.cleaned(&done, self.clock.wall());
+        Ok(done)
+    }
+}
+
+fn clean_topic(topic: &Arc<OpenTopic>, now: Timestamp) -> Compacted {
+    let view = topic.view();
+    let mut done = Compacted::default();
+    for partition in &view.partitions {
+        let how = Compaction::new(partition.high().get(), now, view.settings.delete_retention_ms);
+        match clean(partition, &how) {
+            Ok(cleaned) => done.add(&cleaned),
+            Err(error) => {
+                let (topic, partition) = (partition.topic(), partition.number());
+                tracing::warn!(%topic, %partition, %error, "a log could not be cleaned");
+            }
+        }
+    }
+    done
+}
+
+/// Cleans one log; blocking work.
+pub(crate) fn clean(partition: &Partition, how: &Compaction) -> Result<Compacted, EngineError> {
+    let done = partition.log()?.compact(how).map_err(|error| partition.error(error))?;
+    if done.passes > 0 {
+        tracing::debug!(topic = %partition.topic(), partition = %partition.number(), ?done, "cleaned a log");
+    }
+    Ok(done)
+}
