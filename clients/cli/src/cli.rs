@@ -106,6 +106,9 @@ pub enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(commands::later::AuditCommand),
+    /// Back up topics to a directory or a bucket, verify and restore them.
+    #[command(subcommand)]
+    Backup(commands::backup::BackupCommand),
     /// Any rpc by name, JSON in and out.
     Call(commands::call::Call),
     /// Measure: produce, consume, end to end.

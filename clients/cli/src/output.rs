@@ -6,6 +6,7 @@ use std::{
 };
 
 use comfy_table::{Table, presets};
+use flymq_backup::BackupError;
 use flymq_client::{ClientError, ErrorCode, Message, serde::Serde};
 use flymq_storage::StorageError;
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use crate::cli::Format;
 #[derive(Debug)]
 pub enum Failure {
     Client(ClientError),
+    Backup(BackupError),
     /// What was typed, or a file that was named, does not fit.
     Usage(String),
     /// Nobody reads our output any more (`| head`): not an error.
@@ -28,6 +30,12 @@ pub enum Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self::Client(error)
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        Self::Backup(error)
     }
 }
 
@@ -54,6 +62,10 @@ pub fn fail(failure: &Failure, format: Format) -> ExitCode {
         Failure::Client(error) => {
             (error.code_name(), error.message.clone(), error.hint.clone(), error.doc_url.clone())
         }
+        Failure::Backup(BackupError::Broker(error)) => {
+            (error.code_name(), error.message.clone(), error.hint.clone(), error.doc_url.clone())
+        }
+        Failure::Backup(error) => (error.code(), error.to_string(), error.hint(), String::new()),
         Failure::Usage(message) => {
             ("USAGE", message.clone(), "See flymq-cli help.".to_owned(), String::new())
         }
@@ -79,6 +91,7 @@ pub fn fail(failure: &Failure, format: Format) -> ExitCode {
     let usage = match failure {
         Failure::Usage(_) => true,
         Failure::Client(error) => error.code == ErrorCode::InvalidArgument,
+        Failure::Backup(error) => error.is_usage(),
         Failure::OutputClosed | Failure::Io(_) | Failure::Damaged(_) => false,
     };
     ExitCode::from(if usage { 2 } else { 1 })

@@ -35,7 +35,7 @@ pub use encryption::{ENCRYPTION_HEADER, Encryptor, generate_key};
 pub use error::{ClientError, ErrorInfo};
 pub use flymq_proto::pb::{self, ErrorCode};
 pub use flymq_wire::batch::Compression;
-pub use message::{FetchSpec, Fetched, Message, NewMessage, RecordMetadata};
+pub use message::{FetchSpec, Fetched, FetchedBatches, Message, NewMessage, RecordMetadata};
 pub use pb::{Acks, Isolation, StartFrom};
 pub use producer::{Deliveries, Delivery, Producer};
 pub use runtime::runtime;

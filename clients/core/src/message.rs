@@ -154,3 +154,16 @@ pub struct Fetched {
     /// First offset that is still there.
     pub low_watermark: u64,
 }
+
+/// Whole batches as the broker stores them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedBatches {
+    /// Back to back (the format of docs/native-protocol.md); the first may begin before the asked offset.
+    pub batches: Bytes,
+    /// The offset to ask for next.
+    pub next_offset: u64,
+    /// Offset after the last readable message.
+    pub high_watermark: u64,
+    /// First offset that is still there.
+    pub low_watermark: u64,
+}

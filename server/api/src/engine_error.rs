@@ -28,6 +28,12 @@ impl From<EngineError> for BrokerError {
                     .with("start", start)
                     .with("end", end)
             }
+            E::Restoring { topic, backup } => {
+                failed(ErrorCode::Unavailable).with("topic", topic).with("backup_id", backup)
+            }
+            E::NotRestoring { topic, backup } => {
+                failed(ErrorCode::Conflict).with("topic", topic).with("backup_id", backup)
+            }
             E::InvalidArgument { field, .. } => failed(ErrorCode::InvalidArgument).with("field", field),
             E::ReplicationFactor { asked, nodes } => failed(ErrorCode::InvalidArgument)
                 .with("field", "replication_factor")

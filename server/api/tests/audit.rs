@@ -37,7 +37,7 @@ async fn what_changes_things_leaves_an_audit_event_with_its_result() {
 
     let broker = TestBroker::start().await;
     broker.create("audited", 1).await;
-    let again = pb::CreateTopicRequest { name: "audited".to_owned(), options: None };
+    let again = pb::CreateTopicRequest { name: "audited".to_owned(), ..pb::CreateTopicRequest::default() };
     assert!(broker.call::<_, pb::CreateTopicResponse>(again).await.is_err());
     broker.fetch("audited", 0, 0).await.expect("reading leaves no event");
     let forbidden = pb::DeleteTopicRequest { name: "__x".to_owned() };

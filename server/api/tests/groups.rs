@@ -145,7 +145,7 @@ async fn topics_come_change_and_go() {
     for name in ["b", "a", "c/d"] {
         broker.create(name, 2).await;
     }
-    let again = pb::CreateTopicRequest { name: "a".to_owned(), options: None };
+    let again = pb::CreateTopicRequest { name: "a".to_owned(), ..pb::CreateTopicRequest::default() };
     assert_refused(
         broker.call::<_, pb::CreateTopicResponse>(again).await,
         ErrorCode::TopicAlreadyExists,
@@ -187,8 +187,11 @@ async fn topics_come_change_and_go() {
 #[tokio::test]
 async fn impossible_topics_are_refused() {
     let broker = TestBroker::start().await;
-    let with =
-        |options: pb::TopicOptions| pb::CreateTopicRequest { name: "t".to_owned(), options: Some(options) };
+    let with = |options: pb::TopicOptions| pb::CreateTopicRequest {
+        name: "t".to_owned(),
+        options: Some(options),
+        ..pb::CreateTopicRequest::default()
+    };
     let none = pb::TopicOptions::default();
     let indexed = |index| pb::TopicOptions { index: Some(index), ..none.clone() };
     let cases = [
@@ -207,8 +210,14 @@ async fn impossible_topics_are_refused() {
             with(indexed(pb::IndexOptions { headers: vec![String::new()], ..Default::default() })),
             ErrorCode::InvalidArgument,
         ),
-        (pb::CreateTopicRequest { name: String::new(), options: None }, ErrorCode::InvalidArgument),
-        (pb::CreateTopicRequest { name: "a/../b".to_owned(), options: None }, ErrorCode::InvalidArgument),
+        (
+            pb::CreateTopicRequest { name: String::new(), ..pb::CreateTopicRequest::default() },
+            ErrorCode::InvalidArgument,
+        ),
+        (
+            pb::CreateTopicRequest { name: "a/../b".to_owned(), ..pb::CreateTopicRequest::default() },
+            ErrorCode::InvalidArgument,
+        ),
     ];
     for (request, code) in cases {
         assert_refused(broker.call::<_, pb::CreateTopicResponse>(request).await, code, "");

@@ -1,5 +1,6 @@
 //! Every way in which the engine can refuse or fail, one variant per failure, with the facts of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flymq_storage::StorageError;
@@ -26,6 +27,12 @@ pub enum EngineError {
     /// The asked offset is below the log start or above the log end. `start..end` is what the log has.
     #[error("offset {offset} is out of range: {topic}/{partition} has {start} to {end} (exclusive)")]
     OffsetOutOfRange { topic: TopicName, partition: PartitionId, offset: Offset, start: Offset, end: Offset },
+    /// The topic takes and shows no records until its restore is finished.
+    #[error("topic {topic} is being restored from backup {backup}")]
+    Restoring { topic: TopicName, backup: Arc<str> },
+    /// The topic is whole, or being restored from another backup.
+    #[error("topic {topic} is not being restored from backup {backup}")]
+    NotRestoring { topic: TopicName, backup: String },
     /// A setting or argument has a value that it cannot have.
     #[error("{field}: {reason}")]
     InvalidArgument { field: &'static str, reason: String },

@@ -37,5 +37,6 @@ pub use offsets::StartFrom;
 pub use options::EngineOptions;
 pub use produce::{Appended, Target};
 pub use topic::{
-    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, TopicChange, TopicConfig, TopicInfo, TopicSettings,
+    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, TopicChange, TopicConfig, TopicInfo,
+    TopicSettings,
 };

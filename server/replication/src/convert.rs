@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flymq_engine::meta::{
-    AlterTopic, Command, CreateTopic, DeleteTopic, MetaImage, MetaVersion, PartitionMeta, TopicMeta,
+    AlterTopic, Command, CreateTopic, DeleteTopic, FinishRestore, MetaImage, MetaVersion, PartitionMeta,
+    TopicMeta,
 };
 use flymq_engine::{CleanupPolicy, IndexConfig, IndexStrategy, TopicConfig};
 use flymq_proto::internal as pb;
@@ -36,6 +37,7 @@ fn command_to_pb(command: &Command) -> pb::Command {
             partitions: create.partitions,
             config: Some(config_to_pb(&create.config)),
             created_ms: create.created.as_millis(),
+            restoring: backup_to_pb(create.restoring.as_ref()),
         }),
         Command::DeleteTopic(delete) => {
             Pb::DeleteTopic(pb::DeleteTopic { id: id_to_pb(delete.id), name: delete.name.to_string() })
@@ -46,6 +48,11 @@ fn command_to_pb(command: &Command) -> pb::Command {
             revision: alter.revision,
             partitions: alter.partitions,
             config: Some(config_to_pb(&alter.config)),
+        }),
+        Command::FinishRestore(finish) => Pb::FinishRestore(pb::FinishRestore {
+            id: id_to_pb(finish.id),
+            name: finish.name.to_string(),
+            backup: finish.backup.to_string(),
         }),
     };
     pb::Command { command: Some(command) }
@@ -60,6 +67,7 @@ fn command_from_pb(command: pb::Command) -> Result<Command, ConvertError> {
             partitions: create.partitions,
             config: config_from_pb(create.config.unwrap_or_default())?,
             created: Timestamp(create.created_ms),
+            restoring: backup_from_pb(&create.restoring),
         }),
         Pb::DeleteTopic(delete) => Command::DeleteTopic(DeleteTopic {
             id: id_from_pb(&delete.id)?,
@@ -71,6 +79,11 @@ fn command_from_pb(command: pb::Command) -> Result<Command, ConvertError> {
             revision: alter.revision,
             partitions: alter.partitions,
             config: config_from_pb(alter.config.unwrap_or_default())?,
+        }),
+        Pb::FinishRestore(finish) => Command::FinishRestore(FinishRestore {
+            id: id_from_pb(&finish.id)?,
+            name: name_from_pb(&finish.name)?,
+            backup: finish.backup.into(),
         }),
     })
 }
@@ -87,6 +100,7 @@ pub(crate) fn image_to_pb(image: &MetaImage) -> pb::Snapshot {
             .map(|partition| pb::Partition { leader_epoch: partition.leader_epoch.get() })
             .collect(),
         revision: topic.revision,
+        restoring: backup_to_pb(topic.restoring.as_ref()),
     };
     pb::Snapshot {
         version: image.version.0,
@@ -107,6 +121,7 @@ pub(crate) fn image_from_pb(snapshot: pb::Snapshot) -> Result<MetaImage, Convert
             created: Timestamp(topic.created_ms),
             partitions: topic.partitions.into_iter().map(partition).collect(),
             revision: topic.revision,
+            restoring: backup_from_pb(&topic.restoring),
         };
         Ok((name, Arc::new(meta)))
     });
@@ -177,6 +192,14 @@ fn config_from_pb(config: pb::TopicConfig) -> Result<TopicConfig, ConvertError> 
     })
 }
 
+fn backup_to_pb(backup: Option<&Arc<str>>) -> String {
+    backup.map(ToString::to_string).unwrap_or_default()
+}
+
+fn backup_from_pb(backup: &str) -> Option<Arc<str>> {
+    (!backup.is_empty()).then(|| backup.into())
+}
+
 fn id_to_pb(id: TopicId) -> Bytes {
     Bytes::copy_from_slice(id.as_bytes())
 }
@@ -218,6 +241,7 @@ mod tests {
             partitions: 3,
             config: config.clone(),
             created: Timestamp(-5),
+            restoring: None,
         };
         let alter = AlterTopic { id, name, revision: 0, partitions: 4, config };
         let gone = CreateTopic {
@@ -226,9 +250,21 @@ mod tests {
             partitions: 1,
             config: TopicConfig::default(),
             created: Timestamp(0),
+            restoring: None,
         };
         let delete = DeleteTopic { id: gone.id, name: gone.name.clone() };
+        let restored = |n: u8| CreateTopic {
+            id: TopicId::from_bytes([n; 16]),
+            name: TopicName::new(&format!("restored-{n}")).expect("valid"),
+            restoring: Some("b-1".into()),
+            ..gone.clone()
+        };
+        let whole = restored(2);
+        let finish = FinishRestore { id: whole.id, name: whole.name.clone(), backup: "b-1".into() };
         vec![
+            Command::CreateTopic(whole),
+            Command::FinishRestore(finish),
+            Command::CreateTopic(restored(3)),
             Command::CreateTopic(create),
             Command::AlterTopic(alter),
             Command::CreateTopic(gone),

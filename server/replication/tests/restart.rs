@@ -64,7 +64,8 @@ async fn work(engine: &Engine, model: &mut Model, next: &mut u32) -> u32 {
     loop {
         let n = *next;
         *next += 1;
-        let new = NewTopic { name: topic(n), partitions: Some(2), config: TopicConfig::default() };
+        let new =
+            NewTopic { name: topic(n), partitions: Some(2), config: TopicConfig::default(), restore: None };
         if engine.create_topic(new).await.is_err() {
             return n;
         }

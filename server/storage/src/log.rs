@@ -11,6 +11,7 @@ mod recover;
 mod report;
 mod retain;
 mod spare;
+mod start_at;
 mod view;
 
 use std::path::PathBuf;

@@ -57,7 +57,7 @@ async fn topics_and_groups_are_kept() {
     let channel = broker.channel().await;
     let mut topics = TopicServiceClient::new(channel.clone());
     let options = Some(pb::TopicOptions { partitions: 3, ..Default::default() });
-    let new = pb::CreateTopicRequest { name: "a/b".to_owned(), options };
+    let new = pb::CreateTopicRequest { name: "a/b".to_owned(), options, ..pb::CreateTopicRequest::default() };
     let created = topics.create_topic(new.clone()).await.expect("created").into_inner();
     assert_eq!(created.topic.expect("told").partitions.len(), 3);
     assert_eq!(topics.create_topic(new).await.expect_err("exists").code(), Code::AlreadyExists);
@@ -113,7 +113,7 @@ async fn the_request_id_comes_back_with_answers_and_errors() {
 async fn a_long_poll_answers_before_its_caller_gives_up() {
     let broker = start().await;
     let channel = broker.channel().await;
-    let new = pb::CreateTopicRequest { name: "quiet".to_owned(), options: None };
+    let new = pb::CreateTopicRequest { name: "quiet".to_owned(), ..pb::CreateTopicRequest::default() };
     TopicServiceClient::new(channel.clone()).create_topic(new).await.expect("created");
     let fetch = pb::FetchRequest { topic: "quiet".to_owned(), max_wait_ms: 20_000, ..Default::default() };
     let mut request = Request::new(fetch);

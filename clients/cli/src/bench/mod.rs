@@ -139,7 +139,11 @@ async fn ensure_topic(
     retention_bytes: i64,
 ) -> Result<(), ClientError> {
     let options = pb::TopicOptions { partitions, retention_bytes, ..pb::TopicOptions::default() };
-    let request = pb::CreateTopicRequest { name: topic.to_owned(), options: Some(options) };
+    let request = pb::CreateTopicRequest {
+        name: topic.to_owned(),
+        options: Some(options),
+        ..pb::CreateTopicRequest::default()
+    };
     match client.call::<_, pb::CreateTopicResponse>("CreateTopic", &request).await {
         Err(error) if error.code != ErrorCode::TopicAlreadyExists => Err(error),
         Ok(_) | Err(_) => Ok(()),

@@ -1,6 +1,7 @@
 //! One file per command; this one only delegates.
 
 pub mod admin;
+pub mod backup;
 pub mod call;
 pub mod cluster;
 pub mod completion;
@@ -40,6 +41,9 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     {
         return done;
     }
+    if let Command::Backup(command) = cli.command {
+        return backup::run(command, &cli.global).await;
+    }
     let global = cli.global;
     let context = Context::connect(&global).await?;
     match cli.command {
@@ -76,7 +80,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Acl(args) => later::acl(&context, args).await,
         Command::Audit(args) => later::audit(&context, args).await,
         Command::Call(args) => call::run(&context, &args).await,
-        Command::Bench(_) | Command::Completion(_) | Command::Log(_) => {
+        Command::Backup(_) | Command::Bench(_) | Command::Completion(_) | Command::Log(_) => {
             unreachable!("handled above, without a connection")
         }
     }

@@ -152,7 +152,7 @@ fn at_line(failure: Failure, line: usize) -> Failure {
     match failure {
         Failure::Client(error) => Failure::Usage(format!("line {line}: {error}")),
         Failure::Usage(text) => Failure::Usage(format!("line {line}: {text}")),
-        Failure::OutputClosed | Failure::Io(_) | Failure::Damaged(_) => failure,
+        Failure::Backup(_) | Failure::OutputClosed | Failure::Io(_) | Failure::Damaged(_) => failure,
     }
 }
 

@@ -108,7 +108,11 @@ pub async fn create(context: &Context, args: &Create) -> Result<(), Failure> {
         index: args.index.options(),
         ..pb::TopicOptions::default()
     };
-    let request = pb::CreateTopicRequest { name: args.topic.clone(), options: Some(options) };
+    let request = pb::CreateTopicRequest {
+        name: args.topic.clone(),
+        options: Some(options),
+        ..pb::CreateTopicRequest::default()
+    };
     let reply: pb::CreateTopicResponse = context.client.call("CreateTopic", &request).await?;
     let partitions = reply.topic.map_or(0, |t| t.partitions.len());
     if context.json() {

@@ -6,7 +6,7 @@ use futures::{Stream, StreamExt as _, stream};
 
 use super::Client;
 use crate::{
-    Acks, ClientError, FetchSpec, Fetched, Message, NewMessage, RecordMetadata, StartFrom,
+    Acks, ClientError, FetchSpec, Fetched, FetchedBatches, Message, NewMessage, RecordMetadata, StartFrom,
     open::{open_batches, open_each},
     pb::{self, ErrorCode},
     producer::{ANY_PARTITION, batch_of_one},
@@ -111,6 +111,22 @@ impl Client {
         Ok(Fetched { messages, next_offset, high_watermark, low_watermark })
     }
 
+    /// As [`Client::fetch`], but the batches as they are: not checked, not decompressed, not decrypted, and
+    /// `max_messages` is not looked at. For backups and mirrors.
+    ///
+    /// # Errors
+    /// Those of [`Client::fetch`].
+    pub async fn fetch_batches(&self, spec: &FetchSpec) -> Result<FetchedBatches, ClientError> {
+        let limit = self.config().request_timeout + spec.max_wait;
+        let reply = self.with_retry_within(limit, "Fetch", true, |link| link.fetch(spec)).await?;
+        Ok(FetchedBatches {
+            batches: reply.batches,
+            next_offset: reply.next_offset,
+            high_watermark: reply.high_watermark,
+            low_watermark: reply.low_watermark,
+        })
+    }
+
     /// Streams messages of a topic as they become readable. The server sends no faster than the stream is read.
     ///
     /// # Errors
@@ -131,7 +147,8 @@ impl Client {
     /// `TopicAlreadyExists`, `InvalidArgument`.
     pub async fn create_topic(&self, name: &str, partitions: i32) -> Result<pb::Topic, ClientError> {
         let options = Some(pb::TopicOptions { partitions, ..pb::TopicOptions::default() });
-        let request = pb::CreateTopicRequest { name: name.to_owned(), options };
+        let request =
+            pb::CreateTopicRequest { name: name.to_owned(), options, ..pb::CreateTopicRequest::default() };
         let reply: pb::CreateTopicResponse = self.call("CreateTopic", &request).await?;
         reply.topic.ok_or_else(|| ClientError::protocol("the server sent no topic"))
     }

@@ -1,10 +1,10 @@
 //! Topics: settings in, descriptions out.
 
 use flymq_engine::{
-    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, TopicChange, TopicConfig, TopicInfo,
+    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, TopicChange, TopicConfig, TopicInfo,
 };
 use flymq_proto::pb;
-use flymq_types::TopicName;
+use flymq_types::{Offset, TopicName};
 
 use super::{index, invalid};
 use crate::{BrokerError, Node, dispatch::not_built};
@@ -14,8 +14,13 @@ pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, Br
     let name = TopicName::new(&request.name).map_err(|why| invalid("name", why))?;
     let options = request.options.clone().unwrap_or_default();
     let settings = Settings::parse(&options)?;
+    let restore = request.restore.as_ref().map(|restore| RestoreTopic {
+        backup: restore.backup_id.as_str().into(),
+        first_offsets: restore.first_offsets.iter().map(|first| Offset(*first)).collect(),
+    });
     Ok(NewTopic {
         name,
+        restore,
         partitions: settings.partitions,
         config: TopicConfig {
             replication_factor: settings.replication_factor,
@@ -130,6 +135,7 @@ pub(crate) fn topic_message(topic: &TopicInfo, node: &Node) -> pb::Topic {
         options: Some(options),
         created_ms: topic.created.as_millis(),
         partitions: topic.partitions.iter().map(|p| partition_message(p, node)).collect(),
+        restoring: topic.restoring.as_deref().unwrap_or_default().to_owned(),
     }
 }
 

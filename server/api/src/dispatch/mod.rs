@@ -63,6 +63,8 @@ impl EngineBroker {
             R::DeleteTopic(m) => self.delete_topic(&m).await?.into(),
             R::AlterTopic(m) => self.alter_topic(&m).await?.into(),
             R::DeleteRecords(m) => self.delete_records(&m).await?.into(),
+            R::RestoreRecords(m) => self.restore_records(m).await?.into(),
+            R::FinishRestore(m) => self.finish_restore(&m).await?.into(),
             R::FindOffset(m) => self.find_offset(&m).await?.into(),
 
             R::GetStartOffset(m) => self.get_start_offset(&m).await?.into(),

@@ -3,6 +3,7 @@
 use flymq_engine::StartFrom;
 use flymq_proto::pb;
 use flymq_types::Offset;
+use flymq_wire::batch::BatchSlices;
 
 use super::{EngineBroker, not_built};
 use crate::{BrokerError, convert};
@@ -75,6 +76,27 @@ impl EngineBroker {
         let partition = convert::partition(request.partition)?;
         let low = self.engine.delete_records(&topic, partition, Offset(request.before_offset)).await?;
         Ok(pb::DeleteRecordsResponse { low_watermark: low.get() })
+    }
+
+    pub(super) async fn restore_records(
+        &self,
+        request: pb::RestoreRecordsRequest,
+    ) -> Result<pb::RestoreRecordsResponse, BrokerError> {
+        let topic = convert::topic("topic", &request.topic)?;
+        let partition = convert::partition(request.partition)?;
+        let batches = BatchSlices::new(request.batches).map(|batch| batch.map(|(_, bytes)| bytes));
+        let batches = batches.collect::<Result<Vec<_>, _>>()?;
+        let end = self.engine.restore_records(&topic, partition, &request.backup_id, batches).await?;
+        Ok(pb::RestoreRecordsResponse { log_end_offset: end.get() })
+    }
+
+    pub(super) async fn finish_restore(
+        &self,
+        request: &pb::FinishRestoreRequest,
+    ) -> Result<pb::FinishRestoreResponse, BrokerError> {
+        let topic = convert::topic("topic", &request.topic)?;
+        let topic = self.engine.finish_restore(&topic, &request.backup_id).await?;
+        Ok(pb::FinishRestoreResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
     }
 
     pub(super) async fn find_offset(

@@ -55,7 +55,8 @@ impl TestBroker {
 
     pub async fn create(&self, name: &str, partitions: i32) {
         let options = Some(pb::TopicOptions { partitions, ..Default::default() });
-        let request = pb::CreateTopicRequest { name: name.to_owned(), options };
+        let request =
+            pb::CreateTopicRequest { name: name.to_owned(), options, ..pb::CreateTopicRequest::default() };
         let _: pb::CreateTopicResponse = self.call(request).await.expect("a fresh name");
     }
 

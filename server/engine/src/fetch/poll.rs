@@ -47,7 +47,9 @@ impl Engine {
         number: PartitionId,
     ) -> Result<std::sync::Arc<Partition>, EngineError> {
         self.check_running()?;
-        self.topics.get(topic)?.partition(number)
+        let topic = self.topics.get(topic)?;
+        topic.check_whole()?;
+        topic.partition(number)
     }
 }
 

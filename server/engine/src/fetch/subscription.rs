@@ -35,6 +35,7 @@ impl Engine {
     pub async fn subscribe(&self, spec: SubscribeSpec) -> Result<Subscription, EngineError> {
         self.check_running()?;
         let topic = self.topics.get(&spec.topic)?;
+        topic.check_whole()?;
         let mut numbers: Vec<PartitionId> = spec.positions.iter().map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers.dedup();

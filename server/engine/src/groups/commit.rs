@@ -157,7 +157,8 @@ impl Engine {
             ..TopicConfig::default()
         };
         let partitions = Some(self.options.offsets_partitions);
-        let topic = self.get_or_create(NewTopic { name: offsets_topic(), partitions, config }).await?;
+        let topic =
+            self.get_or_create(NewTopic { name: offsets_topic(), partitions, config, restore: None }).await?;
         let view = topic.view();
         Ok(self.groups.logs.get_or_init(|| open_logs(&view.partitions)))
     }

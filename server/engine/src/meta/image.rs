@@ -22,6 +22,8 @@ pub struct TopicMeta {
     pub partitions: Vec<PartitionMeta>,
     /// Counts the changes of this topic; a command names the one it has seen.
     pub revision: u64,
+    /// The backup that the topic is being restored from; until it is whole it takes no other records and shows none.
+    pub restoring: Option<Arc<str>>,
 }
 
 /// A partition in the metadata. Replicas and leader come with the cluster.

@@ -11,7 +11,9 @@ mod state;
 mod store;
 mod suite;
 
-pub use command::{AlterTopic, Command, CreateTopic, DeleteTopic, Effect, Effects, Rejection, Reply};
+pub use command::{
+    AlterTopic, Command, CreateTopic, DeleteTopic, Effect, Effects, FinishRestore, Rejection, Reply,
+};
 pub use image::{MetaImage, MetaVersion, PartitionMeta, TopicMeta};
 pub use memory::MemoryMetaStore;
 pub use state::{MAX_TOMBSTONES, State};

@@ -28,6 +28,7 @@ fn create(id: u8, topic: &str, partitions: u32) -> Command {
         partitions,
         config: TopicConfig::default(),
         created: Timestamp(1_000),
+        restoring: None,
     })
 }
 

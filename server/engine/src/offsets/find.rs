@@ -78,6 +78,7 @@ impl Engine {
     ) -> Result<Offset, EngineError> {
         if let (StartFrom::Committed, Some(group)) = (from, group) {
             let open = self.topics.get(topic)?;
+            open.check_whole()?;
             let number = partition;
             let partition = open.partition(number)?;
             if let Some(offset) = self.groups.offset(group, open.view().meta.id, number) {

@@ -15,7 +15,7 @@ pub(crate) use watermark::{HighWatermark, Listening, Stop};
 
 use crate::error::EngineError;
 use crate::produce::Appended;
-use crate::topic::PartitionInfo;
+use crate::topic::{PartitionInfo, missing};
 
 /// An open partition; on one node the high watermark is the durable end of its log.
 #[derive(Debug)]
@@ -98,6 +98,18 @@ impl Partition {
             last_offset: appended.last_offset,
             append_time: appended.append_time,
         })
+    }
+
+    /// Appends batches of a backup at the offsets they had, without those that are there already. Returns the log's
+    /// end. The caller holds the partition's turn.
+    pub(crate) fn restore(&self, batches: &[RecordBatch], now: Timestamp) -> Result<Offset, EngineError> {
+        let log = self.log()?;
+        let missing = missing(batches, log.end_offset());
+        let missing = missing.map_err(|at| self.out_of_range(at, log.start_offset(), log.end_offset()))?;
+        for appended in log.append_many(missing, LeaderEpoch(0), now) {
+            appended.map_err(|error| self.error(error))?;
+        }
+        Ok(log.end_offset())
     }
 
     /// Has everything below `end` synced, and waits for it.

@@ -35,6 +35,7 @@ impl Engine {
         }
         let batch = check_batch(batch, &self.options.limits)?;
         let topic = self.topic_or_create(topic).await?;
+        topic.check_whole()?;
         match topic.view().settings.cleanup_policy {
             CleanupPolicy::Delete => {}
             CleanupPolicy::Compact | CleanupPolicy::CompactDelete => {

@@ -1,7 +1,7 @@
 //! What a producer's batch has to be before it may be appended.
 
 use bytes::Bytes;
-use flymq_types::{BatchError, Compression, InflateLimits, Limits, RecordBatch, TopicName};
+use flymq_types::{BatchError, BatchFlags, Compression, InflateLimits, Limits, RecordBatch, TopicName};
 use flymq_wire::{batch::MIN_RECORD_LEN, compress::claimed_len};
 
 use crate::error::EngineError;
@@ -32,6 +32,18 @@ fn check_claim(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError> 
     let found = claimed.map_or(u32::MAX, |bytes| u32::try_from(bytes / MIN_RECORD_LEN).unwrap_or(u32::MAX));
     let expected = batch.record_count();
     if found < expected { Err(invalid(BatchError::CountMismatch { expected, found })) } else { Ok(()) }
+}
+
+/// Checks a batch that comes out of a backup as the log stored it, with the server's fields: all that is checked of a
+/// producer's batch, and the header's checksum.
+pub(crate) fn check_stored(bytes: Bytes, limits: &Limits) -> Result<RecordBatch, EngineError> {
+    too_large("batch", bytes.len(), limits.batch_bytes)?;
+    let batch = RecordBatch::from_broker(bytes).map_err(EngineError::InvalidBatch)?;
+    let flags = batch.header().flags;
+    if flags.contains(BatchFlags::ENCRYPTED) {
+        return Err(EngineError::InvalidBatch(BatchError::BadFlags { found: flags.bits() }));
+    }
+    Ok(batch)
 }
 
 fn check_records(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError> {

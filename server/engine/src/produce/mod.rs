@@ -6,6 +6,8 @@ mod check;
 use bytes::Bytes;
 use flymq_types::{Offset, PartitionId, Timestamp};
 
+pub(crate) use check::check_stored;
+
 /// Where a batch is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use flymq_types::{TopicId, TopicName};
+use flymq_types::{Offset, TopicId, TopicName};
 
 use super::open_logs::OpenLogs;
 use super::open_topic::View;
@@ -108,7 +108,7 @@ impl Engine {
             config: config.clone(),
         };
         let logs = self.logs_of(view.meta.id, name.clone(), &config);
-        let (meta, added) = self.make(logs, current..asked, Command::AlterTopic(command)).await?;
+        let (meta, added) = self.make(logs, current..asked, Vec::new(), Command::AlterTopic(command)).await?;
         let settings = meta.config.resolve(&self.options.topic_defaults, NODES);
         let partitions = view.partitions.iter().cloned().chain(added).collect();
         topic.replace(View { meta, settings, partitions });
@@ -128,7 +128,8 @@ impl Engine {
         if !self.options.auto_create || name.is_internal() {
             return Err(EngineError::TopicNotFound { topic: name.clone() });
         }
-        let new = NewTopic { name: name.clone(), partitions: None, config: TopicConfig::default() };
+        let new =
+            NewTopic { name: name.clone(), partitions: None, config: TopicConfig::default(), restore: None };
         self.get_or_create(new).await
     }
 
@@ -151,6 +152,7 @@ impl Engine {
         let partitions = new.partitions.unwrap_or(self.options.default_partitions);
         validate_partitions(partitions, &self.options.limits)?;
         new.config.validate(NODES)?;
+        new.validate_restore(partitions)?;
         if self.topics.find(&new.name).is_some() {
             return Err(EngineError::TopicAlreadyExists { topic: new.name });
         }
@@ -165,10 +167,12 @@ impl Engine {
             id,
             name: new.name.clone(),
             partitions,
-            config: new.config,
+            config: new.config.clone(),
             created: self.clock.wall(),
+            restoring: new.backup(),
         });
-        let (meta, partitions) = self.make(logs, 0..partitions, command).await?;
+        let first = new.first_offsets().to_vec();
+        let (meta, partitions) = self.make(logs, 0..partitions, first, command).await?;
         let view = View { meta, settings, partitions };
         let topic = Arc::new(OpenTopic::new(view));
         self.topics.insert(new.name, topic.clone());
@@ -180,15 +184,16 @@ impl Engine {
         OpenLogs { data: self.data.clone(), id, name, settings }
     }
 
-    /// Makes the logs, then the metadata entry; the logs go again where the entry is refused.
+    /// Makes the logs, which begin at `first` (by number) or at 0, then the metadata entry; the logs go again where the entry is refused.
     async fn make(
         &self,
         logs: OpenLogs,
         numbers: std::ops::Range<u32>,
+        first: Vec<Offset>,
         command: Command,
     ) -> Result<(Arc<TopicMeta>, Vec<Arc<crate::partition::Partition>>), EngineError> {
         let (making, range) = (logs.clone(), numbers.clone());
-        let made = blocking(move || making.create(range)).await?.map_err(EngineError::directory)?;
+        let made = blocking(move || making.create(range, &first)).await?.map_err(EngineError::directory)?;
         match self.meta.propose(vec![command]).await {
             Ok(mut applied) => match applied.replies.pop() {
                 Some(Reply::TopicCreated(meta) | Reply::TopicAltered(meta)) => Ok((meta, made)),

@@ -1,7 +1,9 @@
 //! What a topic can be told to do.
 
+use std::sync::Arc;
+
 use flymq_storage::{IndexStrategy, LogConfig};
-use flymq_types::{Limits, TopicName};
+use flymq_types::{Limits, Offset, TopicName};
 
 use super::IndexConfig;
 use crate::EngineError;
@@ -73,6 +75,17 @@ pub struct NewTopic {
     /// `None`: `topics.default_partitions`.
     pub partitions: Option<u32>,
     pub config: TopicConfig,
+    /// It is to be filled by [`crate::Engine::restore_records`].
+    pub restore: Option<RestoreTopic>,
+}
+
+/// What a topic is restored from.
+#[derive(Debug, Clone)]
+pub struct RestoreTopic {
+    /// Names the backup, 1 to 128 bytes.
+    pub backup: Arc<str>,
+    /// Where each partition begins, by number.
+    pub first_offsets: Vec<Offset>,
 }
 
 /// A change to a topic; what is `None` stays.

@@ -1,5 +1,7 @@
 //! What a topic looks like from outside.
 
+use std::sync::Arc;
+
 use flymq_storage::IndexStats;
 use flymq_types::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicId, TopicName};
 
@@ -17,6 +19,8 @@ pub struct TopicInfo {
     pub created: Timestamp,
     /// By number, from 0, without gaps.
     pub partitions: Vec<PartitionInfo>,
+    /// The backup that it is being restored from; until it is whole it takes no other records and shows none.
+    pub restoring: Option<Arc<str>>,
 }
 
 /// A partition as it is now; `low <= high <= log_end`.

@@ -9,14 +9,16 @@ mod info;
 mod open_logs;
 mod open_topic;
 mod registry;
+mod restore;
 mod retention;
 mod start;
 
 pub(crate) use admin::NODES;
 pub(crate) use compaction::clean;
 pub(crate) use config::validate_partitions;
-pub use config::{CleanupPolicy, NewTopic, TopicChange, TopicConfig, TopicSettings};
+pub use config::{CleanupPolicy, NewTopic, RestoreTopic, TopicChange, TopicConfig, TopicSettings};
 pub use index_config::IndexConfig;
 pub use info::{PartitionInfo, TopicInfo};
 pub(crate) use open_topic::OpenTopic;
 pub(crate) use registry::Registry;
+pub(crate) use restore::missing;

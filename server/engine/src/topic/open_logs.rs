@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use flymq_storage::{DataDir, StorageError};
-use flymq_types::{PartitionId, TopicId, TopicName};
+use flymq_types::{Offset, PartitionId, TopicId, TopicName};
 
 use super::TopicSettings;
 use crate::partition::Partition;
@@ -19,11 +19,17 @@ pub(crate) struct OpenLogs {
 }
 
 impl OpenLogs {
-    /// Makes the logs of new partitions; on a failure those made are removed again.
-    pub(crate) fn create(&self, numbers: Range<u32>) -> Result<Vec<Arc<Partition>>, StorageError> {
+    /// Makes the logs of new partitions, which begin at `first` (by number) or at 0; on a failure those made are
+    /// removed again.
+    pub(crate) fn create(
+        &self,
+        numbers: Range<u32>,
+        first: &[Offset],
+    ) -> Result<Vec<Arc<Partition>>, StorageError> {
         let mut made = Vec::with_capacity(numbers.len());
         for number in numbers.clone().map(PartitionId) {
-            match self.open_one(number) {
+            let first = first.get(number.get() as usize).copied();
+            match self.open_one(number, first) {
                 Ok(partition) => made.push(Arc::new(partition)),
                 Err(error) => {
                     drop(made);
@@ -46,7 +52,7 @@ impl OpenLogs {
 
     /// Opens a log of a known topic; one that cannot be opened makes an offline partition, the others go on.
     pub(crate) fn open_existing(&self, number: PartitionId) -> Partition {
-        match self.open_one(number) {
+        match self.open_one(number, None) {
             Ok(partition) => partition,
             Err(error) => self.offline(number, error.to_string()),
         }
@@ -57,9 +63,12 @@ impl OpenLogs {
         Partition::offline(self.name.clone(), number, reason)
     }
 
-    fn open_one(&self, number: PartitionId) -> Result<Partition, StorageError> {
+    fn open_one(&self, number: PartitionId, first: Option<Offset>) -> Result<Partition, StorageError> {
         let config = self.settings.log_config(&self.name);
         let (log, _report) = self.data.open_log(self.id, number, config)?;
+        if let Some(first) = first.filter(|first| *first > Offset::ZERO) {
+            log.start_at(first)?;
+        }
         Ok(Partition::online(self.name.clone(), number, log))
     }
 }

@@ -72,6 +72,7 @@ impl OpenTopic {
             settings: view.settings,
             created: view.meta.created,
             partitions: view.partitions.iter().map(|partition| partition.info()).collect(),
+            restoring: view.meta.restoring.clone(),
         }
     }
 

@@ -104,7 +104,7 @@ fn open_chunk(logs: &OpenLogs, chunk: &[PartitionId]) -> Vec<Arc<crate::partitio
 /// An empty log was made for a topic whose creation a crash cut: it goes. False for one with records, which stays.
 fn clear_if_empty(logs: &OpenLogs, number: PartitionId) -> bool {
     let empty = match logs.data.open_log(logs.id, number, LogConfig::default()) {
-        Ok((log, _)) => log.end_offset() == flymq_types::Offset::ZERO,
+        Ok((log, _)) => log.end_offset() == log.start_offset(),
         Err(_) => false,
     };
     if empty {

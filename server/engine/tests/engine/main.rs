@@ -7,6 +7,7 @@ mod crash;
 mod fetch;
 mod groups;
 mod produce;
+mod restore;
 mod scale;
 mod subscribe;
 mod support;

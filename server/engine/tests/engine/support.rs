@@ -100,7 +100,12 @@ pub fn group(name: &str) -> GroupId {
 }
 
 pub fn new_topic(name: &str, partitions: u32) -> NewTopic {
-    NewTopic { name: topic(name), partitions: Some(partitions), config: TopicConfig::default() }
+    NewTopic {
+        name: topic(name),
+        partitions: Some(partitions),
+        config: TopicConfig::default(),
+        restore: None,
+    }
 }
 
 /// A batch of these values.

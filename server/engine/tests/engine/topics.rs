@@ -16,8 +16,10 @@ async fn created_topics_survive_a_crash() {
     let node = Node::simulated();
     let engine = node.open().await;
     let config = TopicConfig { retention_ms: Some(5), ..TopicConfig::default() };
-    let made =
-        engine.create_topic(NewTopic { name: topic("a/b"), partitions: Some(3), config }).await.unwrap();
+    let made = engine
+        .create_topic(NewTopic { name: topic("a/b"), partitions: Some(3), config, restore: None })
+        .await
+        .unwrap();
     assert_eq!((made.partitions.len(), made.settings.min_insync_replicas), (3, 1));
     assert_eq!(engine.create_topic(new_topic("z", 1)).await.unwrap().config, TopicConfig::default());
     drop(engine);

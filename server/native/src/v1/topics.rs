@@ -16,7 +16,8 @@ use super::{
 pub(super) async fn create(session: &Session<'_>, body: CreateTopic) -> Result<FrameParts, Failure> {
     let partitions = if body.partitions == 0 { 1 } else { body.partitions };
     let options = Some(pb::TopicOptions { partitions, ..Default::default() });
-    let request = pb::CreateTopicRequest { name: body.topic.clone(), options };
+    let request =
+        pb::CreateTopicRequest { name: body.topic.clone(), options, ..pb::CreateTopicRequest::default() };
     match session.call::<pb::CreateTopicResponse>(request).await {
         Err(error) if error.code != ErrorCode::TopicAlreadyExists => {
             Err(About::topic(&body.topic).failure(&error))

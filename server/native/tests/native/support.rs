@@ -245,7 +245,8 @@ impl Client {
 
     pub async fn create_topic(&mut self, name: &str, partitions: i32) {
         let options = Some(pb::TopicOptions { partitions, ..Default::default() });
-        let request = pb::CreateTopicRequest { name: name.to_owned(), options };
+        let request =
+            pb::CreateTopicRequest { name: name.to_owned(), options, ..pb::CreateTopicRequest::default() };
         let _: pb::CreateTopicResponse = self.call(3, &request).await;
     }
 }

@@ -27,6 +27,7 @@ fn create(n: u32) -> Command {
         partitions: 1,
         config: TopicConfig::default(),
         created: Timestamp(n.into()),
+        restoring: None,
     })
 }
 

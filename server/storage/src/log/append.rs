@@ -196,7 +196,7 @@ impl LogInner {
         Ok(())
     }
 
-    fn create_directories(&self) -> Result<()> {
+    pub(super) fn create_directories(&self) -> Result<()> {
         let mut checkpoint = self.checkpoint.lock();
         if checkpoint.file.is_some() {
             return Ok(());

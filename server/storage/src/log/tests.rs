@@ -12,4 +12,5 @@ mod model;
 mod real_disk;
 mod recycling;
 mod retention;
+mod start_at;
 pub(crate) mod support;

@@ -17,6 +17,8 @@ pub struct CreateTopic {
     pub partitions: u32,
     pub config: TopicConfig,
     pub created: Timestamp,
+    /// The backup that it is to be restored from.
+    pub restoring: Option<Arc<str>>,
 }
 
 impl CreateTopic {
@@ -38,6 +40,7 @@ impl CreateTopic {
             created: self.created,
             partitions: vec![PartitionMeta::default(); self.partitions.max(1) as usize],
             revision: 0,
+            restoring: self.restoring.clone(),
         });
         image.topics.insert(self.name.clone(), topic.clone());
         Ok((Reply::TopicCreated(topic.clone()), vec![Effect::OpenTopic(topic)]))

@@ -7,6 +7,7 @@
 mod alter_topic;
 mod create_topic;
 mod delete_topic;
+mod finish_restore;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use flymq_types::{TopicId, TopicName};
 pub use alter_topic::AlterTopic;
 pub use create_topic::CreateTopic;
 pub use delete_topic::DeleteTopic;
+pub use finish_restore::FinishRestore;
 
 use super::{MetaImage, TopicMeta};
 
@@ -24,6 +26,7 @@ pub enum Command {
     CreateTopic(CreateTopic),
     DeleteTopic(DeleteTopic),
     AlterTopic(AlterTopic),
+    FinishRestore(FinishRestore),
 }
 
 /// What an applied command answers.
@@ -72,6 +75,7 @@ impl Command {
             Self::CreateTopic(command) => command.apply(image),
             Self::DeleteTopic(command) => command.apply(image),
             Self::AlterTopic(command) => command.apply(image),
+            Self::FinishRestore(command) => command.apply(image),
         }
     }
 }

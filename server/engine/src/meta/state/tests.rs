@@ -15,6 +15,7 @@ fn create(n: u32, name: &str) -> Command {
         partitions: 2,
         config: TopicConfig::default(),
         created: Timestamp(5),
+        restoring: None,
     })
 }
 

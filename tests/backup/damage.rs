@@ -1,0 +1,100 @@
+//! Every kind of file, spoiled in every way: found before the first record is restored.
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use crate::world::{World, name};
+
+type Spoil = fn(&Path);
+
+fn flip(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(path, bytes).unwrap();
+}
+
+fn cut(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+}
+
+fn lengthen(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    bytes.push(b'\n');
+    fs::write(path, bytes).unwrap();
+}
+
+fn remove(path: &Path) {
+    fs::remove_file(path).unwrap();
+}
+
+fn link(path: &Path) {
+    let aside = path.with_extension("aside");
+    fs::rename(path, &aside).unwrap();
+    symlink(&aside, path).unwrap();
+}
+
+fn empty(path: &Path) {
+    fs::write(path, "").unwrap();
+}
+
+const WAYS: [(&str, Spoil); 6] = [
+    ("flipped", flip),
+    ("cut", cut),
+    ("lengthened", lengthen),
+    ("removed", remove),
+    ("linked", link),
+    ("emptied", empty),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spoiled_file_is_found_and_nothing_is_restored() {
+    let world = World::start().await;
+    world.create("t", &[0, 9]).await;
+    world.fill("t", 2, 20).await;
+    world.ok(&["create", "--all", "--chunk-bytes", "4000"], None);
+    let files = world.files("");
+    assert!(files.len() > 4 && files.iter().filter(|file| name(file).starts_with("backup-")).count() == 1);
+    let mut spoiled = 0;
+    for file in &files {
+        let whole = fs::read(file).unwrap();
+        for (way, spoil) in WAYS {
+            spoil(file);
+            for args in [&["verify"][..], &["restore", "--topic", "t:u"]] {
+                let said = world.fails(args, None);
+                assert!(
+                    said.starts_with("error: ") && said.contains("hint: "),
+                    "{way} {}: {said}",
+                    file.display()
+                );
+            }
+            assert!(!world.exists("u").await, "{way} {}: restored", file.display());
+            spoiled += 1;
+            let _ = fs::remove_file(file.with_extension("aside"));
+            let _ = fs::remove_file(file);
+            fs::write(file, &whole).unwrap();
+        }
+    }
+    println!("{spoiled} spoiled files found, 0 restored from");
+    world.ok(&["restore", "--topic", "t:u"], None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_and_newer_manifests_are_refused_by_name() {
+    let world = World::start().await;
+    assert!(world.fails(&["verify"], None).contains("holds no whole backup"));
+    fs::create_dir(world.place()).unwrap();
+    let manifest = world.place().join("backup-20260101T000000Z-0badcafe.manifest");
+    for (content, expected) in [
+        ("PK\u{3}\u{4} not ours\n", "is not a FlyMQ backup"),
+        (
+            "{\"format\":\"flymq-backup\",\"version\":9}\n{}",
+            "has backup format 9; this program knows formats up to 1",
+        ),
+        ("{\"format\":\"flymq-backup\",\"version\":1}\n{}", "sha-256"),
+    ] {
+        fs::write(&manifest, content).unwrap();
+        let said = world.fails(&["restore"], None);
+        assert!(said.contains(expected), "{content:?}: {said}");
+    }
+}
