@@ -4,8 +4,6 @@
 //! `FLYMQ_TEST_BACKUP_CYCLES`: backups under load with kills (default 6). `FLYMQ_TEST_SEED`: what is killed when.
 #![allow(clippy::disallowed_methods, reason = "runs processes")]
 
-#[allow(dead_code, reason = "the crash test measures starts")]
-#[path = "../crash/broker.rs"]
 mod broker;
 mod damage;
 mod kills;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use flymq_client::{Acks, Client, FetchSpec, Message, NewMessage, pb};
 use tempfile::TempDir;
 
-use crate::broker::Process;
+use crate::broker::{Process, program};
 
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -51,7 +51,7 @@ impl World {
 
     /// `flymq-cli backup …` with the place after the verb.
     pub fn command(&self, args: &[&str], key: Option<&str>) -> Command {
-        let mut command = Command::new(cli());
+        let mut command = Command::new(program("flymq-cli", "FLYMQ_CLI_BIN"));
         let native = self.process.as_ref().map_or("127.0.0.1:1", |process| &process.native);
         command
             .env_clear()
@@ -190,15 +190,4 @@ pub fn name(path: &Path) -> String {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// `$FLYMQ_CLI_BIN`, or `flymq-cli` of the target folder that this test lies in.
-fn cli() -> PathBuf {
-    let beside = || {
-        let test = std::env::current_exe().expect("this program has a path");
-        test.ancestors().nth(2).expect("it lies in a target folder").join("flymq-cli")
-    };
-    let binary = std::env::var_os("FLYMQ_CLI_BIN").map_or_else(beside, PathBuf::from);
-    assert!(binary.is_file(), "no {}: cargo build -p flymq-cli, or set FLYMQ_CLI_BIN", binary.display());
-    binary
 }
