@@ -200,7 +200,11 @@ impl Copy<'_> {
 
     /// Compaction changes records that are there; elsewhere what lies between two offsets stays as it is.
     fn reusable(&self, cursor: &Cursor) -> Option<&std::collections::BTreeMap<u64, Vec<ChunkName>>> {
-        let policy = self.topic.options.unwrap_or_default().cleanup_policy();
+        let policy = self
+            .topic
+            .options
+            .as_ref()
+            .map_or(pb::CleanupPolicy::Unspecified, pb::TopicOptions::cleanup_policy);
         match policy {
             pb::CleanupPolicy::Unspecified | pb::CleanupPolicy::Delete => {
                 self.present.of(&self.topic.id, cursor.partition)
