@@ -9,7 +9,7 @@ use flymq_replication::{LocalMetaOptions, LocalMetaStore};
 use flymq_storage::{DataDir, DataDirOptions, SpaceOptions, StorageError, SyncMode};
 use flymq_types::{Clock, Limits, SystemRng};
 
-use crate::{StartError, listen::Addresses};
+use crate::{StartError, listen::Addresses, open_files::Shares};
 
 /// What is on disk: logs and metadata, locked for this process.
 #[derive(Debug)]
@@ -19,7 +19,11 @@ pub(crate) struct Storage {
 }
 
 /// Opens or creates the data directory.
-pub(crate) async fn storage(loaded: &Loaded, clock: Arc<dyn Clock>) -> Result<Storage, StartError> {
+pub(crate) async fn storage(
+    loaded: &Loaded,
+    shares: &Shares,
+    clock: Arc<dyn Clock>,
+) -> Result<Storage, StartError> {
     let config = &loaded.config;
     let path = config.storage.data_dir.clone();
     // The host name, its default, may change from start to start: in a container it does.
@@ -28,6 +32,7 @@ pub(crate) async fn storage(loaded: &Loaded, clock: Arc<dyn Clock>) -> Result<St
         clock,
         sync: SyncMode::Thread { interval: config.performance.sync_interval },
         space: SpaceOptions { min_free: config.storage.min_free_bytes, ..SpaceOptions::default() },
+        open_files: shares.log_files,
         node: named.then(|| config.node_id.clone()),
         ..DataDirOptions::real(path.clone())
     };

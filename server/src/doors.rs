@@ -11,11 +11,12 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::error;
 
-use crate::{VERSION, build, listen::Listeners};
+use crate::{VERSION, build, listen::Listeners, open_files::Shares};
 
 /// What the doors are built from. Their tasks end when `stop` is cancelled and their running calls are done.
 pub(crate) struct Doors<'a> {
     pub config: &'a Config,
+    pub shares: Shares,
     pub node: &'a Arc<Node>,
     pub stop: &'a CancellationToken,
     pub tracker: &'a TaskTracker,
@@ -27,7 +28,7 @@ impl Doors<'_> {
         let health = Health::starting();
         if let Some(listener) = listener {
             let stop = self.stop.clone();
-            let serving = flymq_gateway::serve_health(listener, health.clone(), HttpLimits::default(), stop);
+            let serving = flymq_gateway::serve_health(listener, health.clone(), self.http_limits(), stop);
             self.tracker.spawn(serving);
         }
         health
@@ -45,9 +46,13 @@ impl Doors<'_> {
         if let Some(listener) = metrics {
             let (broker, stop, handle) =
                 (broker.clone(), self.stop.clone(), flymq_gateway::metrics::install());
-            let options = MetricsOptions::default();
+            let options = MetricsOptions { http: self.http_limits(), ..MetricsOptions::default() };
             self.tracker.spawn(flymq_gateway::serve_metrics(listener, handle, broker, options, stop));
         }
+    }
+
+    fn http_limits(&self) -> HttpLimits {
+        HttpLimits { max_connections: self.shares.http, ..HttpLimits::default() }
     }
 
     /// The node may be called by its own names, and by those the user lists.
@@ -60,6 +65,7 @@ impl Doors<'_> {
         RestOptions {
             allowed_hosts,
             allowed_origins: access.allowed_origins.clone(),
+            http: self.http_limits(),
             ..RestOptions::default()
         }
     }
@@ -73,14 +79,14 @@ impl Doors<'_> {
             version: VERSION.to_owned(),
             auth_required: self.config.auth.enabled,
             max_record: u32::try_from(limits.record_bytes).unwrap_or(u32::MAX),
-            max_connections: self.config.limits.max_connections as usize,
+            max_connections: self.shares.native,
             ..NativeOptions::default()
         };
         self.tracker.spawn(flymq_native::serve(listener, broker, options, self.stop.clone()));
     }
 
     fn open_grpc(&self, listener: TcpListener, broker: Arc<dyn Broker>) {
-        let max_connections = self.config.limits.max_connections as usize;
+        let max_connections = self.shares.grpc;
         let node = Some(self.node.clone());
         let options = GrpcOptions { node, max_connections, ..GrpcOptions::default() };
         let serving = flymq_grpc::serve(listener, broker, options, self.stop.clone());

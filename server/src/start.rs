@@ -8,7 +8,9 @@ use flymq_types::{Clock, SystemClock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
-use crate::{StartError, build, doors::Doors, listen::Listeners, retention, running::RunningBroker};
+use crate::{
+    StartError, build, doors::Doors, listen::Listeners, open_files::Shares, retention, running::RunningBroker,
+};
 
 /// Starts a broker; it is ready when this returns.
 ///
@@ -32,12 +34,13 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let addresses = listeners.addresses().map_err(StartError::Runtime)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let storage = build::storage(&loaded, clock.clone()).await?;
+    let shares = Shares::of_process(config);
+    let storage = build::storage(&loaded, &shares, clock.clone()).await?;
     let node = Arc::new(build::node(&loaded, &addresses, &storage.data));
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     // Closes what is open already, should the rest of the start fail.
     let unfinished = stop.clone().drop_guard();
-    let doors = Doors { config, node: &node, stop: &stop, tracker: &tracker };
+    let doors = Doors { config, shares, node: &node, stop: &stop, tracker: &tracker };
     let health = doors.open_health(listeners.health.take());
     let engine = build::engine(config, storage, clock.clone()).await?;
     let broker = stack(engine.clone(), node.clone(), clock, &build::stack_options(config));

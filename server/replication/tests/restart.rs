@@ -47,6 +47,7 @@ async fn open(disk: &SimDisk, rng: &Arc<SeededRng>) -> Option<Arc<Engine>> {
         space: SpaceOptions::OFF,
         encryption: None,
         node: None,
+        open_files: 64,
     };
     let data = Arc::new(DataDir::open(options).ok()?);
     let meta =

@@ -23,7 +23,7 @@ use flymq_types::{Clock, PartitionId, Rng, SystemClock, SystemRng, TopicId};
 use parking_lot::Mutex;
 
 use crate::crypt::{EncryptionKeys, Keyring, Place, SealPool, open_keyring};
-use crate::disk::{Disk, DiskLock, LockOutcome, RealDisk};
+use crate::disk::{Disk, DiskLock, LockOutcome, PooledDisk, RealDisk};
 use crate::error::{IoContext, Result, StorageError};
 use crate::log::{Context, Log, LogConfig, LogInner, LogPlace, RecoveryReport};
 use crate::lost_found;
@@ -39,6 +39,8 @@ const TOPICS: &str = "topics";
 /// Kept by another crate, in here so that one lock and one backup cover both.
 const METADATA: &str = "metadata";
 const DEFAULT_TAIL_BUDGET_BYTES: usize = 256 << 20;
+/// Well within the soft limit that most systems set.
+const DEFAULT_OPEN_FILES: usize = 512;
 const DEFAULT_SYNC_INTERVAL_MS: u64 = 5;
 
 /// How to open a data directory.
@@ -54,6 +56,8 @@ pub struct DataDirOptions {
     pub tail_cache_bytes: usize,
     /// How much of the disk is kept free.
     pub space: SpaceOptions,
+    /// Most files of logs that are open at once; the others are opened when they are used.
+    pub open_files: usize,
     /// Name of the node, where somebody gave it one: its directory belongs to it from then on.
     pub node: Option<String>,
     /// Encrypts everything that is written from now on.
@@ -72,6 +76,7 @@ impl DataDirOptions {
             sync: SyncMode::Thread { interval },
             tail_cache_bytes: DEFAULT_TAIL_BUDGET_BYTES,
             space: SpaceOptions::default(),
+            open_files: DEFAULT_OPEN_FILES,
             node: None,
             encryption: None,
         }
@@ -123,8 +128,19 @@ impl DataDir {
     /// # Errors
     /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`, `OtherNode`, `NotADirectory`, `KeyMissing`, `WrongKey`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
     pub fn open(options: DataDirOptions) -> Result<Self> {
-        let DataDirOptions { disk, path, clock, rng, sync, tail_cache_bytes, space, node, encryption } =
-            options;
+        let DataDirOptions {
+            disk,
+            path,
+            clock,
+            rng,
+            sync,
+            tail_cache_bytes,
+            space,
+            open_files,
+            node,
+            encryption,
+        } = options;
+        let disk: Arc<dyn Disk> = Arc::new(PooledDisk::new(disk, open_files));
         create_with_parents(&*disk, &path)?;
         let node = node.as_deref();
         // Also before the lock, which writes.

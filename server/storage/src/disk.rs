@@ -2,6 +2,7 @@
 //! the same code runs on a real file system ([`RealDisk`]) and on one that crashes on demand ([`SimDisk`]).
 
 mod map;
+mod pool;
 mod real;
 mod sim;
 
@@ -10,6 +11,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use pool::PooledDisk;
 pub use real::RealDisk;
 pub use sim::{FaultOp, SimDisk};
 

@@ -2,6 +2,7 @@
 
 #[path = "../common/broker.rs"]
 mod broker;
+mod descriptors;
 mod directories;
 mod disk;
 mod lifecycle;

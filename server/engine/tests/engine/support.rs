@@ -79,6 +79,7 @@ impl Node {
             space: SpaceOptions::OFF,
             encryption: None,
             node: None,
+            open_files: 64,
         };
         let data = Arc::new(DataDir::open(options).unwrap());
         let deps = EngineDeps {

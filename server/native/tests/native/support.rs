@@ -114,6 +114,7 @@ async fn engine(path: PathBuf, clock: Arc<SystemClock>) -> Arc<Engine> {
         space: SpaceOptions::OFF,
         encryption: None,
         node: None,
+        open_files: 64,
     };
     let data = Arc::new(DataDir::open(options).unwrap());
     let meta = Arc::new(MemoryMetaStore::default());

@@ -170,6 +170,10 @@ impl LogInner {
     /// An error that says nothing about bytes already written leaves the log as it is; any other poisons it.
     pub(super) fn judge(&self, error: StorageError) -> StorageError {
         self.context.space.learn(&error);
+        if matches!(error, StorageError::TooManyOpenFiles { .. }) {
+            // Files that are synced give their descriptors up.
+            self.context.syncer.ask();
+        }
         if error.closes_a_log() {
             self.fail(error.clone());
         }

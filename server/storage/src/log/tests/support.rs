@@ -28,6 +28,7 @@ pub(crate) fn options(disk: &SimDisk, seed: u64) -> DataDirOptions {
         tail_cache_bytes: 1 << 20,
         space: SpaceOptions::OFF,
         node: None,
+        open_files: 8,
         encryption: ENCRYPTED.get().then(|| keys(1, &[])),
     }
 }
