@@ -1,6 +1,10 @@
 //! Every kind of file, spoiled in every way: found before the first record is restored.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use crate::world::{World, name};
 
@@ -97,4 +101,51 @@ async fn foreign_and_newer_manifests_are_refused_by_name() {
         let said = world.fails(&["restore"], None);
         assert!(said.contains(expected), "{content:?}: {said}");
     }
+}
+
+/// A file that holds `needle`, and where.
+fn find(folder: &Path, needle: &[u8]) -> Option<(PathBuf, usize)> {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if let Some(found) = find(&path, needle) {
+                return Some(found);
+            }
+        } else if let Some(at) =
+            fs::read(&path).unwrap().windows(needle.len()).position(|part| part == needle)
+        {
+            return Some((path, at));
+        }
+    }
+    None
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_broker_has_lost_is_named_and_the_rest_keeps_its_offsets() {
+    let mut world = World::start().await;
+    world.create("t", &[100]).await;
+    world.fill("t", 1, 30).await;
+    let before = world.contents("t").await;
+    world.kill_broker();
+    let (file, at) = find(&world.data().join("topics"), b"secret-0-12-3-").expect("it is on disk");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    world.restart().await;
+    let said = world.fails(&["create", "--all"], None);
+    assert!(said.contains("are damaged on the broker's disk") && said.contains("--skip-damaged"), "{said}");
+    assert!(world.files("backup-").is_empty());
+    let output = world.run(&["create", "--all", "--skip-damaged"], None);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("are damaged and not in the backup"), "{said}");
+    world.ok(&["restore", "--topic", "t:u"], None);
+    let after = world.contents("u").await;
+    let lost = |value: &[u8]| value.starts_with(b"secret-0-12-") || value.is_empty();
+    let kept = |all: &[flymq_client::Message]| -> Vec<_> {
+        all.iter().filter(|m| !lost(&m.value)).map(|m| (m.offset, m.value.clone())).collect()
+    };
+    assert!(after[&0].len() < before[&0].len());
+    assert_eq!(kept(&after[&0]), kept(&before[&0]));
+    let end = world.client.topic("u").await.unwrap().partitions[0].high_watermark;
+    assert_eq!(end, world.client.topic("t").await.unwrap().partitions[0].high_watermark);
 }

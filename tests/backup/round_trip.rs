@@ -22,8 +22,11 @@ async fn a_deleted_topic_comes_back_with_its_offsets_and_groups() {
     world.create("other", &[5]).await;
     world.fill(topic, 2, 60).await;
     world.client.commit("g/1", vec![at(topic, 0, 1_010), at(topic, 1, 7), at("other", 0, 5)]).await.unwrap();
+    // Into the middle of the second batch.
+    let request = pb::DeleteRecordsRequest { topic: topic.to_owned(), partition: 0, before_offset: 1_002 };
+    let _: pb::DeleteRecordsResponse = world.client.call("DeleteRecords", &request).await.unwrap();
     let before = world.contents(topic).await;
-    assert!(before[&0].first().is_some_and(|first| first.offset == 1_000) && before[&2].is_empty());
+    assert!(before[&0].first().is_some_and(|first| first.offset == 1_002) && before[&2].is_empty());
     let created = world.run(&["create", "--topic", topic, "--include-groups", "--chunk-bytes", "3000"], None);
     assert!(text(&created.stderr).contains("not encrypted"), "{}", text(&created.stderr));
     assert!(world.files("chunk-").len() > 4, "several chunks");

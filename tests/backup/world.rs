@@ -33,6 +33,11 @@ impl World {
         Self { process: Some(process), client, temp }
     }
 
+    /// The broker's data directory.
+    pub fn data(&self) -> PathBuf {
+        self.temp.path().join("data")
+    }
+
     /// Where the backups are.
     pub fn place(&self) -> PathBuf {
         self.temp.path().join("backups")

@@ -41,6 +41,7 @@ pub fn options(disk: &SimDisk, seed: u64) -> DataDirOptions {
         sync: SyncMode::Manual,
         tail_cache_bytes: 1 << 20,
         space: SpaceOptions::OFF,
+        node: None,
         encryption: None,
     }
 }

@@ -24,7 +24,9 @@ impl Engine {
         if topic.is_internal() {
             return Err(EngineError::InternalTopic { topic: topic.clone() });
         }
-        let partition = self.partition(topic, partition)?;
+        self.check_running()?;
+        // Also of a topic that is being restored: what had been deleted out of the middle of a batch stays deleted.
+        let partition = self.topics.get(topic)?.partition(partition)?;
         let log = partition.log()?.clone();
         // What its producer knows to be stored counts as there.
         partition
