@@ -225,7 +225,6 @@ def test_what_is_not_built_says_so(client: FlyMQClient, topic: str) -> None:
     client.create_topic(topic)
     calls = [
         lambda: client.produce_delayed(topic, b"x", delay_ms=10),
-        lambda: client.produce_with_ttl(topic, b"x", ttl_ms=10),
         lambda: client.produce_with_schema(topic, b"x", "s"),
         lambda: client.begin_transaction(),
         lambda: client.transaction(),

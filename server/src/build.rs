@@ -77,6 +77,7 @@ fn engine_options(config: &Config) -> EngineOptions {
             retention_ms: u64::try_from(config.storage.retention.as_millis()).unwrap_or(u64::MAX),
             retention_bytes: config.storage.retention_bytes,
             segment_bytes: config.storage.segment_bytes,
+            ttl_ms: u64::try_from(config.ttl.default_ttl.as_millis()).unwrap_or(u64::MAX),
             ..defaults.topic_defaults
         },
         default_acks: config.performance.acks,

@@ -201,7 +201,7 @@ async fn impossible_topics_are_refused() {
         (with(pb::TopicOptions { retention_ms: -1, ..none.clone() }), ErrorCode::InvalidArgument),
         (with(pb::TopicOptions { segment_bytes: i64::MIN, ..none.clone() }), ErrorCode::InvalidArgument),
         (with(pb::TopicOptions { cleanup_policy: 9, ..none.clone() }), ErrorCode::InvalidArgument),
-        (with(pb::TopicOptions { ttl_ms: 1, ..none.clone() }), ErrorCode::Unimplemented),
+        (with(pb::TopicOptions { ttl_ms: -1, ..none.clone() }), ErrorCode::InvalidArgument),
         (
             with(indexed(pb::IndexOptions { interval_bytes: 1, ..Default::default() })),
             ErrorCode::InvalidArgument,

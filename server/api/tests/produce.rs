@@ -119,10 +119,9 @@ async fn bad_requests_are_refused_with_facts() {
         (with(|r| r.acks = 17), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.records.clear()), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.batch = Bytes::from_static(b"x")), ErrorCode::InvalidArgument, "field"),
-        (with(|r| r.ttl_ms = 5), ErrorCode::Unimplemented, "feature"),
         (with(|r| r.ttl_ms = -5), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.schema = "s".to_owned()), ErrorCode::Unimplemented, "feature"),
-        (with(|r| r.records[0].expires_at_ms = 5), ErrorCode::Unimplemented, "feature"),
+        (with(|r| r.records[0].expires_at_ms = -5), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.records[0].tombstone = true), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.records[0].value = vec![0; (16 << 20) + 1].into()), ErrorCode::RecordTooLarge, "limit"),
         (
@@ -141,13 +140,6 @@ async fn bad_requests_are_refused_with_facts() {
 #[tokio::test]
 async fn bad_batches_are_refused() {
     let broker = TestBroker::start().await;
-    let ttl = {
-        let mut builder = BatchBuilder::new();
-        builder
-            .push(&NewRecord { value: Some(b"v"), expires_at: Some(1), ..NewRecord::default() })
-            .expect("small");
-        builder.build().expect("one record")
-    };
     let flagged = |flags, producer: Option<ProducerFields>| {
         let mut builder = BatchBuilder::new();
         builder.push(&NewRecord { value: Some(b"v"), ..NewRecord::default() }).expect("small");
@@ -164,7 +156,6 @@ async fn bad_batches_are_refused() {
         (Bytes::from_static(b"garbage"), ErrorCode::Protocol),
         (batch(&["v"]).slice(..HEADER_LEN + 2), ErrorCode::Protocol),
         (damaged.into(), ErrorCode::CorruptBatch),
-        (ttl, ErrorCode::Unimplemented),
         (flagged(BatchFlags::TRANSACTIONAL, None), ErrorCode::Unimplemented),
         (flagged(BatchFlags::CONTROL, None), ErrorCode::Protocol),
         (flagged(BatchFlags::empty(), Some(idempotent)), ErrorCode::Unimplemented),
@@ -174,4 +165,24 @@ async fn bad_batches_are_refused() {
         let request = pb::ProduceRequest { topic: "t".to_owned(), batch, ..Default::default() };
         assert_refused(broker.call::<_, pb::ProduceResponse>(request).await, code, "");
     }
+}
+
+#[tokio::test]
+async fn expired_records_are_never_returned() {
+    let broker = TestBroker::start().await;
+    let mut request = pb::ProduceRequest {
+        topic: "t".to_owned(),
+        partition: Some(0),
+        records: vec![record("", "gone"), record("", "lives")],
+        ..Default::default()
+    };
+    request.records[0].expires_at_ms = 1;
+    broker.call::<_, pb::ProduceResponse>(request.clone()).await.expect("stored");
+    request.records[0].expires_at_ms = 0;
+    request.ttl_ms = 60_000;
+    broker.call::<_, pb::ProduceResponse>(request).await.expect("stored");
+    let page = broker.fetch("t", 0, 0).await.expect("readable");
+    let offsets: Vec<u64> = page.records.iter().map(|record| record.offset).collect();
+    assert_eq!(offsets, [1, 2, 3]);
+    assert!(page.records[0].expires_at_ms == 0 && page.records[1].expires_at_ms > 0);
 }

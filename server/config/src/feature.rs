@@ -53,7 +53,7 @@ pub const FEATURES: &[FeatureState] = &[
     plain(Feature::Retention, "retention", true),
     plain(Feature::Schema, "schema validation", false),
     plain(Feature::Dlq, "dead letter queues", false),
-    plain(Feature::Ttl, "record expiry (TTL)", false),
+    plain(Feature::Ttl, "record expiry (TTL)", true),
     plain(Feature::Delayed, "delayed delivery", false),
     plain(Feature::Transactions, "transactions", false),
     plain(Feature::Tracing, "OpenTelemetry tracing", false),

@@ -14,7 +14,7 @@ pub(crate) mod writer;
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use parking_lot::Mutex;
 
@@ -44,6 +44,8 @@ pub(crate) struct Segment {
     pub protection: Protection,
     /// The segments that a cleaning put this one in the place of.
     pub replaced: Option<Replaced>,
+    /// No record of the closed segment expires before, Unix ms; `i64::MIN` while nobody has looked.
+    pub next_expiry: AtomicI64,
     pub index: Mutex<Index>,
     /// Times since the start that an index entry was not what the log has there.
     pub misled: AtomicU64,
@@ -139,6 +141,7 @@ impl PreparedSegment {
             file: self.file,
             protection: self.protection,
             replaced: self.header.replaced,
+            next_expiry: AtomicI64::new(i64::MIN),
             index: Mutex::new(index),
             misled: AtomicU64::new(0),
         })

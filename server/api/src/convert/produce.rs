@@ -18,6 +18,8 @@ pub(crate) struct Produce {
     pub partition: Option<PartitionId>,
     /// `None`: the server's default.
     pub acks: Option<Acks>,
+    /// Milliseconds that records live which do not say themselves when they expire; 0: the topic's setting.
+    pub ttl_ms: i64,
     pub plan: ProducePlan,
 }
 
@@ -51,8 +53,8 @@ impl Produce {
         if request.ttl_ms < 0 {
             return Err(invalid("ttl_ms", "must not be negative"));
         }
-        if request.ttl_ms > 0 {
-            return Err(not_built("time to live (field ttl_ms)"));
+        if request.ttl_ms > 0 && !request.batch.is_empty() {
+            return Err(invalid("ttl_ms", "a batch carries the expiries of its records itself"));
         }
         let plan = match (request.records.is_empty(), request.batch.is_empty()) {
             (true, true) => return Err(invalid("records", "a produce needs records or a batch")),
@@ -65,7 +67,7 @@ impl Produce {
                 ProducePlan::Records(request.records)
             }
         };
-        Ok(Self { topic, partition, acks, plan })
+        Ok(Self { topic, partition, acks, ttl_ms: request.ttl_ms, plan })
     }
 }
 
@@ -79,9 +81,6 @@ fn ready(bytes: Bytes, needs_key: bool, limits: &Limits) -> Result<ReadyBatch, B
             .with("limit", limits.batch_bytes));
     }
     let header = BatchHeader::parse(&bytes)?;
-    if header.flags.contains(BatchFlags::HAS_TTL) {
-        return Err(not_built("time to live (batch flag HAS_TTL)"));
-    }
     if header.flags.contains(BatchFlags::TRANSACTIONAL) {
         return Err(not_built("transactions (batch flag TRANSACTIONAL)"));
     }
@@ -111,8 +110,8 @@ fn only_key(batch: &Bytes, limits: &Limits) -> Result<Option<Bytes>, BrokerError
 
 fn check_record(index: usize, record: &pb::Record, limits: &Limits) -> Result<(), BrokerError> {
     let field = |name: &str| format!("records[{index}].{name}");
-    if record.expires_at_ms != 0 {
-        return Err(not_built("time to live (field expires_at_ms)"));
+    if record.expires_at_ms < 0 {
+        return Err(invalid(&field("expires_at_ms"), "must not be negative"));
     }
     if record.tombstone && value_of(record).is_some_and(|value| !value.is_empty()) {
         return Err(invalid(&field("tombstone"), "a tombstone has no value"));
@@ -174,11 +173,13 @@ pub(crate) struct BuiltBatch {
     pub indexes: Vec<usize>,
 }
 
-/// Builds as few batches as the limit allows out of the records named by `indexes`; a record without time gets `now`.
+/// Builds as few batches as the limit allows out of the records named by `indexes`; a record without time gets `now`,
+/// one without expiry `ttl_ms` more unless that is 0.
 pub(crate) fn build(
     records: &[pb::Record],
     indexes: &[usize],
     now: Timestamp,
+    ttl_ms: i64,
     limits: &Limits,
 ) -> Result<Vec<BuiltBatch>, BrokerError> {
     let mut built = Vec::new();
@@ -187,7 +188,12 @@ pub(crate) fn build(
     for &index in indexes {
         let record = &records[index];
         let timestamp = if record.timestamp_ms == 0 { now.as_millis() } else { record.timestamp_ms };
-        let new = NewRecord { key: key_of(record), value: value_of(record), timestamp, expires_at: None };
+        let new = NewRecord {
+            key: key_of(record),
+            value: value_of(record),
+            timestamp,
+            expires_at: expiry(record, now, ttl_ms),
+        };
         let bound = BatchBuilder::size_bound(&new, record.headers.len(), header_bytes(record));
         let full =
             builder.size() + bound > limits.batch_bytes || builder.record_count() >= limits.batch_records;
@@ -201,6 +207,15 @@ pub(crate) fn build(
     }
     built.push(BuiltBatch { bytes: builder.build()?, indexes: held });
     Ok(built)
+}
+
+/// When the record expires, by itself or `ttl_ms` from now; `None` where neither says so.
+fn expiry(record: &pb::Record, now: Timestamp, ttl_ms: i64) -> Option<i64> {
+    match (record.expires_at_ms, ttl_ms) {
+        (0, 0) => None,
+        (0, ttl_ms) => Some(now.as_millis().saturating_add(ttl_ms)),
+        (end, _) => Some(end),
+    }
 }
 
 fn capacity(records: &[pb::Record], indexes: &[usize], limits: &Limits) -> usize {

@@ -28,7 +28,7 @@ pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, Br
             retention_ms: settings.retention_ms,
             retention_bytes: settings.retention_bytes,
             segment_bytes: settings.segment_bytes,
-            ttl_ms: None,
+            ttl_ms: settings.ttl_ms,
             cleanup_policy: settings.cleanup_policy.unwrap_or_default(),
             delete_retention_ms: settings.delete_retention_ms,
             index: settings.index,
@@ -48,7 +48,7 @@ pub(crate) fn topic_changes(options: &pb::TopicOptions) -> Result<TopicChange, B
         retention_ms: settings.retention_ms,
         retention_bytes: settings.retention_bytes,
         segment_bytes: settings.segment_bytes,
-        ttl_ms: None,
+        ttl_ms: settings.ttl_ms,
         cleanup_policy: settings.cleanup_policy,
         delete_retention_ms: settings.delete_retention_ms,
         index: settings.index,
@@ -63,6 +63,7 @@ struct Settings {
     retention_ms: Option<u64>,
     retention_bytes: Option<u64>,
     segment_bytes: Option<u64>,
+    ttl_ms: Option<u64>,
     cleanup_policy: Option<CleanupPolicy>,
     delete_retention_ms: Option<u64>,
     index: Option<IndexConfig>,
@@ -70,9 +71,6 @@ struct Settings {
 
 impl Settings {
     fn parse(options: &pb::TopicOptions) -> Result<Self, BrokerError> {
-        if set64("options.ttl_ms", options.ttl_ms)?.is_some() {
-            return Err(not_built("time to live (option ttl_ms)"));
-        }
         Ok(Self {
             partitions: set32("options.partitions", options.partitions)?,
             replication_factor: set32("options.replication_factor", options.replication_factor)?,
@@ -80,6 +78,7 @@ impl Settings {
             retention_ms: set64("options.retention_ms", options.retention_ms)?,
             retention_bytes: set64("options.retention_bytes", options.retention_bytes)?,
             segment_bytes: set64("options.segment_bytes", options.segment_bytes)?,
+            ttl_ms: set64("options.ttl_ms", options.ttl_ms)?,
             cleanup_policy: cleanup_policy(options.cleanup_policy)?,
             delete_retention_ms: set64("options.delete_retention_ms", options.delete_retention_ms)?,
             index: options.index.as_ref().map(index::parse).transpose()?,

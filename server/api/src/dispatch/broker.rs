@@ -29,7 +29,7 @@ impl EngineBroker {
                 self.append_ready(produce.topic, produce.partition, acks, batch).await
             }
             ProducePlan::Records(records) => {
-                self.append_records(produce.topic, produce.partition, acks, &records).await
+                self.append_records(produce.topic, produce.partition, acks, &records, produce.ttl_ms).await
             }
         }
     }
@@ -64,11 +64,12 @@ impl EngineBroker {
         partition: Option<PartitionId>,
         acks: Acks,
         records: &[pb::Record],
+        ttl_ms: i64,
     ) -> Result<pb::ProduceResponse, BrokerError> {
         let now = self.clock.wall();
         let mut batches = Vec::new();
         for (partition, indexes) in self.route(&topic, partition, records).await? {
-            for batch in convert::build(records, &indexes, now, &self.limits)? {
+            for batch in convert::build(records, &indexes, now, ttl_ms, &self.limits)? {
                 batches.push((partition, batch));
             }
         }

@@ -5,9 +5,10 @@ mod turn;
 mod watermark;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flymq_storage::{DurableListener, IndexStats, Log, StorageError};
-use flymq_types::{LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
+use flymq_types::{BatchFlags, LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
 
 pub(crate) use ready::ReadyQueue;
 pub(crate) use turn::Turns;
@@ -26,6 +27,8 @@ pub(crate) struct Partition {
     log: Result<Log, String>,
     high: Arc<HighWatermark>,
     turns: Turns,
+    /// Records that expire were met since the start.
+    expiring: AtomicBool,
 }
 
 impl DurableListener for HighWatermark {
@@ -44,12 +47,19 @@ impl Partition {
         let listener: Arc<dyn DurableListener> = high.clone();
         log.subscribe(&listener); // held weakly: it lives as long as the partition
         high.advance(log.durable_offset()); // a round may have ended before the subscription
-        Self { topic, number, log: Ok(log), high, turns: Turns::default() }
+        Self { topic, number, log: Ok(log), high, turns: Turns::default(), expiring: AtomicBool::new(false) }
     }
 
     pub(crate) fn offline(topic: TopicName, number: PartitionId, reason: String) -> Self {
         let high = Arc::new(HighWatermark::new(Offset::ZERO));
-        Self { topic, number, log: Err(reason), high, turns: Turns::default() }
+        Self {
+            topic,
+            number,
+            log: Err(reason),
+            high,
+            turns: Turns::default(),
+            expiring: AtomicBool::new(false),
+        }
     }
 
     pub(crate) fn topic(&self) -> &TopicName {
@@ -85,6 +95,7 @@ impl Partition {
     /// Appends; a reader who waits has the group commit start at once.
     pub(crate) fn append(&self, batch: &RecordBatch, now: Timestamp) -> Result<Appended, EngineError> {
         let log = self.log()?;
+        self.note_expiring(batch);
         let appended = log.append(batch, LeaderEpoch(0), now).map_err(|error| self.error(error))?;
         if cfg!(mutant = "early_high_watermark") {
             self.high.advance(log.end_offset());
@@ -127,10 +138,23 @@ impl Partition {
         if from >= high {
             return Ok(Vec::new());
         }
-        log.read(from, max_bytes, high).map_err(|error| match error {
+        let batches = log.read(from, max_bytes, high).map_err(|error| match error {
             StorageError::OffsetOutOfRange { start, end } => self.out_of_range(from, start, end),
             other => self.error(other),
-        })
+        })?;
+        batches.iter().for_each(|batch| self.note_expiring(batch));
+        Ok(batches)
+    }
+
+    fn note_expiring(&self, batch: &RecordBatch) {
+        if batch.header().flags.contains(BatchFlags::HAS_TTL) && !self.has_expiring() {
+            self.expiring.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether records that expire were appended or read since the start.
+    pub(crate) fn has_expiring(&self) -> bool {
+        self.expiring.load(Ordering::Relaxed)
     }
 
     pub(crate) fn out_of_range(&self, offset: Offset, start: Offset, end: Offset) -> EngineError {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use flymq_types::{Acks, Offset, PartitionId, RecordBatch, TopicName};
 
 use super::check::{check_batch, check_keys};
+use super::ttl::with_expiry;
 use super::{Appended, Target};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -42,6 +43,11 @@ impl Engine {
                 check_keys(&batch, &topic.view().meta.name)?;
             }
         }
+        let ttl_ms = topic.view().settings.ttl_ms;
+        let batch = match ttl_ms {
+            0 => batch,
+            _ => with_expiry(batch, ttl_ms, self.clock.wall()).map_err(EngineError::InvalidBatch)?,
+        };
         let partition = topic.route(&target)?;
         if acks == Acks::All {
             let required = topic.view().settings.min_insync_replicas;

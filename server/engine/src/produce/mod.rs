@@ -2,6 +2,7 @@
 
 mod append;
 mod check;
+mod ttl;
 
 use bytes::Bytes;
 use flymq_types::{Offset, PartitionId, Timestamp};

@@ -1,4 +1,4 @@
-//! Compacted topics are cleaned: of every key the latest record stays.
+//! Logs are cleaned: in compacted topics the latest record of every key stays, and in all topics expired records go.
 
 use std::sync::Arc;
 
@@ -12,8 +12,8 @@ use crate::partition::Partition;
 use crate::task::blocking;
 
 impl Engine {
-    /// Cleans the logs of all compacted topics in which enough is new, one after the other; internal topics see to
-    /// themselves. The composition root calls it now and then. A partition that fails is logged, the others go on.
+    /// Cleans the logs of all compacted topics in which enough is new, and takes expired records out of all others, one
+    /// after the other; internal topics see to themselves. The composition root calls it now and then. A partition that fails is logged, the others go on.
     ///
     /// # Errors
     /// `ShuttingDown`.
@@ -21,11 +21,7 @@ impl Engine {
         let mut done = Compacted::default();
         for (name, topic) in self.topics.sorted() {
             self.check_running()?;
-            let compacted = match topic.view().settings.cleanup_policy {
-                CleanupPolicy::Compact | CleanupPolicy::CompactDelete => !name.is_internal(),
-                CleanupPolicy::Delete => false,
-            };
-            if compacted {
+            if !name.is_internal() {
                 let now = self.clock.wall();
                 done.add(&blocking(move || clean_topic(&topic, now)).await?);
             }
@@ -38,8 +34,16 @@ impl Engine {
 fn clean_topic(topic: &Arc<OpenTopic>, now: Timestamp) -> Compacted {
     let view = topic.view();
     let mut done = Compacted::default();
+    let by_key = match view.settings.cleanup_policy {
+        CleanupPolicy::Compact | CleanupPolicy::CompactDelete => true,
+        CleanupPolicy::Delete => false,
+    };
     for partition in &view.partitions {
+        if !by_key && view.settings.ttl_ms == 0 && !partition.has_expiring() {
+            continue;
+        }
         let how = Compaction::new(partition.high().get(), now, view.settings.delete_retention_ms);
+        let how = Compaction { by_key, ..how };
         match clean(partition, &how) {
             Ok(cleaned) => done.add(&cleaned),
             Err(error) => {

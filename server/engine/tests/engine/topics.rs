@@ -1,6 +1,7 @@
 //! Topics come, change, go, and are there again after a restart.
 
 use std::future::Future;
+use std::time::Duration;
 
 use flymq_engine::{
     CleanupPolicy, EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, Target, TopicChange,
@@ -322,4 +323,29 @@ async fn a_compacted_topic_keeps_the_latest_of_each_key_and_needs_keys() {
     let read: Vec<u64> = read_all(&engine, "t", 0).await.iter().map(|(offset, _)| *offset).collect();
     assert_eq!(read, [36, 37, 38, 39]);
     assert_eq!(engine.fetch(spec("t", 0, 5)).await.unwrap().next_offset, Offset(40));
+}
+
+/// Whoever reads, from wherever: nothing that has expired, and its bytes leave the disk.
+#[tokio::test]
+async fn records_of_a_topic_with_ttl_are_gone_in_time() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    let config = TopicConfig { ttl_ms: Some(10_000), segment_bytes: Some(1 << 20), ..TopicConfig::default() };
+    engine.create_topic(NewTopic { config, ..new_topic("t", 1) }).await.unwrap();
+    let large = "x".repeat(100 << 10);
+    for _ in 0..30 {
+        append(&engine, "t", 0, &large, Acks::All).await;
+    }
+    assert_eq!(engine.fetch(spec("t", 0, 0)).await.unwrap().batches[0].base_offset(), Offset(0));
+    node.clock.advance(Duration::from_millis(10_001));
+    append(&engine, "t", 0, "fresh", Acks::All).await;
+    let read = engine.fetch(spec("t", 0, 0)).await.unwrap();
+    assert_eq!(values(&read, 0), [(30, "fresh".to_owned())]);
+    let bytes = |engine: &flymq_engine::Engine| engine.topic(&topic("t")).unwrap().partitions.remove(0).bytes;
+    let before = bytes(&engine);
+    let done = engine.clean_logs().await.unwrap();
+    assert!(done.removed >= 20 && bytes(&engine) < before / 2, "{done:?}");
+    node.clock.advance(Duration::from_millis(10_001));
+    let none = engine.fetch(spec("t", 0, 0)).await.unwrap();
+    assert_eq!((none.batches.len(), none.next_offset), (0, Offset(31)));
 }

@@ -15,7 +15,7 @@ mod rule;
 
 use std::sync::atomic::Ordering;
 
-use flymq_types::{Offset, RecordBatch};
+use flymq_types::{BatchFlags, Offset, RecordBatch};
 
 use super::lookup::Lookup;
 use super::view::SegmentView;
@@ -59,6 +59,11 @@ impl LogInner {
         let clock = &self.context.clock;
         let began = clock.monotonic();
         let mut done = Compacted::default();
+        if !how.by_key {
+            self.drop_expired(how, &mut done)?;
+            done.took = clock.monotonic().saturating_sub(began);
+            return Ok(done);
+        }
         let mut due = how.min_dirty_percent;
         while let Some(work) = self.work(how, due)? {
             self.pass(&work, how, &mut done)?;
@@ -94,6 +99,52 @@ impl LogInner {
         let view = self.view.lock();
         let fresh = view.segments.iter().filter(|view| view.tip.next_offset > dirty);
         (view.bytes(), fresh.map(|view| view.tip.position).sum())
+    }
+
+    /// Takes expired records out of the closed segments that have any.
+    fn drop_expired(&self, how: &Compaction, done: &mut Compacted) -> Result<()> {
+        let segments = {
+            let writer = self.writer.lock();
+            self.sealed_below(&writer, how.upto.0)
+        };
+        let start = self.start.load(Ordering::Acquire);
+        let pass = Pass { keys: LatestKeys::new(0), upto: u64::MAX, start, keep_deletions: false };
+        for view in segments {
+            let due = view.segment.next_expiry.load(Ordering::Relaxed) <= how.now.0;
+            if due && self.has_expired(&view, how)? {
+                match self.clean(std::slice::from_ref(&view), &pass, how, done) {
+                    Ok(()) => done.passes = 1,
+                    Err(StorageError::Corrupt { .. }) => done.damaged += 1,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something in a closed segment has expired; notes when the next record does, so that it is not read before.
+    fn has_expired(&self, view: &SegmentView, how: &Compaction) -> Result<bool> {
+        let (mut next, mut expired) = (i64::MAX, false);
+        let scanned = self.each_batch(view, |batch| {
+            if batch.header().flags.contains(BatchFlags::HAS_TTL) {
+                for record in open(batch).iter().flat_map(|records| records.iter().flatten()) {
+                    let Some(end) = record.expires_at else { continue };
+                    expired |= end <= how.now.0;
+                    next = next.min(end);
+                }
+            }
+            Ok(!expired)
+        });
+        match scanned {
+            Ok(()) => {}
+            // It stays as it is: looking again would find the same.
+            Err(StorageError::Corrupt { .. }) => (next, expired) = (i64::MAX, false),
+            Err(error) => return Err(error),
+        }
+        if !expired {
+            view.segment.next_expiry.store(next, Ordering::Relaxed);
+        }
+        Ok(expired)
     }
 
     fn pass(&self, work: &Work, how: &Compaction, done: &mut Compacted) -> Result<()> {

@@ -11,7 +11,7 @@ fn batches_split_at_the_limits_and_keep_the_order() {
     let limits = Limits { batch_bytes: 1_000, batch_records: 3, ..Limits::DEFAULT };
     let records: Vec<pb::Record> = [1, 1, 1, 1, 600, 600, 1].map(record).into();
     let indexes: Vec<usize> = (0..records.len()).collect();
-    let built = build(&records, &indexes, Timestamp(5), &limits).expect("valid records");
+    let built = build(&records, &indexes, Timestamp(5), 0, &limits).expect("valid records");
     let runs: Vec<&[usize]> = built.iter().map(|batch| &batch.indexes[..]).collect();
     assert_eq!(runs, [&[0, 1, 2][..], &[3, 4], &[5, 6]]);
     for batch in &built {

@@ -16,12 +16,15 @@ pub struct Compaction {
     pub keys_bytes: usize,
     /// Nothing is done while fewer bytes than this part of the log (per cent) came since the last cleaning.
     pub min_dirty_percent: u8,
+    /// Of each key only the latest record stays. Else only expired records go, from any closed segment, and keys, dirty
+    /// part and tombstones are of no account.
+    pub by_key: bool,
 }
 
 impl Compaction {
     /// 64 MiB of keys, half of the log dirty.
     pub fn new(upto: Offset, now: Timestamp, delete_retention_ms: u64) -> Self {
-        Self { upto, now, delete_retention_ms, keys_bytes: 64 << 20, min_dirty_percent: 50 }
+        Self { upto, now, delete_retention_ms, keys_bytes: 64 << 20, min_dirty_percent: 50, by_key: true }
     }
 }
 

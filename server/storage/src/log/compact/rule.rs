@@ -39,7 +39,7 @@ impl Pass {
         let tombstone = record.value.is_none() && record.key.is_some();
         match record.expires_at {
             Some(end) if end <= how.now.0 && !self.keep_deletions => Verdict::Drop,
-            None if tombstone => {
+            None if tombstone && how.by_key => {
                 let stay = i64::try_from(how.delete_retention_ms).unwrap_or(i64::MAX);
                 Verdict::KeepUntil(how.now.0.saturating_add(stay))
             }

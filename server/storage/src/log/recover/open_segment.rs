@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use parking_lot::Mutex;
 
@@ -90,6 +90,7 @@ impl Recovery<'_> {
             file,
             protection,
             replaced,
+            next_expiry: AtomicI64::new(i64::MIN),
             index,
             misled,
         })))

@@ -209,6 +209,33 @@ fn expired_records_leave_with_a_cleaning() {
 }
 
 #[test]
+fn without_keys_only_expired_records_go_and_their_bytes_with_them() {
+    let disk = SimDisk::new();
+    let fixture = Fixture::open(&disk, from_files(4096));
+    let end = |i: i64| if i % 2 == 0 { Some(NOW.0 + 100 * i) } else { None };
+    for i in 0..40 {
+        let entry = ("same key".to_owned(), Some(vec![i as u8; 300]));
+        fixture.log.append(&keyed(&[entry], Compression::None, end(i)), EPOCH, NOW).unwrap();
+    }
+    fixture.sync();
+    let bytes = fixture.log.stats().bytes;
+    let at = |ms: i64| Compaction { by_key: false, now: Timestamp(NOW.0 + ms), ..how(&fixture) };
+    assert_eq!(fixture.log.compact(&at(-1)).unwrap(), Compacted::default());
+    let done = fixture.log.compact(&at(1_500)).unwrap();
+    assert_eq!(done.removed, 8, "{done:?}");
+    assert_eq!(fixture.log.compact(&at(1_500)).unwrap().removed, 0);
+    let written = fixture.log.0.view.lock().segments.last().unwrap().segment.base_offset;
+    fixture.log.compact(&at(1 << 30)).unwrap();
+    let left: Vec<u64> = scan(&fixture, 0).into_iter().map(|record| record.0).collect();
+    assert_eq!(left, (0..40).filter(|i| i % 2 == 1 || *i >= written).collect::<Vec<_>>());
+    assert!(fixture.log.stats().bytes < bytes - 4_000, "{bytes} before");
+    disk.crash_losing_all();
+    drop(fixture);
+    let reopened = Fixture::open(&disk, from_files(4096));
+    assert_eq!(scan(&reopened, 0).len(), left.len());
+}
+
+#[test]
 fn compressed_and_transactional_batches_keep_their_ways() {
     let fixture = Fixture::open(&SimDisk::new(), from_files(4096));
     let entries = |i: usize| -> Vec<Entry> {
