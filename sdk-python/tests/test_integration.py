@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -219,6 +220,17 @@ def test_any_rpc_can_be_called(client: FlyMQClient, topic: str, group: str) -> N
         client.call("CreateTopic", nmae="x")
     with pytest.raises(InvalidArgumentError, match="NoSuchRpc"):
         client.call("NoSuchRpc")
+
+
+def test_expired_messages_are_never_delivered(client: FlyMQClient, topic: str) -> None:
+    client.create_topic(topic)
+    client.produce_with_ttl(topic, b"lives", ttl_ms=60_000)
+    client.produce_with_ttl(topic, b"gone", ttl_ms=1)
+    client.produce(topic, b"for ever")
+    deadline = time.monotonic() + 30
+    while len(values := [message.value for message in client.fetch(topic, 0, 0).messages]) > 2:
+        assert time.monotonic() < deadline, values
+    assert values == [b"lives", b"for ever"]
 
 
 def test_what_is_not_built_says_so(client: FlyMQClient, topic: str) -> None:
