@@ -44,12 +44,24 @@ fn with_config(args: &Args, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
     }
 }
 
+/// One worker thread less than there are cores: the core that is left is for the sync thread and the kernel's part of
+/// the network, and on small machines the workers wake each other less (docs/adr/0004). tokio's own variable
+/// `TOKIO_WORKER_THREADS` names another number.
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if std::env::var_os("TOKIO_WORKER_THREADS").is_none() {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        builder.worker_threads(cores.saturating_sub(1).max(1));
+    }
+    builder.enable_all().thread_name("flymq").build()
+}
+
 fn serve(loaded: Loaded) -> ExitCode {
     logging::install(&loaded.config.log);
     logging::log_panics();
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     open_files::raise_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("flymq").build();
+    let runtime = runtime();
     let outcome =
         runtime.map_err(StartError::Runtime).and_then(|runtime| runtime.block_on(until_signal(loaded)));
     match outcome {

@@ -12,7 +12,7 @@ use crate::error::{IoContext, Result, StorageError};
 use crate::sync::DurableListener;
 
 /// A mark is written without waiting for an idle moment once this many bytes lie behind it.
-const MARK_BYTES: u64 = 8 << 20;
+const MARK_BYTES: u64 = 32 << 20;
 
 impl Log {
     /// Asks for a sync round that covers everything appended so far: by an ack for `all`, or a reader that waits at the
