@@ -18,6 +18,24 @@ def test_send_and_get(client: FlyMQClient, topic: str) -> None:
     assert [m.decode() for m in client.fetch(topic, max_messages=300).messages] == [f"v{n}" for n in range(250)]
 
 
+@pytest.mark.parametrize("codec", ["none", "gzip", "lz4", "zstd", "snappy"])
+def test_compressed_batches_are_read_as_they_were_sent(client: FlyMQClient, topic: str, codec: str) -> None:
+    client.create_topic(topic)
+    values = [f'{{"id": {n}, "city": "Chicago", "country": "USA"}}' for n in range(2_000)]
+    with client.producer(batch_size=500, linger_ms=60_000, compression_type=codec, compression_level=3) as producer:
+        for value in values:
+            producer.send(topic, value)
+    assert [m.decode() for m in client.fetch(topic, max_messages=2_000).messages] == values
+    stored = sum(info["bytes"] for info in client.call("GetTopic", name=topic)["topic"]["partitions"])
+    plain = sum(map(len, values))
+    assert stored < plain / 3 if codec != "none" else stored > plain, f"{stored} bytes of {plain}"
+
+
+def test_an_unknown_compression_is_refused(client: FlyMQClient) -> None:
+    with pytest.raises(ValueError, match="compression_type"):
+        client.producer(compression_type="brotli")
+
+
 def test_exit_flushes(client: FlyMQClient, topic: str) -> None:
     client.create_topic(topic)
     with client.producer(batch_size=1_000, linger_ms=60_000) as producer:

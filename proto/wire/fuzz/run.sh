@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds a fuzz target with the coverage instrumentation that libFuzzer wants, and runs it: run.sh TARGET [libFuzzer options]
 set -euo pipefail
-target=${1:?usage: run.sh frame|batch|v1_request|v2_body [libFuzzer options]}
+target=${1:?usage: run.sh frame|batch|inflate|v1_request|v2_body [libFuzzer options]}
 shift
 cd "$(dirname "$0")"
 export CARGO_TARGET_DIR=${FUZZ_TARGET_DIR:-$PWD/target}

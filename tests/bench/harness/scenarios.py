@@ -199,7 +199,7 @@ class Compression(Scenario):
         base: list[str | Path] = [tools.cli, "--servers", up.address, "-o", "json"]
         run([*base, "produce", codec, "--file", lines, "--compression", codec], DRIVE_SECONDS)
         told = json.loads(run([*base, "topic", "describe", codec], 30))
-        return float(sum(int(partition["bytes"]) for partition in told["partitions"]))
+        return float(sum(int(partition["bytes"]) for partition in told["topic"]["partitions"]))
 
 
 def _events(count: int) -> list[str]:

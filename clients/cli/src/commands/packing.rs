@@ -5,7 +5,7 @@ use flymq_client::{Compression, ProducerConfig};
 
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Packing {
-    /// Compress batches: none, gzip, lz4, zstd or snappy. One that would not get smaller is sent as it is; readers need no option.
+    /// Compress batches: none, gzip, lz4, zstd or snappy; readers need no option.
     #[arg(long, default_value = "none", value_name = "CODEC")]
     pub compression: Compression,
     /// Level of gzip (0-9, 6 unless given) and zstd (1-22, 1 unless given).

@@ -29,6 +29,38 @@ fn lines_come_from_standard_input_or_a_file() {
 }
 
 #[test]
+fn a_file_of_lines_takes_less_room_compressed() {
+    let broker = Broker::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let lines: String =
+        (0..3_000).map(|n| format!("{{\"id\":{n},\"city\":\"Chicago\",\"country\":\"USA\"}}\n")).collect();
+    let file = dir.path().join("lines.jsonl");
+    std::fs::write(&file, &lines).expect("written");
+    let path = file.to_str().expect("text");
+    let stored = |topic: &str| -> u64 {
+        let described = &broker.json(&["topic", "describe", topic])[0];
+        described["topic"]["partitions"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|p| p["bytes"].as_u64())
+            .sum()
+    };
+    broker.ok(&["produce", "none", "--file", path]);
+    for codec in ["gzip", "lz4", "zstd", "snappy"] {
+        broker.ok(&["produce", codec, "--file", path, "--compression", codec, "--compression-level", "3"]);
+        assert_eq!(broker.ok(&["consume", codec, "-n", "3000"]), lines, "{codec}");
+        let (packed, plain) = (stored(codec), stored("none"));
+        assert!(packed * 4 < plain, "{codec}: {packed} of {plain} bytes");
+    }
+    assert_eq!(
+        broker.ok(&["produce", "zstd", "one", "--compression", "zstd"]),
+        "zstd partition 0 offset 3000\n"
+    );
+    assert!(broker.fails(&["produce", "t", "x", "--compression", "brotli"], 2).contains("snappy"));
+}
+
+#[test]
 fn keys_headers_and_encodings() {
     let broker = Broker::start();
     broker.ok(&["produce", "t", r#"{"user": "ann", "n": 1}"#, "--key-field", "user", "--encoder", "json"]);

@@ -4,11 +4,14 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.firefly.flymq.exception.ClosedException;
+import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.exception.PartitionNotFoundException;
 import com.firefly.flymq.exception.RecordTooLargeException;
 
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -57,6 +60,31 @@ class ProducerTest extends WithBroker {
         assertThat(sent).extracting(future -> future.join().offset())
                 .containsExactlyElementsOf(IntStream.range(0, 5_000).mapToObj(Long::valueOf).toList());
         assertThat(client.consume(topic, 4_321).dataAsString()).isEqualTo("m4321");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"gzip", "lz4", "zstd", "snappy"})
+    void compressedBatchesAreReadAsTheyWereSent(String codec) {
+        String topic = name("packed-" + codec);
+        client.createTopic(topic, 1);
+        ProducerConfig config = new ProducerConfig()
+                .linger(Duration.ofSeconds(60))
+                .batchSize(1 << 20)
+                .compressionType(codec)
+                .compressionLevel(3);
+        String value = "{\"city\": \"Chicago\", \"country\": \"USA\", \"id\": ";
+        try (HighLevelProducer producer = client.producer(config)) {
+            IntStream.range(0, 2_000).forEach(i -> producer.send(topic, utf8(value + i + "}")));
+        }
+        assertThat(client.consume(topic, 432).dataAsString()).isEqualTo(value + "432}");
+        assertThat(client.topicInfo(topic).partitions().get(0).bytes()).isLessThan(2_000L * value.length() / 3);
+    }
+
+    @Test
+    void anUnknownCompressionIsRefused() {
+        assertThatThrownBy(() -> client.producer(new ProducerConfig().compressionType("brotli")))
+                .isInstanceOf(InvalidArgumentException.class)
+                .hasMessageContaining("compressionType");
     }
 
     @Test
