@@ -25,6 +25,7 @@ mod logging;
 mod open_files;
 mod retention;
 mod running;
+mod scrub;
 mod start;
 
 pub use error::StartError;

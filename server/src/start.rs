@@ -9,7 +9,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use crate::{
-    StartError, build, doors::Doors, listen::Listeners, open_files::Shares, retention, running::RunningBroker,
+    StartError, build, doors::Doors, listen::Listeners, open_files::Shares, retention,
+    running::RunningBroker, scrub,
 };
 
 /// Starts a broker; it is ready when this returns.
@@ -48,6 +49,8 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     doors.open(listeners, &broker);
     health.started(broker.clone());
     tracker.spawn(retention::run(engine.clone(), config.ttl.cleanup_interval, stop.clone()));
+    let (every, speed) = (config.storage.scrub_interval, config.storage.scrub_bytes_per_second);
+    tracker.spawn(scrub::run(engine.clone(), every, speed, stop.clone()));
     node.enter(Phase::Ready);
     unfinished.disarm();
     info!(

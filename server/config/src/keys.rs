@@ -132,6 +132,8 @@ pub const KEYS: &[Key] = &[
     key!("retention_bytes", "FLYMQ_RETENTION_BYTES", AnyBytes, storage.retention_bytes, "Largest size of a partition; 0 = unlimited.").needs(Feature::Retention),
     key!("retention_ms", "FLYMQ_RETENTION_MS", Millis, storage.retention, "Longest life of a segment; 0 = unlimited.").needs(Feature::Retention),
     key!("min_free_bytes", "FLYMQ_MIN_FREE_BYTES", Maybe<AnyBytes>, storage.min_free_bytes, "Records are refused with `STORAGE_FULL` when less is free on the data disk; reads, commits and deletions go on. 0 = when it is full.").default_is("5 % of the disk, at most 512 MiB"),
+    key!("scrub.interval", "FLYMQ_SCRUB_INTERVAL", Seconds, storage.scrub_interval, "Time between two checks of all closed segments for bit rot, the first one five minutes after the start; 0 = none."),
+    key!("scrub.bytes_per_second", "FLYMQ_SCRUB_BYTES_PER_SECOND", SegmentBytes, storage.scrub_bytes_per_second, "How fast the check reads."),
     key!("log_level", "FLYMQ_LOG_LEVEL", Word<LogLevel>, log.level, "Least important message that is logged."),
     key!("log_json", "FLYMQ_LOG_JSON", Bool, log.json, "Log one JSON object per line; false (or `-human-readable`) = text."),
     key!("quiet", "FLYMQ_QUIET", Bool, quiet, "No banner, no configuration dump (as `-quiet`)."),

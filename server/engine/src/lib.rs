@@ -33,10 +33,10 @@ pub use groups::{
     CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo, OFFSETS_TOPIC,
     OffsetCommit, PartitionLag,
 };
-pub use offsets::StartFrom;
+pub use offsets::{HeaderMatch, StartFrom};
 pub use options::EngineOptions;
 pub use produce::{Appended, Target};
 pub use topic::{
-    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, TopicChange, TopicConfig, TopicInfo,
-    TopicSettings,
+    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, ScrubPass, TopicChange, TopicConfig,
+    TopicInfo, TopicSettings,
 };

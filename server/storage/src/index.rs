@@ -2,6 +2,7 @@
 //! what is missing of it is made again from there, when it is used. Its failures never fail an append.
 
 mod entry;
+mod headers;
 mod stats;
 mod store;
 mod strategy;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use crate::disk::Disk;
 use crate::layout::{self, Verdict, get_u64, put};
 pub(crate) use entry::{ENTRY_BYTES, IndexEntry};
+pub(crate) use headers::HeaderIndex;
 pub use stats::{IndexHealth, IndexStats};
 use store::{FIRST_BYTES, IndexFile, Store};
 pub use strategy::IndexStrategy;
@@ -40,6 +42,8 @@ pub(crate) struct Index {
     last: Option<IndexEntry>,
     /// Times that entries were found damaged and thrown away.
     repairs: u64,
+    /// The secondary index; nothing until somebody asks.
+    pub headers: HeaderIndex,
 }
 
 impl Index {
@@ -54,6 +58,7 @@ impl Index {
             entries: 0,
             last: None,
             repairs: 0,
+            headers: HeaderIndex::default(),
         }
     }
 

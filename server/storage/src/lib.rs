@@ -59,7 +59,8 @@ pub use disk::{
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{
-    Appended, Compacted, Compaction, Log, LogConfig, LogStats, RecoveryReport, Retention, Retired,
+    Appended, Compacted, Compaction, FoundRecords, HeaderQuery, Log, LogConfig, LogStats, RecoveryReport,
+    Retention, Retired, Scrubbed,
 };
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

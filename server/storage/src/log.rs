@@ -4,12 +4,14 @@ mod append;
 mod backward;
 mod compact;
 mod durable;
+mod find_header;
 mod lookup;
 mod options;
 mod read;
 mod recover;
 mod report;
 mod retain;
+mod scrub;
 mod spare;
 mod start_at;
 mod view;
@@ -37,8 +39,11 @@ pub(crate) use spare::Spare;
 use view::View;
 
 pub use compact::{Compacted, Compaction};
+pub use find_header::{FoundRecords, HeaderQuery};
 pub use options::{Appended, LogConfig, LogStats, Retention, Retired};
 pub use report::RecoveryReport;
+use scrub::ScrubState;
+pub use scrub::Scrubbed;
 
 /// What all logs of a data directory share.
 #[derive(Debug, Clone)]
@@ -129,6 +134,7 @@ pub(crate) struct LogInner {
     closed: AtomicBool,
     failure: OnceLock<StorageError>,
     listeners: Mutex<Vec<Weak<dyn DurableListener>>>,
+    scrub: Mutex<ScrubState>,
     durable_lock: Mutex<()>,
     durable_changed: Condvar,
     /// Wall time of the last successful sync, Unix ms; `i64::MIN` before the first.
@@ -192,6 +198,7 @@ impl Log {
     /// Size and health, for people and metrics.
     pub fn stats(&self) -> LogStats {
         let config = *self.0.config.lock();
+        let scrub = *self.0.scrub.lock();
         let last_sync = *self.0.last_sync.lock();
         let view = self.0.view.lock();
         LogStats {
@@ -204,6 +211,8 @@ impl Log {
             last_append: view.last_append(),
             quarantined: view.damaged().iter().map(|r| (Offset(r.start), Offset(r.end))).collect(),
             index: view.index_stats(config.index),
+            scrub_finished: scrub.finished,
+            scrub_bytes: scrub.bytes,
             index_misled: view.segments.iter().map(|v| v.segment.misled.load(Ordering::Relaxed)).sum(),
             failed: self.0.failure.get().cloned(),
         }
@@ -222,13 +231,15 @@ impl Log {
 
 impl LogInner {
     /// Keeps damage that a read or a scrub has met for the stats. Reads try again each time all the same: they are
-    /// their own check.
-    fn note_damage(&self, error: &StorageError) {
-        let StorageError::Corrupt { start, end } = error else { return };
-        if self.view.lock().note_damage(start.0..end.0) {
+    /// their own check. Says whether it is news.
+    fn note_damage(&self, error: &StorageError) -> bool {
+        let StorageError::Corrupt { start, end } = error else { return false };
+        let news = self.view.lock().note_damage(start.0..end.0);
+        if news {
             let log = self.place.dir.display();
             tracing::error!(%log, start = start.0, end = end.0, "damaged range met: reads of it are refused");
         }
+        news
     }
 
     /// What the data key of the segment at `base_offset` is tied to.

@@ -19,6 +19,8 @@ use crate::{
 pub enum IndexCommand {
     /// Density, staleness and gaps: of a running broker's topics, or with `--data-dir` of every segment on disk.
     Stats(Stats),
+    /// Find messages by the value of an indexed header (`create --index-header NAME`).
+    Find(Find),
     /// Make the index files of a data directory anew. Not while a broker runs: that makes its own.
     Rebuild(Rebuild),
 }
@@ -31,6 +33,20 @@ pub struct Stats {
     /// Read the files instead of asking a broker: a data directory, or a partition's directory in it.
     #[arg(long)]
     pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Find {
+    pub topic: String,
+    /// Header and value.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub header: String,
+    /// Only this partition; without it all.
+    #[arg(short, long)]
+    pub partition: Option<i32>,
+    /// Most messages to find in each partition.
+    #[arg(short = 'n', long, default_value_t = 100)]
+    pub count: u32,
 }
 
 #[derive(Debug, Args)]
@@ -48,13 +64,17 @@ pub struct Rebuild {
 pub fn offline(command: &IndexCommand, format: Format) -> Option<Result<(), Failure>> {
     match command {
         IndexCommand::Stats(Stats { data_dir: Some(path), .. }) => Some(stats_on_disk(path, format)),
-        IndexCommand::Stats(_) => None,
+        IndexCommand::Stats(_) | IndexCommand::Find(_) => None,
         IndexCommand::Rebuild(args) => Some(rebuild(args, format)),
     }
 }
 
 pub async fn run(context: &Context, command: &IndexCommand) -> Result<(), Failure> {
-    let IndexCommand::Stats(args) = command else { return Ok(()) };
+    let args = match command {
+        IndexCommand::Stats(args) => args,
+        IndexCommand::Find(args) => return find(context, args).await,
+        IndexCommand::Rebuild(_) => return Ok(()),
+    };
     let topics = partitions::described(context, args.topic.as_deref()).await?;
     if context.json() {
         for topic in &topics {
@@ -77,6 +97,39 @@ pub async fn run(context: &Context, command: &IndexCommand) -> Result<(), Failur
         "MISLED",
     ];
     output::table(&header, rows.collect(), "no topics yet")
+}
+
+async fn find(context: &Context, args: &Find) -> Result<(), Failure> {
+    let Some((name, value)) = args.header.split_once('=') else {
+        return Err(Failure::Usage("--header is NAME=VALUE".to_owned()));
+    };
+    let topic = context.client.topic(&args.topic).await?;
+    let mut rows = Vec::new();
+    for partition in topic.partitions.iter().filter(|p| args.partition.is_none_or(|only| only == p.partition))
+    {
+        let mut request = pb::FindOffsetRequest {
+            topic: args.topic.clone(),
+            partition: partition.partition,
+            header: name.to_owned(),
+            header_value: value.to_owned(),
+            limit: args.count,
+            ..pb::FindOffsetRequest::default()
+        };
+        // A long log is looked through in several calls.
+        while request.limit > 0 && request.from_offset < partition.high_watermark {
+            let found: pb::FindOffsetResponse = context.client.call("FindOffset", &request).await?;
+            rows.extend(found.offsets.iter().map(|offset| (partition.partition, *offset)));
+            request.limit -= u32::try_from(found.offsets.len()).unwrap_or(u32::MAX).min(request.limit);
+            request.from_offset = found.next_offset.max(request.from_offset + 1);
+        }
+    }
+    if context.json() {
+        return rows.iter().try_for_each(|(partition, offset)| {
+            output::line(json!({"topic": args.topic, "partition": partition, "offset": offset}))
+        });
+    }
+    let rows = rows.iter().map(|(partition, offset)| vec![partition.to_string(), offset.to_string()]);
+    output::table(&["PARTITION", "OFFSET"], rows.collect(), "no message has it")
 }
 
 fn row(topic: &pb::Topic, partition: &pb::Partition) -> Vec<String> {

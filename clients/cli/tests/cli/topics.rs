@@ -42,6 +42,31 @@ fn an_index_is_chosen_shown_and_refused() {
 }
 
 #[test]
+fn messages_are_found_by_an_indexed_header() {
+    let broker = Broker::start();
+    broker.ok(&["create", "t", "--index-header", "order"]);
+    for order in ["7", "8", "7"] {
+        broker.ok(&[
+            "produce",
+            "t",
+            "x",
+            "--header",
+            &format!("order={order}"),
+            "--header",
+            "a=7",
+            "--acks",
+            "all",
+        ]);
+    }
+    let found = broker.json(&["index", "find", "t", "--header", "order=7"]);
+    let offsets: Vec<_> = found.iter().map(|line| line["offset"].as_u64()).collect();
+    assert_eq!(offsets, [Some(0), Some(2)]);
+    assert_eq!(broker.ok(&["index", "find", "t", "--header", "order=9"]), "no message has it\n");
+    let refused = broker.fails(&["index", "find", "t", "--header", "a=7"], 2);
+    assert!(refused.contains("not indexed in topic t") && refused.contains("now: order"), "{refused}");
+}
+
+#[test]
 fn partition_health_is_a_table() {
     let broker = Broker::start();
     broker.ok(&["produce", "a", "x", "--acks", "all"]);

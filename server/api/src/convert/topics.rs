@@ -161,7 +161,10 @@ fn partition_message(info: &PartitionInfo, node: &Node) -> pb::Partition {
         failure: info.offline.as_ref().or(info.failed.as_ref()).cloned().unwrap_or_default(),
         last_append_ms: info.last_append.map_or(0, |at| at.as_millis()),
         index: Some(index::state(info)),
-        scrub: Some(pb::PartitionScrub::default()),
+        scrub: Some(pb::PartitionScrub {
+            finished_ms: info.scrub_finished.map_or(0, |at| at.as_millis()),
+            bytes: info.scrub_bytes,
+        }),
     }
 }
 

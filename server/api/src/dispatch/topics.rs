@@ -1,11 +1,11 @@
 //! Topics.
 
-use flymq_engine::StartFrom;
+use flymq_engine::{HeaderMatch, StartFrom};
 use flymq_proto::pb;
-use flymq_types::Offset;
+use flymq_types::{Offset, PartitionId, TopicName};
 use flymq_wire::batch::BatchSlices;
 
-use super::{EngineBroker, not_built};
+use super::EngineBroker;
 use crate::{BrokerError, convert};
 
 impl EngineBroker {
@@ -99,6 +99,30 @@ impl EngineBroker {
         Ok(pb::FinishRestoreResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
     }
 
+    async fn find_by_header(
+        &self,
+        topic: &TopicName,
+        partition: PartitionId,
+        request: &pb::FindOffsetRequest,
+    ) -> Result<pb::FindOffsetResponse, BrokerError> {
+        const MOST: u32 = 10_000;
+        let limit = if request.limit == 0 { 100 } else { request.limit };
+        if limit > MOST {
+            return Err(convert::invalid("limit", "is at most 10000"));
+        }
+        let header = HeaderMatch {
+            name: request.header.clone(),
+            value: request.header_value.clone().into_bytes(),
+            from: Offset(request.from_offset),
+            limit: limit as usize,
+        };
+        let found = self.engine.find_by_header(topic, partition, header).await?;
+        let next_offset = found.next.get();
+        let offsets: Vec<_> = found.offsets.iter().map(|offset| offset.get()).collect();
+        let offset = offsets.first().copied().unwrap_or(next_offset);
+        Ok(pb::FindOffsetResponse { offset, offsets, next_offset })
+    }
+
     pub(super) async fn find_offset(
         &self,
         request: &pb::FindOffsetRequest,
@@ -106,7 +130,7 @@ impl EngineBroker {
         let topic = convert::topic("topic", &request.topic)?;
         let partition = convert::partition(request.partition)?;
         if !request.header.is_empty() {
-            return Err(not_built("finding records by header"));
+            return self.find_by_header(&topic, partition, request).await;
         }
         if request.back > 0 {
             let at = pb::StartFrom::try_from(request.at);

@@ -14,6 +14,10 @@ pub struct StorageOptions {
     pub retention: Duration,
     /// Records are refused when less is free on the disk, bytes; `None` = 5 % of the disk, at most 512 MiB.
     pub min_free_bytes: Option<u64>,
+    /// Time between two passes of the scrub over all closed segments; zero = none.
+    pub scrub_interval: Duration,
+    /// How fast the scrub reads.
+    pub scrub_bytes_per_second: u64,
 }
 
 impl StorageOptions {
@@ -25,6 +29,8 @@ impl StorageOptions {
             retention_bytes: 0,
             retention: Duration::ZERO,
             min_free_bytes: None,
+            scrub_interval: Duration::from_secs(7 * 24 * 60 * 60),
+            scrub_bytes_per_second: 4 << 20,
         }
     }
 }

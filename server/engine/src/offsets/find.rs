@@ -1,11 +1,22 @@
 //! Where earliest, latest, a time and a group's commit are.
 
+use flymq_storage::{FoundRecords, HeaderQuery};
 use flymq_types::{GroupId, Offset, PartitionId, TopicName};
 
 use super::StartFrom;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::task::blocking;
+
+/// A header to look for.
+#[derive(Debug, Clone)]
+pub struct HeaderMatch {
+    pub name: String,
+    pub value: Vec<u8>,
+    pub from: Offset,
+    /// Most offsets to answer, at least 1.
+    pub limit: usize,
+}
 
 impl Engine {
     /// The offset that `at` means for a partition. `Committed` without a group means earliest.
@@ -38,6 +49,41 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The records from `from` on that have a header with this value; the header must be one of the topic's indexed
+    /// ones.
+    ///
+    /// # Errors
+    /// `TopicNotFound`, `PartitionNotFound`, `InvalidArgument` for a header that is not indexed, or a storage failure.
+    pub async fn find_by_header(
+        &self,
+        topic: &TopicName,
+        partition: PartitionId,
+        header: HeaderMatch,
+    ) -> Result<FoundRecords, EngineError> {
+        let open = self.topics.get(topic)?;
+        let indexed: Vec<_> = open.view().meta.config.index.iter().flat_map(|i| i.headers.clone()).collect();
+        if !indexed.contains(&header.name) {
+            let there = if indexed.is_empty() { "none".to_owned() } else { indexed.join(", ") };
+            let reason = format!(
+                "{:?} is not indexed in topic {topic}: add it to its option index.headers (now: {there})",
+                header.name
+            );
+            return Err(EngineError::InvalidArgument { field: "header", reason });
+        }
+        let partition = self.partition(topic, partition)?;
+        let query = HeaderQuery {
+            indexed: indexed.into(),
+            name: header.name,
+            value: header.value,
+            from: header.from,
+            upto: partition.high().get(),
+            limit: header.limit,
+        };
+        let log = partition.log()?.clone();
+        let found = blocking(move || log.find_header(&query)).await?;
+        found.map_err(|error| partition.error(error))
     }
 
     /// The offset from which on there are `records` readable records, or the first one where there are fewer.

@@ -2,6 +2,8 @@
 
 mod find;
 
+pub use find::HeaderMatch;
+
 use flymq_types::{Offset, Timestamp};
 
 /// Where a reader begins.

@@ -205,6 +205,8 @@ impl Partition {
             last_append: None,
             index: IndexStats::default(),
             index_misled: 0,
+            scrub_finished: None,
+            scrub_bytes: 0,
         };
         match &self.log {
             Ok(log) => {
@@ -218,6 +220,7 @@ impl Partition {
                 (info.last_sync, info.quarantined) = (stats.last_sync, stats.quarantined);
                 (info.last_append, info.failed) = (stats.last_append, stats.failed.map(|e| e.to_string()));
                 (info.index, info.index_misled) = (stats.index, stats.index_misled);
+                (info.scrub_finished, info.scrub_bytes) = (stats.scrub_finished, stats.scrub_bytes);
             }
             Err(reason) => info.offline = Some(reason.clone()),
         }

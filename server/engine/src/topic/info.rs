@@ -50,6 +50,10 @@ pub struct PartitionInfo {
     pub index: IndexStats,
     /// Times since the start that an index entry was not what the log has there.
     pub index_misled: u64,
+    /// When a scrub last came to the end since the start.
+    pub scrub_finished: Option<Timestamp>,
+    /// Bytes that scrubs have read since the start.
+    pub scrub_bytes: u64,
 }
 
 impl TopicInfo {

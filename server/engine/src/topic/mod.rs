@@ -11,6 +11,7 @@ mod open_topic;
 mod registry;
 mod restore;
 mod retention;
+mod scrub;
 mod start;
 
 pub(crate) use admin::NODES;
@@ -22,3 +23,4 @@ pub use info::{PartitionInfo, TopicInfo};
 pub(crate) use open_topic::OpenTopic;
 pub(crate) use registry::Registry;
 pub(crate) use restore::missing;
+pub use scrub::ScrubPass;

@@ -84,6 +84,10 @@ pub struct LogStats {
     pub index: IndexStats,
     /// Times since the start that an index entry was not what the log has there, so that a lookup went another way.
     pub index_misled: u64,
+    /// When a scrub last came to the end of the closed segments since the start.
+    pub scrub_finished: Option<Timestamp>,
+    /// Bytes that scrubs have read since the start.
+    pub scrub_bytes: u64,
     /// Why the log takes no more appends.
     pub failed: Option<StorageError>,
 }

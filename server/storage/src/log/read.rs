@@ -42,7 +42,9 @@ impl Log {
         let lookup = Lookup::new(&segment);
         let found = lookup.find(from.0);
         let batches = found.and_then(|(position, header)| lookup.take(position, &header, max_bytes, upto.0));
-        batches.inspect_err(|error| self.0.note_damage(error))
+        batches.inspect_err(|error| {
+            self.0.note_damage(error);
+        })
     }
 }
 

@@ -76,6 +76,7 @@ impl Log {
             closed: AtomicBool::new(false),
             failure: std::sync::OnceLock::new(),
             listeners: Mutex::default(),
+            scrub: Mutex::default(),
             durable_lock: Mutex::new(()),
             durable_changed: Condvar::new(),
             last_sync: Mutex::new(None),
