@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use flymq_api::{ConfigEntry, Node, StackOptions};
-use flymq_config::{Config, KEYS, Loaded};
+use flymq_config::{Config, KEYS, Loaded, Secret};
 use flymq_engine::{Engine, EngineDeps, EngineOptions, TopicSettings, meta::MetaStore};
-use flymq_replication::{LocalMetaOptions, LocalMetaStore};
-use flymq_storage::{DataDir, DataDirOptions, SpaceOptions, StorageError, SyncMode};
+use flymq_replication::{LocalMetaError, LocalMetaOptions, LocalMetaStore};
+use flymq_storage::{
+    DataDir, DataDirOptions, EncryptionKey, EncryptionKeys, SpaceOptions, StorageError, SyncMode,
+};
 use flymq_types::{Clock, Limits, SystemRng};
 
 use crate::{StartError, listen::Addresses, open_files::Shares};
@@ -28,7 +30,9 @@ pub(crate) async fn storage(
     let path = config.storage.data_dir.clone();
     // The host name, its default, may change from start to start: in a container it does.
     let named = loaded.sources.get("node_id").is_some_and(|source| source.is_explicit());
+    let encryption = encryption(config)?;
     let options = DataDirOptions {
+        encryption,
         clock,
         sync: SyncMode::Thread { interval: config.performance.sync_interval },
         space: SpaceOptions { min_free: config.storage.min_free_bytes, ..SpaceOptions::default() },
@@ -40,17 +44,43 @@ pub(crate) async fn storage(
     opened.unwrap_or_else(|panic| Err(StartError::DataDir { path, reason: panic.to_string() }))
 }
 
+/// The keys of encryption at rest; `None` where it is off.
+fn encryption(config: &Config) -> Result<Option<EncryptionKeys>, StartError> {
+    let security = &config.security;
+    if !security.encryption_enabled {
+        return Ok(None);
+    }
+    let current = security.encryption_key.as_ref().ok_or_else(|| StartError::EncryptionKey {
+        reason: "encryption at rest is on, but there is no key: set FLYMQ_ENCRYPTION_KEY".to_owned(),
+    })?;
+    let key = |secret: &Secret| {
+        EncryptionKey::from_hex(secret.expose())
+            .map_err(|error| StartError::EncryptionKey { reason: error.to_string() })
+    };
+    let old = security.encryption_old_keys.iter().map(key).collect::<Result<_, _>>()?;
+    Ok(Some(EncryptionKeys { current: key(current)?, old }))
+}
+
 /// The metadata lies inside the data directory, so that one lock and one backup cover both.
 fn open_storage(options: DataDirOptions) -> Result<Storage, StartError> {
     let path = options.path.clone();
     let data = DataDir::open(options).map_err(|error| match error {
         StorageError::DirectoryLocked { path, pid } => StartError::DataDirInUse { path, pid },
         StorageError::ReadOnly { .. } => StartError::DataDirReadOnly { path: path.clone() },
+        error @ (StorageError::KeyMissing { .. } | StorageError::WrongKey { .. }) => {
+            StartError::EncryptionKey { reason: error.to_string() }
+        }
         refusal if refusal.is_refusal() => StartError::DataDirRefused { reason: refusal.to_string() },
         other => StartError::DataDir { path: path.clone(), reason: other.to_string() },
     })?;
-    let meta = LocalMetaStore::open(LocalMetaOptions::new(data.vital_disk(), path.join("metadata")))
-        .map_err(|error| StartError::Recovery { path, reason: error.to_string() })?;
+    let options = LocalMetaOptions {
+        vault: data.vault(),
+        ..LocalMetaOptions::new(data.vital_disk(), path.join("metadata"))
+    };
+    let meta = LocalMetaStore::open(options).map_err(|error| match error {
+        LocalMetaError::Key(error) => StartError::EncryptionKey { reason: error.to_string() },
+        other => StartError::Recovery { path, reason: other.to_string() },
+    })?;
     Ok(Storage { data: Arc::new(data), meta: Arc::new(meta) })
 }
 

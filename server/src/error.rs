@@ -37,6 +37,9 @@ pub enum StartError {
          or choose another with FLYMQ_DATA_DIR (data_dir)", path.display()
     )]
     DataDir { path: PathBuf, reason: String },
+    /// Encryption at rest and the keys given do not go together with the data.
+    #[error("{reason}")]
+    EncryptionKey { reason: String },
     #[error(
         "cannot recover the data in {}: {reason}; look at the log lines above, and restore the directory from a backup if the disk is at fault", path.display()
     )]
@@ -56,6 +59,7 @@ impl StartError {
             Self::DataDirInUse { .. } => 5,
             Self::DataDirReadOnly { .. } | Self::DataDirRefused { .. } | Self::DataDir { .. } => 6,
             Self::Recovery { .. } => 7,
+            Self::EncryptionKey { .. } => 8,
             Self::Runtime(_) => 1,
         }
     }

@@ -19,6 +19,7 @@ mod banner;
 mod build;
 pub mod cli;
 mod doors;
+mod encryption;
 mod error;
 mod listen;
 mod logging;

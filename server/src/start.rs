@@ -9,7 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use crate::{
-    StartError, build, doors::Doors, listen::Listeners, open_files::Shares, retention,
+    StartError, build, doors::Doors, encryption, listen::Listeners, open_files::Shares, retention,
     running::RunningBroker, scrub,
 };
 
@@ -38,6 +38,7 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let shares = Shares::of_process(config);
     let storage = build::storage(&loaded, &shares, clock.clone()).await?;
     let node = Arc::new(build::node(&loaded, &addresses, &storage.data));
+    let data = storage.data.clone();
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     // Closes what is open already, should the rest of the start fail.
     let unfinished = stop.clone().drop_guard();
@@ -51,6 +52,10 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     tracker.spawn(retention::run(engine.clone(), config.ttl.cleanup_interval, stop.clone()));
     let (every, speed) = (config.storage.scrub_interval, config.storage.scrub_bytes_per_second);
     tracker.spawn(scrub::run(engine.clone(), every, speed, stop.clone()));
+    if data.vault().is_some() {
+        let old_keys = config.security.encryption_old_keys.len();
+        tracker.spawn(encryption::run(data, old_keys, stop.clone()));
+    }
     node.enter(Phase::Ready);
     unfinished.disarm();
     info!(

@@ -60,6 +60,7 @@ fn describe() {
         "Time from a consume or fetch request to its answer, less waiting for data to come."
     );
     describe_gauge!("flymq_connections", "Open client connections, by door.");
+    describe_gauge!("flymq_encryption_segments", "Segments of an encrypted data directory, by state.");
     describe_gauge!("flymq_requests_in_flight", "Requests being answered, waiting long polls included.");
     describe_counter!(
         "flymq_native_connections_refused_total",

@@ -81,6 +81,10 @@ codec!(
     HexKey: Secret, "64 hex characters", |node| parse_hex_key(node), |_value| "***".to_owned()
 );
 codec!(
+    /// Such keys with commas between them; never shown.
+    HexKeys: Vec<Secret>, "64 hex characters, several with commas", |node| parse_hex_keys(node), |value| if value.is_empty() { String::new() } else { "***".to_owned() }
+);
+codec!(
     /// A time whose plain number counts milliseconds.
     Millis: Duration, "a whole number of milliseconds, or text such as 500ms, 5s, 10m, 2h, 7d",
     |node| duration(node, 1), |value| format!("{}ms", value.as_millis())
@@ -250,7 +254,14 @@ fn parse_texts(node: &Node) -> Option<Vec<String>> {
 }
 
 fn parse_hex_key(node: &Node) -> Option<Secret> {
-    let key = text(node)?;
+    hex_key(text(node)?)
+}
+
+fn parse_hex_keys(node: &Node) -> Option<Vec<Secret>> {
+    text(node)?.split(',').map(str::trim).filter(|key| !key.is_empty()).map(hex_key).collect()
+}
+
+fn hex_key(key: &str) -> Option<Secret> {
     (key.len() == 64 && key.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| Secret::new(key))
 }
 

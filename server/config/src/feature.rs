@@ -48,7 +48,7 @@ pub struct FeatureState {
 pub const FEATURES: &[FeatureState] = &[
     protecting(Feature::Auth, "authentication", false),
     protecting(Feature::Tls, "TLS", false),
-    protecting(Feature::Encryption, "encryption at rest", false),
+    protecting(Feature::Encryption, "encryption at rest", true),
     plain(Feature::Cluster, "clustering", false),
     plain(Feature::Retention, "retention", true),
     plain(Feature::Schema, "schema validation", false),

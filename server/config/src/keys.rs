@@ -5,8 +5,8 @@ use flymq_types::Acks;
 
 use crate::choice::{LogLevel, Role, SchemaValidation};
 use crate::codec::{
-    Address, Bool, Bytes, Codec, File, HexKey, Hidden, Maybe, Millis, Ratio, Seconds, Text, Texts, Whole,
-    Word,
+    Address, Bool, Bytes, Codec, File, HexKey, HexKeys, Hidden, Maybe, Millis, Ratio, Seconds, Text, Texts,
+    Whole, Word,
 };
 use crate::feature::Feature;
 use crate::node::Node;
@@ -151,6 +151,7 @@ pub const KEYS: &[Key] = &[
     key!("security.tls_client_required", "FLYMQ_TLS_CLIENT_REQUIRED", Bool, security.tls_client_required, "Clients must show a certificate (mTLS).").switches(Feature::Tls),
     key!("security.encryption_enabled", "FLYMQ_ENCRYPTION_ENABLED", Bool, security.encryption_enabled, "Encrypt data at rest.").switches(Feature::Encryption),
     key!("security.encryption_key", "FLYMQ_ENCRYPTION_KEY", Maybe<HexKey>, security.encryption_key, "AES-256 key; its loss is the loss of the data.").needs(Feature::Encryption).secret().env_only(),
+    key!("security.encryption_old_keys", "FLYMQ_ENCRYPTION_OLD_KEYS", HexKeys, security.encryption_old_keys, "Keys that the data was encrypted with before; needed until a rotation is done.").needs(Feature::Encryption).secret().env_only(),
     key!("auth.enabled", "FLYMQ_AUTH_ENABLED", Bool, auth.enabled, "Every client must log in.").switches(Feature::Auth),
     key!("auth.allow_anonymous", "FLYMQ_AUTH_ALLOW_ANONYMOUS", Bool, auth.allow_anonymous, "Clients without login may use public topics.").needs(Feature::Auth),
     key!("auth.default_public", "FLYMQ_AUTH_DEFAULT_PUBLIC", Bool, auth.default_public, "Topics without an access list are open to any logged-in user.").needs(Feature::Auth),

@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-/// A password, token or key. `Debug` and `config show` mask it.
+use zeroize::Zeroizing;
+
+/// A password, token or key, wiped when it is dropped. `Debug` and `config show` mask it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps the text.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text itself, for the one place that needs it.

@@ -144,6 +144,16 @@ fn check_exposure(config: &Config, problems: &mut Vec<Problem>) {
 
 /// What the operator should know although the server starts.
 pub fn warn(config: &Config, warnings: &mut Vec<String>) {
+    let security = &config.security;
+    if !security.encryption_enabled
+        && (security.encryption_key.is_some() || !security.encryption_old_keys.is_empty())
+    {
+        warnings.push(
+            "an encryption key is set, but encryption at rest is off: data is written in the clear; \
+             set FLYMQ_ENCRYPTION_ENABLED=true (security.encryption_enabled) to use the key"
+                .to_owned(),
+        );
+    }
     if config.auth.enabled || !config.security.allow_insecure {
         return;
     }

@@ -64,10 +64,35 @@ fn each_variable_has_its_default_and_its_effect() {
 
 #[test]
 fn switches_of_protection_that_is_not_built_refuse() {
-    for variable in ["FLYMQ_TLS_ENABLED", "FLYMQ_ENCRYPTION_ENABLED", "FLYMQ_AUTH_ENABLED"] {
+    for variable in ["FLYMQ_TLS_ENABLED", "FLYMQ_AUTH_ENABLED"] {
         let message = load(&[(variable, "true")]).expect_err(variable);
         assert!(message.contains("does not have"), "{variable}: {message}");
     }
+}
+
+const KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+#[test]
+fn encryption_needs_a_key_and_a_key_needs_encryption() {
+    let enabled = ("FLYMQ_ENCRYPTION_ENABLED", "true");
+    let message = load(&[enabled]).expect_err("no key");
+    assert!(message.contains("openssl rand -hex 32"), "{message}");
+    for bad in [&KEY[1..], "zz", &KEY.replace('0', "x"), &format!("{KEY}00")] {
+        for variable in ["FLYMQ_ENCRYPTION_KEY", "FLYMQ_ENCRYPTION_OLD_KEYS"] {
+            let message = load(&[enabled, (variable, bad)]).expect_err("no key");
+            assert!(message.contains(variable) && message.contains("64 hex"), "{message}");
+            assert!(!message.contains(bad), "{message}");
+        }
+    }
+    let old = format!("{KEY}, {}", KEY.to_uppercase());
+    let loaded = load(&[enabled, ("FLYMQ_ENCRYPTION_KEY", KEY), ("FLYMQ_ENCRYPTION_OLD_KEYS", &old)]);
+    let loaded = loaded.expect("keys");
+    assert!(loaded.warnings.is_empty());
+    assert_eq!(loaded.config.security.encryption_old_keys.len(), 2);
+    let shown = format!("{loaded:?} {}", flymq_config::render_show(&loaded));
+    assert!(!shown.to_lowercase().contains(&KEY[..16]), "{shown}");
+    let unused = load(&[("FLYMQ_ENCRYPTION_KEY", KEY)]).expect("a key alone");
+    assert!(unused.warnings[0].contains("in the clear"), "{:?}", unused.warnings);
 }
 
 /// EN-013 and EN-014: the CLI's; the server neither fails nor warns.

@@ -11,25 +11,24 @@
 //! that no counter has to be trusted across a crash. What ties bytes to their place is authenticated with them: data
 //! directory, topic, partition, segment, and the whole batch header.
 
-mod file_cipher;
 mod key;
 mod key_block;
 mod keyring;
 mod pool;
 mod protection;
 mod segment_cipher;
+mod vault;
 mod verifier;
 
-pub use file_cipher::FileCipher;
 pub use key::{EncryptionKey, EncryptionKeys, KeyError, KeyId};
-pub use key_block::KEY_BLOCK_BYTES;
-pub use keyring::{Keyring, UnwrapError};
+pub use vault::{FileCipher, FileVault};
 
-pub(crate) use key_block::KeyBlock;
+pub(crate) use key_block::{KEY_BLOCK_BYTES, KeyBlock};
+pub(crate) use keyring::{Keyring, UnwrapError};
 pub(crate) use pool::SealPool;
 pub(crate) use protection::{PLAIN, Protection};
 pub(crate) use segment_cipher::{SealedRun, SegmentCipher, SegmentPlace};
-pub(crate) use verifier::{Place, open_keyring};
+pub(crate) use verifier::{Place, open_keyring, store as store_needed};
 
 /// AES-GCM appends this many bytes to what it encrypts.
 pub(crate) const TAG_BYTES: usize = 16;

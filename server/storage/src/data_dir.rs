@@ -13,6 +13,7 @@
 mod delete;
 mod identity;
 mod keys;
+mod rotate;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use std::thread::JoinHandle;
 use flymq_types::{Clock, PartitionId, Rng, SystemClock, SystemRng, TopicId};
 use parking_lot::Mutex;
 
-use crate::crypt::{EncryptionKeys, Keyring, Place, SealPool, open_keyring};
+use crate::crypt::{EncryptionKeys, FileVault, Place, SealPool, open_keyring};
 use crate::disk::{Disk, DiskLock, LockOutcome, PooledDisk, RealDisk};
 use crate::error::{IoContext, Result, StorageError};
 use crate::log::{Context, Log, LogConfig, LogInner, LogPlace, RecoveryReport};
@@ -33,6 +34,7 @@ use crate::tail::TailBudget;
 
 pub use identity::DirectoryId;
 pub(crate) use identity::read_id;
+pub use rotate::{Rotation, RotationStep};
 
 const LOCK_FILE: &str = "flymq.lock";
 const TOPICS: &str = "topics";
@@ -209,8 +211,9 @@ impl DataDir {
     }
 
     /// The keys of an encrypted directory, for what else is kept in it.
-    pub fn keyring(&self) -> Option<&Arc<Keyring>> {
-        self.context.keyring.as_ref()
+    pub fn vault(&self) -> Option<FileVault> {
+        let keyring = self.context.keyring.clone()?;
+        Some(FileVault::with(keyring, *self.id.as_bytes(), self.context.rng.clone()))
     }
 
     /// Every log that has files, in order. Logs that were never appended to have none.

@@ -48,10 +48,8 @@ mod tail;
 #[cfg(test)]
 mod testing;
 
-pub use crypt::{
-    EncryptionKey, EncryptionKeys, FileCipher, KEY_BLOCK_BYTES, KeyError, KeyId, Keyring, UnwrapError,
-};
-pub use data_dir::{DataDir, DataDirOptions, DirectoryId};
+pub use crypt::{EncryptionKey, EncryptionKeys, FileCipher, FileVault, KeyError, KeyId};
+pub use data_dir::{DataDir, DataDirOptions, DirectoryId, Rotation, RotationStep};
 pub use disk::{
     DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FaultOp, FileMap, LockOutcome, LockState, OpenMode,
     RealDisk, SimDisk,
@@ -59,8 +57,8 @@ pub use disk::{
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{
-    Appended, Compacted, Compaction, FoundRecords, HeaderQuery, Log, LogConfig, LogStats, RecoveryReport,
-    Retention, Retired, Scrubbed,
+    Appended, Compacted, Compaction, FoundRecords, HeaderQuery, Log, LogConfig, LogStats, Protected,
+    RecoveryReport, Retention, Retired, Scrubbed,
 };
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

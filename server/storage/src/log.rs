@@ -11,6 +11,7 @@ mod read;
 mod recover;
 mod report;
 mod retain;
+mod rewrap;
 mod scrub;
 mod spare;
 mod start_at;
@@ -42,6 +43,7 @@ pub use compact::{Compacted, Compaction};
 pub use find_header::{FoundRecords, HeaderQuery};
 pub use options::{Appended, LogConfig, LogStats, Retention, Retired};
 pub use report::RecoveryReport;
+pub use rewrap::Protected;
 use scrub::ScrubState;
 pub use scrub::Scrubbed;
 

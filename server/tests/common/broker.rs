@@ -31,11 +31,18 @@ pub struct Process {
     /// The fields of its "ready" line.
     pub ready: Value,
     lines: mpsc::Receiver<Value>,
+    /// What it logged before it was ready.
+    earlier: Vec<Value>,
 }
 
 impl Process {
     pub fn start(data_dir: &Path) -> Self {
         Self::run(&mut flymq(data_dir))
+    }
+
+    /// With these variables besides.
+    pub fn start_with(data_dir: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::run(flymq(data_dir).envs(variables.iter().copied()))
     }
 
     /// Starts this command; see [`flymq`].
@@ -52,25 +59,49 @@ impl Process {
                 }
             }
         });
-        let mut process = Self { child, ready: Value::Null, lines };
-        process.ready = process.line("ready");
-        process
+        let mut process = Self { child, ready: Value::Null, lines, earlier: Vec::new() };
+        loop {
+            let line = process.next_line("ready");
+            if line["message"] == "ready" {
+                process.ready = line;
+                return process;
+            }
+            process.earlier.push(line);
+        }
     }
 
     /// The next log line with this message.
     pub fn line(&self, message: &str) -> Value {
-        let give_up = Instant::now() + DEADLINE;
         loop {
-            let left = give_up.saturating_duration_since(Instant::now());
-            let line = self.lines.recv_timeout(left).unwrap_or_else(|e| panic!("no line {message:?}: {e}"));
+            let line = self.next_line(message);
             if line["message"] == message {
                 return line;
             }
         }
     }
 
+    /// Waits for a log line with this message, unless there was one while it started.
+    pub fn said(&self, message: &str) {
+        if !self.earlier.iter().any(|line| line["message"] == message) {
+            self.line(message);
+        }
+    }
+
+    /// The next log line, on the way to the one with this message.
+    fn next_line(&self, message: &str) -> Value {
+        self.lines.recv_timeout(DEADLINE).unwrap_or_else(|e| panic!("no line {message:?}: {e}"))
+    }
+
     pub fn addr(&self, door: &str) -> SocketAddr {
         self.ready[door].as_str().and_then(|addr| addr.parse().ok()).unwrap_or_else(|| panic!("no {door}"))
+    }
+
+    /// Ends it in order and returns everything that it logged, the ready line included.
+    pub fn end_and_take_lines(mut self) -> String {
+        self.signal("TERM");
+        self.exit();
+        let rest = self.lines.iter().map(|line| line.to_string());
+        self.earlier.iter().chain([&self.ready]).map(Value::to_string).chain(rest).collect()
     }
 
     /// `kill -9`: nothing is flushed, nothing said.
@@ -95,12 +126,17 @@ impl Process {
         http(self.addr("rest"), method, path, body)
     }
 
+    /// The value of a metric, by its name with its labels.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        let (_, text) = http_text(self.addr("metrics"), "GET", "/metrics", &Value::Null);
+        text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok())
+    }
+
     /// Waits until an unlabelled metric has reached `at_least`.
     pub fn wait_for_metric(&self, name: &str, at_least: f64) {
         let give_up = Instant::now() + DEADLINE;
         loop {
-            let (_, text) = http_text(self.addr("metrics"), "GET", "/metrics", &Value::Null);
-            let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+            let value = self.metric(name);
             if value.is_some_and(|value| value >= at_least) {
                 return;
             }
@@ -118,11 +154,21 @@ impl Process {
 
     /// The values of partition 0 from the start.
     pub fn values(&self, topic: &str) -> Vec<String> {
-        let path = format!("/api/v1/topics/{topic}/partitions/0/records?text=true&max_records=100000");
-        let (status, answer) = self.rest("GET", &path, &Value::Null);
-        assert_eq!(status, 200, "{answer}");
-        let records = answer["records"].as_array().expect("a list");
-        records.iter().map(|r| r["value_text"].as_str().expect("text").to_owned()).collect()
+        let (mut values, mut from) = (Vec::new(), 0);
+        loop {
+            let path = format!(
+                "/api/v1/topics/{topic}/partitions/0/records?text=true&max_records=100000&offset={from}"
+            );
+            let (status, answer) = self.rest("GET", &path, &Value::Null);
+            assert_eq!(status, 200, "{answer}");
+            let records = answer["records"].as_array().expect("a list");
+            values.extend(records.iter().map(|r| r["value_text"].as_str().expect("text").to_owned()));
+            let next = answer["next_offset"].as_u64().expect("an offset");
+            if next <= from || records.is_empty() {
+                return values;
+            }
+            from = next;
+        }
     }
 }
 

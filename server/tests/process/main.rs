@@ -5,6 +5,7 @@ mod broker;
 mod descriptors;
 mod directories;
 mod disk;
+mod encryption;
 mod lifecycle;
 mod mounts;
 mod refusals;

@@ -152,7 +152,6 @@ fn protection_that_is_not_built_refuses_the_start() {
         ("authentication", r#"{"auth": {"enabled": true}}"#),
         ("TLS", r#"{"security": {"tls_enabled": true, "tls_cert_file": "a", "tls_key_file": "b"}}"#),
         ("TLS", r#"{"observability": {"admin": {"tls_enabled": true}}}"#),
-        ("encryption at rest", r#"{"security": {"encryption_enabled": true}}"#),
     ] {
         let message = refused(text);
         assert!(message.contains(&format!("does not have {name} yet")), "{message}");

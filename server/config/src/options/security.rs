@@ -19,6 +19,8 @@ pub struct SecurityOptions {
     pub encryption_enabled: bool,
     /// AES-256 key; only ever from the environment.
     pub encryption_key: Option<Secret>,
+    /// Keys that the data was encrypted with before a rotation; only ever from the environment.
+    pub encryption_old_keys: Vec<Secret>,
     /// Listen beyond loopback without authentication.
     pub allow_insecure: bool,
 }

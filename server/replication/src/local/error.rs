@@ -14,6 +14,9 @@ pub enum LocalMetaError {
     /// unknown.
     #[error("{} is damaged ({reason}): restore it from a backup; nothing was changed", path.display())]
     Damaged { path: PathBuf, reason: String },
+    /// The file is encrypted, and not under a key that was given.
+    #[error(transparent)]
+    Key(#[from] StorageError),
     /// A newer FlyMQ wrote the file.
     #[error("{} has format version {found}, this build knows {known}: use a newer FlyMQ", path.display())]
     UnknownFormat { path: PathBuf, found: u32, known: u32 },

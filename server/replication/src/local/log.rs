@@ -3,18 +3,20 @@
 //! After the header (its number: the version that the first entry follows) come entries back to back: u32 payload
 //! length · u32 crc32c of version and payload · u64 version · payload, a `flymq.internal.v1.Proposal`. Each is written
 //! twice, with one sync: the last entry may be torn, so that damage to a single copy could not be told from that. The
-//! file is allocated ahead; where the length is zero the log ends.
+//! file is allocated ahead; where the length is zero the log ends. In an encrypted directory lengths and crcs are those
+//! of the encrypted payloads.
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use flymq_storage::{Disk, DiskFile};
+use flymq_storage::{Disk, DiskFile, FileCipher, FileVault};
 
 use super::error::{IoContext, Result, damaged};
-use super::file::{HEADER_BYTES, Prepared, header, prepare, read_all, read_header, u32_at, u64_at};
+use super::file::{Content, Prepared, new_header, prepare, read_all, read_header, u32_at, u64_at};
 
 const MAGIC: [u8; 8] = *b"FLYMQMLG";
+const NAME: &str = "metadata log";
 const ENTRY_HEADER_BYTES: usize = 16;
 /// The file grows by this many bytes.
 const ALLOCATION_STEP: u64 = 256 << 10;
@@ -27,6 +29,7 @@ pub(super) const MAX_PAYLOAD_BYTES: usize = 64 << 20;
 pub(super) struct MetaLog {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
+    content: Content,
     end: u64,
     allocated: u64,
 }
@@ -40,17 +43,19 @@ pub(super) struct Entry<'a> {
 
 /// A complete new log under a temporary name.
 #[derive(Debug)]
-pub(super) struct PreparedLog(Prepared, PathBuf);
+pub(super) struct PreparedLog(Prepared, PathBuf, Content);
 
 impl PreparedLog {
-    pub(super) fn new(disk: &dyn Disk, path: &Path, base: u64) -> Result<Self> {
-        let prepared = prepare(disk, path, &header(MAGIC, base), ALLOCATION_STEP)?;
-        Ok(Self(prepared, path.to_owned()))
+    pub(super) fn new(disk: &dyn Disk, path: &Path, base: u64, vault: Option<&FileVault>) -> Result<Self> {
+        let (header, content) = new_header(MAGIC, base, NAME, vault);
+        let prepared = prepare(disk, path, &header, ALLOCATION_STEP)?;
+        Ok(Self(prepared, path.to_owned(), content))
     }
 
     pub(super) fn publish(self, disk: &dyn Disk) -> Result<MetaLog> {
-        let file = self.0.publish(disk)?;
-        Ok(MetaLog { file, path: self.1, end: HEADER_BYTES as u64, allocated: ALLOCATION_STEP })
+        let Self(prepared, path, content) = self;
+        let (file, end) = (prepared.publish(disk)?, content.at as u64);
+        Ok(MetaLog { file, path, content, end, allocated: ALLOCATION_STEP })
     }
 }
 
@@ -62,11 +67,12 @@ impl MetaLog {
     pub(super) fn open(
         disk: &dyn Disk,
         path: &Path,
+        vault: Option<&FileVault>,
         mut apply: impl FnMut(Entry<'_>) -> Result<()>,
     ) -> Result<Option<Self>> {
         let Some((file, bytes)) = read_all(disk, path)? else { return Ok(None) };
-        let base = read_header(path, MAGIC, &bytes)?;
-        let (entries, at) = entries(path, &bytes, base)?;
+        let (base, content) = read_header(path, MAGIC, NAME, &bytes, vault)?;
+        let (entries, at) = entries(path, &bytes, content.at, base)?;
         if bytes[at..].iter().any(|byte| *byte != 0) {
             tracing::warn!(bytes = bytes.len() - at, "cutting the torn end of the metadata log");
             file.set_len(at as u64).on("cut", path)?;
@@ -74,12 +80,17 @@ impl MetaLog {
         let allocated = (bytes.len() as u64).max(ALLOCATION_STEP);
         file.allocate(allocated).on("allocate", path)?;
         file.fdatasync().on("fdatasync", path)?;
-        entries.into_iter().try_for_each(&mut apply)?;
-        Ok(Some(Self { file, path: path.to_owned(), end: at as u64, allocated }))
+        for Entry { version, payload } in entries {
+            let payload = content.open(version, payload);
+            let payload = payload.ok_or_else(|| damaged(path, format!("entry {version} was changed")))?;
+            apply(Entry { version, payload: &payload })?;
+        }
+        Ok(Some(Self { file, path: path.to_owned(), content, end: at as u64, allocated }))
     }
 
     /// Appends an entry and returns when it is on the disk.
     pub(super) fn append(&mut self, version: u64, payload: &[u8]) -> Result<()> {
+        let payload = &*self.content.seal(version, payload);
         let head = entry_header(version, payload);
         let next = self.end + 2 * (ENTRY_HEADER_BYTES + payload.len()) as u64;
         if next > self.allocated {
@@ -99,7 +110,12 @@ impl MetaLog {
 
     /// Bytes of entries.
     pub(super) fn bytes(&self) -> u64 {
-        self.end - HEADER_BYTES as u64
+        self.end - self.content.at as u64
+    }
+
+    /// Whether it is encrypted as it should be.
+    pub(super) fn is_current(&self) -> bool {
+        self.content.is_current
     }
 }
 
@@ -120,7 +136,7 @@ fn entry_crc(version: u64, payload: &[u8]) -> u32 {
 fn entry_at(bytes: &[u8], at: usize) -> Option<(Entry<'_>, usize)> {
     let head = bytes.get(at..at + ENTRY_HEADER_BYTES)?;
     let (len, crc, version) = (u32_at(head, 0) as usize, u32_at(head, 4), u64_at(head, 8));
-    if len == 0 || len > MAX_PAYLOAD_BYTES {
+    if len == 0 || len > MAX_PAYLOAD_BYTES + FileCipher::OVERHEAD {
         return None;
     }
     let from = at + ENTRY_HEADER_BYTES;
@@ -129,8 +145,8 @@ fn entry_at(bytes: &[u8], at: usize) -> Option<(Entry<'_>, usize)> {
 }
 
 /// Every entry once, in order, and where the last one ends.
-fn entries<'a>(path: &Path, bytes: &'a [u8], base: u64) -> Result<(Vec<Entry<'a>>, usize)> {
-    let (mut at, mut last, mut entries) = (HEADER_BYTES, base, Vec::new());
+fn entries<'a>(path: &Path, bytes: &'a [u8], from: usize, base: u64) -> Result<(Vec<Entry<'a>>, usize)> {
+    let (mut at, mut last, mut entries) = (from, base, Vec::new());
     loop {
         match entry_at(bytes, at) {
             // The second copy.

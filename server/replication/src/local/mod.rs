@@ -18,7 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use flymq_engine::meta::{Applied, Command, MetaError, MetaImage, MetaStore, MetaVersion, MetaWatch};
-use flymq_storage::Disk;
+use flymq_storage::{Disk, FileVault};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -36,12 +36,14 @@ pub struct LocalMetaOptions {
     pub path: PathBuf,
     /// A snapshot is written when the log is longer than this and than twice the last snapshot, bytes.
     pub snapshot_after_bytes: u64,
+    /// Encrypts both files. What is there and plain, or under an older key, is written anew at the start.
+    pub vault: Option<FileVault>,
 }
 
 impl LocalMetaOptions {
-    /// With a snapshot after 1 MiB of log.
+    /// With a snapshot after 1 MiB of log, not encrypted.
     pub fn new(disk: Arc<dyn Disk>, path: impl Into<PathBuf>) -> Self {
-        Self { disk, path: path.into(), snapshot_after_bytes: 1 << 20 }
+        Self { disk, path: path.into(), snapshot_after_bytes: 1 << 20, vault: None }
     }
 }
 
@@ -62,7 +64,7 @@ impl LocalMetaStore {
     /// Opens or creates the store. Blocks on the disk.
     ///
     /// # Errors
-    /// `Damaged`, `UnknownFormat`: nothing was changed. `Io`.
+    /// `Damaged`, `UnknownFormat`, `Key`: nothing was changed. `Io`.
     pub fn open(options: LocalMetaOptions) -> Result<Self, LocalMetaError> {
         let writer = Writer::open(options)?;
         let image = writer.image();

@@ -7,6 +7,8 @@ use flymq_types::{SeededRng, Timestamp, TopicId, TopicName};
 
 use super::*;
 
+mod encryption;
+
 const DIR: &str = "/data/metadata";
 
 fn disk() -> SimDisk {
@@ -17,7 +19,7 @@ fn disk() -> SimDisk {
 }
 
 fn options(disk: &SimDisk, snapshot_after_bytes: u64) -> LocalMetaOptions {
-    LocalMetaOptions { disk: Arc::new(disk.clone()), path: DIR.into(), snapshot_after_bytes }
+    LocalMetaOptions { disk: Arc::new(disk.clone()), path: DIR.into(), snapshot_after_bytes, vault: None }
 }
 
 fn create(n: u32) -> Command {

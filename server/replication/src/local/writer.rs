@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flymq_engine::meta::{Command, Effects, MetaError, MetaImage, Rejection, Reply, State};
 use flymq_proto::internal as pb;
-use flymq_storage::Disk;
+use flymq_storage::{Disk, FileVault};
 use prost::Message;
 
 use super::LocalMetaOptions;
@@ -23,29 +23,47 @@ pub(super) struct Writer {
     pub(super) log: MetaLog,
     snapshot_bytes: u64,
     snapshot_after_bytes: u64,
+    vault: Option<FileVault>,
     /// After a failed write or sync nothing is known about the files: no more proposals until a restart.
     pub(super) failed: Option<String>,
 }
 
 impl Writer {
     pub(super) fn open(options: LocalMetaOptions) -> Result<Self> {
-        let LocalMetaOptions { disk, path, snapshot_after_bytes } = options;
+        let LocalMetaOptions { disk, path, snapshot_after_bytes, vault } = options;
         disk.create_dir(&path).on("create directory", &path)?;
         if let Some(parent) = path.parent() {
             disk.sync_dir(parent).on("sync directory", parent)?;
         }
         let (snapshot_path, log_path) = (path.join("snapshot"), path.join("log"));
-        let (image, snapshot_bytes) = snapshot::load(&*disk, &snapshot_path)?;
+        let keys = vault.as_ref();
+        let (image, snapshot_bytes, snapshot_is_current) = snapshot::load(&*disk, &snapshot_path, keys)?;
         let base = image.version.0;
         let mut state = State::from_image(image);
-        let opened = MetaLog::open(&*disk, &log_path, |entry| replay(&mut state, &entry, &log_path))?;
+        let opened = MetaLog::open(&*disk, &log_path, keys, |entry| replay(&mut state, &entry, &log_path))?;
         let log = match opened {
             Some(log) => log,
-            None if base == 0 => PreparedLog::new(&*disk, &log_path, 0)?.publish(&*disk)?,
+            None if base == 0 => PreparedLog::new(&*disk, &log_path, 0, keys)?.publish(&*disk)?,
             None => return Err(damaged(&log_path, "it is missing beside its snapshot")),
         };
+        let is_current = snapshot_is_current && log.is_current();
         let failed = None;
-        Ok(Self { disk, snapshot_path, log_path, state, log, snapshot_bytes, snapshot_after_bytes, failed })
+        let mut writer = Self {
+            disk,
+            snapshot_path,
+            log_path,
+            state,
+            log,
+            snapshot_bytes,
+            snapshot_after_bytes,
+            vault,
+            failed,
+        };
+        if !is_current {
+            tracing::info!(path = %path.display(), "encrypting the metadata under the current key");
+            writer.log = writer.prepare_snapshot()?.publish(&*writer.disk)?;
+        }
+        Ok(writer)
     }
 
     pub(super) fn image(&self) -> Arc<MetaImage> {
@@ -106,10 +124,11 @@ impl Writer {
 
     fn prepare_snapshot(&mut self) -> Result<PreparedLog> {
         let image = self.state.image();
-        let (prepared, bytes) = snapshot::prepare_snapshot(&*self.disk, &self.snapshot_path, &image)?;
+        let (prepared, bytes) =
+            snapshot::prepare_snapshot(&*self.disk, &self.snapshot_path, &image, self.vault.as_ref())?;
         prepared.publish(&*self.disk)?;
         self.snapshot_bytes = bytes;
-        PreparedLog::new(&*self.disk, &self.log_path, image.version.0)
+        PreparedLog::new(&*self.disk, &self.log_path, image.version.0, self.vault.as_ref())
     }
 }
 

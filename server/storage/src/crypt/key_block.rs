@@ -5,7 +5,7 @@ use super::key::{KEY_BYTES, KeyId};
 use crate::layout::{self, Verdict, get, get_u32, put};
 
 /// Bytes of an encoded key block.
-pub const KEY_BLOCK_BYTES: usize = 128;
+pub(crate) const KEY_BLOCK_BYTES: usize = 128;
 
 const MAGIC: &[u8; 8] = b"FQDATKEY";
 /// AES-256-GCM, for wrapping and for the data.

@@ -7,15 +7,15 @@ use flymq_types::Rng;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
+use super::TAG_BYTES;
 use super::key::{EncryptionKey, EncryptionKeys, KEY_BYTES, KeyId};
 use super::key_block::{KeyBlock, WRAPPED_BYTES};
-use super::{FileCipher, TAG_BYTES};
 use crate::error::StorageError;
 use crate::layout::put;
 
 /// Why a data key cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UnwrapError {
+pub(crate) enum UnwrapError {
     /// None of the keys given has this id.
     #[error("it was written under the key with id {0}, which was not given")]
     UnknownKey(KeyId),
@@ -33,7 +33,7 @@ struct NamedKey {
 }
 
 /// The current key and the older ones.
-pub struct Keyring {
+pub(crate) struct Keyring {
     /// The current one first.
     keys: Vec<NamedKey>,
 }
@@ -60,22 +60,6 @@ impl Keyring {
     /// The current key's id, then those of the older ones.
     pub fn ids(&self) -> impl Iterator<Item = KeyId> {
         self.keys.iter().map(|named| named.id)
-    }
-
-    /// A cipher for a new file that is written and replaced whole, with the block that its header needs. `place` says
-    /// which file of which directory it is; the same is needed to read it.
-    pub fn new_file(&self, place: &[u8], rng: &dyn Rng) -> (FileCipher, Vec<u8>) {
-        let (key, block) = self.new_data_key([0; 16], place, rng);
-        (FileCipher::new(&key, place), block.encode().to_vec())
-    }
-
-    /// The cipher of a file with this key block, and the id of the key that wraps it.
-    ///
-    /// # Errors
-    /// See [`UnwrapError`].
-    pub fn open_file(&self, place: &[u8], block: &[u8]) -> Result<(FileCipher, KeyId), UnwrapError> {
-        let block = KeyBlock::decode(block).ok_or(UnwrapError::Damaged)?;
-        Ok((FileCipher::new(&*self.unwrap(&block, place)?, place), block.key_id))
     }
 
     /// The error for data that needs another key than these.
@@ -117,21 +101,18 @@ impl Keyring {
         Ok(key)
     }
 
-    /// The same data key wrapped by the current key; `None` if it is already.
+    /// The same data key wrapped by the current key.
     ///
     /// # Errors
     /// See [`UnwrapError`].
-    pub(crate) fn rewrap(
+    pub(super) fn rewrap(
         &self,
         block: &KeyBlock,
         place: &[u8],
         rng: &dyn Rng,
-    ) -> Result<Option<KeyBlock>, UnwrapError> {
-        if block.key_id == self.current() {
-            return Ok(None);
-        }
+    ) -> Result<KeyBlock, UnwrapError> {
         let key = self.unwrap(block, place)?;
-        Ok(Some(self.wrap(&key, block.uuid, place, rng)))
+        Ok(self.wrap(&key, block.uuid, place, rng))
     }
 
     /// A value that only the key with this id can make: nonce, then tag.

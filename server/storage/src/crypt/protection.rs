@@ -5,6 +5,7 @@ use flymq_types::{BatchHeader, RecordBatch};
 use flymq_wire::batch::{BatchFlags, HEADER_LEN, verify_payload_crc};
 
 use super::{SegmentCipher, TAG_BYTES};
+use crate::log::Protected;
 
 /// What stands between a segment's stored bytes and its batches.
 #[derive(Debug)]
@@ -24,6 +25,21 @@ impl Protection {
             Self::Encrypted(cipher) => Some(cipher),
             Self::Plain | Self::KeyLost => None,
         }
+    }
+
+    /// The count that a segment so protected belongs to.
+    pub fn count_in<'a>(&self, counts: &'a mut Protected) -> &'a mut usize {
+        match self {
+            Self::Plain => &mut counts.plain,
+            Self::Encrypted(cipher) if cipher.is_current() => &mut counts.current,
+            Self::Encrypted(_) => &mut counts.older,
+            Self::KeyLost => &mut counts.lost,
+        }
+    }
+
+    /// Whether the data key is not yet wrapped by the current key, in both of its copies.
+    pub fn needs_rewrap(&self) -> bool {
+        self.cipher().is_some_and(|cipher| !cipher.is_current())
     }
 
     /// Whether `batches` more may be appended to a segment so protected, by a directory that encrypts or does not.

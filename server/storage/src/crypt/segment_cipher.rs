@@ -1,7 +1,7 @@
 //! Encryption of the batches of one segment.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use flymq_types::{BatchHeader, Offset, PartitionId, RecordBatch, Rng, TopicId};
@@ -10,7 +10,7 @@ use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 
 use super::TAG_BYTES;
 use super::key_block::KeyBlock;
-use super::keyring::{Keyring, UnwrapError, aes};
+use super::keyring::{DataKey, Keyring, UnwrapError, aes};
 use crate::data_dir::DirectoryId;
 use crate::layout::put;
 
@@ -48,6 +48,8 @@ pub(crate) struct SegmentCipher {
     aad: [u8; AAD_BYTES],
     /// The next nonce. `MAX_WRITES` in a segment that was opened: whoever made its key may have used any below.
     writes: AtomicU64,
+    /// Both copies of the data key on the disk are whole and wrapped by the current key.
+    is_current: AtomicBool,
 }
 
 impl fmt::Debug for SegmentCipher {
@@ -85,13 +87,21 @@ impl SegmentCipher {
         rng: &dyn Rng,
     ) -> (Self, KeyBlock) {
         let (key, block) = keyring.new_data_key(uuid, &place.encode(), rng);
-        (Self { key: aes(&key), aad: aad(place, uuid), writes: AtomicU64::new(0) }, block)
+        let cipher =
+            Self { writes: AtomicU64::new(0), is_current: true.into(), ..Self::new(&key, place, uuid) };
+        (cipher, block)
     }
 
     /// The key of a segment that is there already; it opens batches and seals none.
     pub fn open(keyring: &Keyring, place: &SegmentPlace, block: &KeyBlock) -> Result<Self, UnwrapError> {
         let key = keyring.unwrap(block, &place.encode())?;
-        Ok(Self { key: aes(&key), aad: aad(place, block.uuid), writes: AtomicU64::new(MAX_WRITES) })
+        Ok(Self::new(&key, place, block.uuid))
+    }
+
+    /// For reading, until it is known better.
+    fn new(key: &DataKey, place: &SegmentPlace, uuid: [u8; 16]) -> Self {
+        let writes = AtomicU64::new(MAX_WRITES);
+        Self { key: aes(key), aad: aad(place, uuid), writes, is_current: false.into() }
     }
 
     /// The data key of `block` for another place, as a forger would use it.
@@ -104,17 +114,31 @@ impl SegmentCipher {
         uuid: [u8; 16],
     ) -> Self {
         let key = keyring.unwrap(block, &place.encode()).unwrap();
-        Self { key: aes(&key), aad: aad(other, uuid), writes: AtomicU64::new(MAX_WRITES) }
+        Self::new(&key, other, uuid)
     }
 
-    /// The same data key wrapped by the keyring's current key; `None` if it is already.
-    pub fn rewrap(
+    /// The same data key wrapped by the keyring's current key.
+    pub fn wrapped_anew(
         keyring: &Keyring,
         place: &SegmentPlace,
         block: &KeyBlock,
         rng: &dyn Rng,
-    ) -> Result<Option<KeyBlock>, UnwrapError> {
+    ) -> Result<KeyBlock, UnwrapError> {
         keyring.rewrap(block, &place.encode(), rng)
+    }
+
+    /// Whether the data key is that of the segment with this uuid.
+    pub fn is_of(&self, uuid: &[u8; 16]) -> bool {
+        self.aad[CONTEXT.len() + PLACE_BYTES..AAD_BYTES - HEADER_LEN] == *uuid
+    }
+
+    /// Both copies on the disk are wrapped by the current key.
+    pub fn wrapped_by_current(&self) {
+        self.is_current.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_current(&self) -> bool {
+        self.is_current.load(Ordering::Relaxed)
     }
 
     /// Whether this key may encrypt `more` batches. No for every segment that was opened and not made.

@@ -1,5 +1,8 @@
 //! Keys, wrapped keys and ciphers for themselves.
 
+use std::path::Path;
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use flymq_types::{BatchHeader, Offset, PartitionId, RecordBatch, SeededRng, TopicId};
 use flymq_wire::batch::{HEADER_LEN, ServerFields};
@@ -7,6 +10,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::data_dir::DirectoryId;
+use crate::error::StorageError;
 use crate::log::tests::support::keys;
 
 const UUID: [u8; 16] = [7; 16];
@@ -95,8 +99,7 @@ fn a_data_key_needs_its_key() {
         SegmentCipher::open(&only_two, &place(), &block).err(),
         Some(UnwrapError::UnknownKey(one.current()))
     );
-    assert_eq!(SegmentCipher::rewrap(&one, &place(), &block, &SeededRng::new(2)), Ok(None));
-    let moved = SegmentCipher::rewrap(&two, &place(), &block, &SeededRng::new(2)).unwrap().unwrap();
+    let moved = SegmentCipher::wrapped_anew(&two, &place(), &block, &SeededRng::new(2)).unwrap();
     assert_eq!(moved.key_id, two.current());
     let reader = SegmentCipher::open(&only_two, &place(), &moved).unwrap();
     assert!(opened(&reader, &stored).is_some(), "the same data key under the new key");
@@ -129,20 +132,32 @@ fn every_changed_bit_of_a_key_block_is_found() {
 
 #[test]
 fn pieces_of_a_file_open_as_themselves_only() {
-    let (keyring, rng) = (Keyring::new(&keys(1, &[])), SeededRng::new(3));
-    let (cipher, block) = keyring.new_file(b"metadata log", &rng);
-    let sealed = cipher.seal(5, b"content", &rng);
+    let vault =
+        |n: u8, old: &[u8]| FileVault::new(&keys(n, old), [1; 16], Arc::new(SeededRng::new(n.into())));
+    let path = Path::new("file");
+    let (cipher, head) = vault(1, &[]).new_file("log");
+    assert_eq!(head.len(), FileVault::HEAD_BYTES);
+    let sealed = cipher.seal(5, b"content");
     assert_eq!(sealed.len(), 7 + FileCipher::OVERHEAD);
-    let (again, id) = keyring.open_file(b"metadata log", &block).unwrap();
-    assert_eq!(id, keyring.current());
+    let (again, current) = vault(1, &[]).open_file(path, "log", &head).unwrap();
+    assert!(current);
     assert_eq!(again.open(5, &sealed).as_deref(), Some(&b"content"[..]));
     assert_eq!(again.open(6, &sealed), None);
     assert_eq!(again.open(5, &sealed[..11]), None);
-    assert!(keyring.open_file(b"snapshot", &block).is_err());
     for bit in 0..sealed.len() * 8 {
         let mut bad = sealed.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
         assert_eq!(again.open(5, &bad), None, "bit {bit}");
+    }
+    let (_, current) = vault(2, &[1]).open_file(path, "log", &head).unwrap();
+    assert!(!current, "under an older key");
+    let wrong = vault(2, &[]).open_file(path, "log", &head).unwrap_err();
+    assert!(matches!(wrong, StorageError::WrongKey { .. }), "{wrong}");
+    assert!(vault(1, &[]).open_file(path, "snapshot", &head).is_err());
+    for at in 0..head.len() {
+        let mut bad = head.clone();
+        bad[at] ^= 1;
+        assert!(vault(1, &[]).open_file(path, "log", &bad).is_ok(), "the other copy holds, byte {at}");
     }
 }
 

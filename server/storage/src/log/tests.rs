@@ -12,5 +12,6 @@ mod model;
 mod real_disk;
 mod recycling;
 mod retention;
+mod rotation;
 mod start_at;
 pub(crate) mod support;

@@ -112,13 +112,19 @@ impl SegmentHeader {
     }
 }
 
-/// The good copies of the wrapped data key in a header block. Both are the same but in the middle of a rotation.
-pub(crate) fn key_blocks(block: &[u8; HEADER_BYTES]) -> impl Iterator<Item = KeyBlock> {
-    KEYS_AT.iter().filter_map(|at| KeyBlock::decode(&block[*at..]))
+/// The copies of the wrapped data key in a header block, where they are good. Both are the same but in the middle of a
+/// rotation.
+pub(crate) fn key_copies(block: &[u8; HEADER_BYTES]) -> [Option<KeyBlock>; 2] {
+    KEYS_AT.map(|at| KeyBlock::decode(&block[at..]))
 }
 
 /// An end of 0: no cleaning wrote this segment.
 fn read_replaced(block: &[u8; HEADER_BYTES]) -> Option<Replaced> {
     let (end, chain) = (Offset(get_u64(block, at::REPLACED_END)), get_u32(block, at::REPLACED_CHAIN));
     (end > Offset::ZERO).then_some(Replaced { end, chain })
+}
+
+/// [`key_copies`] that are good.
+pub(crate) fn key_blocks(block: &[u8; HEADER_BYTES]) -> impl Iterator<Item = KeyBlock> {
+    key_copies(block).into_iter().flatten()
 }

@@ -15,7 +15,7 @@ use crate::layout::{self, get_u64};
 use crate::log::view::SegmentView;
 use crate::scan;
 use crate::segment::footer::{self, FOOTER_BYTES};
-use crate::segment::header::{HEADER_BYTES, SegmentHeader, key_blocks};
+use crate::segment::header::{HEADER_BYTES, SegmentHeader, key_copies};
 use crate::segment::tip::Tip;
 use crate::segment::{Segment, index_path, log_path};
 
@@ -66,7 +66,7 @@ impl Recovery<'_> {
             }
             Identity::Unknown => {
                 self.note_damaged(base);
-                let key = key_blocks(&block).next();
+                let key = key_copies(&block).into_iter().flatten().next();
                 let guessed = self.guess_incarnation(&*file, base)?;
                 let incarnation = key.map_or(guessed, |key| get_u64(&key.uuid, 0));
                 (None, incarnation, 0, key.is_some(), None)
@@ -110,7 +110,9 @@ impl Recovery<'_> {
             return Ok(Protection::Plain);
         }
         let place = self.place.segment(self.context.directory, base);
-        for key in key_blocks(block).filter(|key| uuid.is_none_or(|uuid| uuid == key.uuid)) {
+        let copies = key_copies(block);
+        let mut unknown = None;
+        for key in copies.into_iter().flatten().filter(|key| uuid.is_none_or(|uuid| uuid == key.uuid)) {
             let Some(keyring) = &self.context.keyring else {
                 return Err(StorageError::KeyMissing {
                     path: path.to_owned(),
@@ -118,10 +120,19 @@ impl Recovery<'_> {
                 });
             };
             match SegmentCipher::open(keyring, &place, &key) {
-                Ok(cipher) => return Ok(Protection::Encrypted(Box::new(cipher))),
-                Err(UnwrapError::UnknownKey(needed)) => return Err(keyring.wrong_key(path, needed)),
+                Ok(cipher) => {
+                    let current = keyring.current();
+                    if copies.iter().all(|copy| copy.is_some_and(|copy| copy.key_id == current)) {
+                        cipher.wrapped_by_current();
+                    }
+                    return Ok(Protection::Encrypted(Box::new(cipher)));
+                }
+                Err(UnwrapError::UnknownKey(needed)) => unknown = Some(keyring.wrong_key(path, needed)),
                 Err(UnwrapError::Damaged) => {}
             }
+        }
+        if let Some(wrong_key) = unknown {
+            return Err(wrong_key);
         }
         self.note_damaged(base);
         tracing::error!(path = %path.display(), "the segment's data key is lost: its batches cannot be read");
