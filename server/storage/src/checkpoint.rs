@@ -109,7 +109,7 @@ impl CheckpointFile {
             file.read_up_to_at(&mut block, slot * SLOT_DISTANCE).on("read", &path)?;
             match layout::judge(&block, MAGIC) {
                 Verdict::Good => {
-                    newest = newest.max_by_sequence((get_u64(&block, at::SEQUENCE), decode(&block)))
+                    newest = newest.max_by_sequence((get_u64(&block, at::SEQUENCE), decode(&block)));
                 }
                 Verdict::Damaged => bad_slots += usize::from(block.iter().any(|byte| *byte != 0)),
                 Verdict::UnknownVersion(found) => {

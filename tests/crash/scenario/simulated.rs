@@ -43,6 +43,7 @@ pub fn options(disk: &SimDisk, seed: u64) -> DataDirOptions {
         space: SpaceOptions::OFF,
         node: None,
         encryption: None,
+        open_files: 8,
     }
 }
 
