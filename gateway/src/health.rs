@@ -84,6 +84,7 @@ pub async fn serve_health(
         .fallback(nothing)
         .method_not_allowed_fallback(read_only)
         .with_state(health);
+    let router = http::guarded(router, limits.allowed_hosts.clone());
     http::serve(listener, router, limits, shutdown).await;
 }
 

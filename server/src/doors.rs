@@ -52,19 +52,25 @@ impl Doors<'_> {
     }
 
     fn http_limits(&self) -> HttpLimits {
-        HttpLimits { max_connections: self.shares.http, ..HttpLimits::default() }
+        HttpLimits {
+            max_connections: self.shares.http,
+            allowed_hosts: self.own_names(),
+            ..HttpLimits::default()
+        }
     }
 
     /// The node may be called by its own names, and by those the user lists.
+    fn own_names(&self) -> Vec<String> {
+        let mut names = self.config.observability.admin_access.allowed_hosts.clone();
+        names.extend(self.node.client_addr.rsplit_once(':').map(|(host, _)| host.to_owned()));
+        names.push(self.node.node_id.clone());
+        names
+    }
+
     fn rest_options(&self) -> RestOptions {
-        let access = &self.config.observability.admin_access;
-        let mut allowed_hosts = access.allowed_hosts.clone();
-        let advertised = self.node.client_addr.rsplit_once(':').map(|(host, _)| host.to_owned());
-        allowed_hosts.extend(advertised);
-        allowed_hosts.push(self.node.node_id.clone());
         RestOptions {
-            allowed_hosts,
-            allowed_origins: access.allowed_origins.clone(),
+            allowed_hosts: self.own_names(),
+            allowed_origins: self.config.observability.admin_access.allowed_origins.clone(),
             http: self.http_limits(),
             ..RestOptions::default()
         }

@@ -13,6 +13,9 @@ pub struct HttpLimits {
     pub header_timeout: Duration,
     /// Time that running requests get to end after shutdown begins.
     pub drain_timeout: Duration,
+    /// Host names, besides addresses and names without a dot, under which metrics and health may be asked; REST has its
+    /// own list.
+    pub allowed_hosts: Vec<String>,
 }
 
 impl Default for HttpLimits {
@@ -20,8 +23,9 @@ impl Default for HttpLimits {
         Self {
             max_connections: 1024,
             max_header_bytes: 32 * 1024,
-            header_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
+            allowed_hosts: Vec::new(),
         }
     }
 }

@@ -48,6 +48,7 @@ pub async fn serve_metrics(
 ) {
     let source = Arc::new(Source { handle, broker, max_series: options.max_series });
     let router = Router::new().route("/metrics", get(scrape)).with_state(source);
+    let router = http::guarded(router, options.http.allowed_hosts.clone());
     http::serve(listener, router, options.http, shutdown).await;
 }
 

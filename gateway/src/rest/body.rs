@@ -1,6 +1,6 @@
 //! Reading a request body within limits of size, time and memory.
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use flymq_api::{BrokerError, ErrorCode, ReadShare};
 use futures::StreamExt as _;
@@ -15,6 +15,10 @@ const OBJECT_BYTES: usize = 512;
 
 /// The whole body; `share` pays for it.
 pub(crate) async fn read(body: Body, options: &RestOptions, share: &ReadShare) -> Result<Bytes, BrokerError> {
+    // What says of itself that it is too large is not waited for.
+    if body.size_hint().lower() > options.max_body_bytes as u64 {
+        return Err(too_large(options.max_body_bytes));
+    }
     match tokio::time::timeout(options.request_timeout, collect(body, options.max_body_bytes, share)).await {
         Ok(read) => read,
         Err(_) => Err(BrokerError::new(ErrorCode::Timeout, "the body did not arrive in time")),
@@ -27,13 +31,17 @@ async fn collect(body: Body, limit: usize, share: &ReadShare) -> Result<Bytes, B
     while let Some(part) = parts.next().await {
         let part = part.map_err(|e| invalid("", format_args!("the body could not be read: {e}")))?;
         if whole.len() + part.len() > limit {
-            let text = format!("the body is larger than {limit} bytes");
-            return Err(BrokerError::new(ErrorCode::FrameTooLarge, text).with("limit", limit));
+            return Err(too_large(limit));
         }
         share.take(part.len())?;
         whole.extend_from_slice(&part);
     }
     Ok(whole.freeze())
+}
+
+fn too_large(limit: usize) -> BrokerError {
+    BrokerError::new(ErrorCode::FrameTooLarge, format!("the body is larger than {limit} bytes"))
+        .with("limit", limit)
 }
 
 /// Memory, roughly, that JSON text takes once parsed: two bytes may be a whole object.

@@ -18,6 +18,7 @@ use super::{
     body::{read, weight},
     json_in::{invalid, message},
     json_out::json,
+    json_text,
     query::{set_query, set_variable},
     route::Route,
     stream,
@@ -85,8 +86,8 @@ fn fill(
     let mut request = match body.trim_ascii() {
         [] => DynamicMessage::new(desc),
         text => {
-            let json = serde_json::from_slice(text)
-                .map_err(|e| invalid("", format_args!("the body is not JSON: {e}")))?;
+            let json =
+                json_text::parse(text).map_err(|e| invalid("", format_args!("the body is not JSON: {e}")))?;
             message(&desc, &json, "")?
         }
     };

@@ -13,19 +13,28 @@ use super::RestOptions;
 /// # Errors
 /// `INVALID_ARGUMENT` without a usable host, `PERMISSION_DENIED` for a foreign one or a foreign origin.
 pub(crate) fn check(headers: &HeaderMap, uri: &Uri, options: &RestOptions) -> Result<(), BrokerError> {
-    let host = host(headers, uri)?;
-    let name = host_name(&host);
-    if !is_own_name(name) && !allows(&options.allowed_hosts, name) {
-        let text = format!("this door is not called {name}");
-        return Err(BrokerError::new(ErrorCode::PermissionDenied, text).with("host", name).with(
-            "way_out",
-            "call it by IP address or localhost, or add the name to observability.admin.allowed_hosts",
-        ));
-    }
+    let host = check_host(headers, uri, &options.allowed_hosts)?;
     match headers.get(header::ORIGIN) {
         None => Ok(()),
         Some(origin) => check_origin(&String::from_utf8_lossy(origin.as_bytes()), &host, options),
     }
+}
+
+/// Refuses a request by its host alone; returns the host.
+///
+/// # Errors
+/// `INVALID_ARGUMENT` without a usable host, `PERMISSION_DENIED` for a foreign one.
+pub(crate) fn check_host(headers: &HeaderMap, uri: &Uri, allowed: &[String]) -> Result<String, BrokerError> {
+    let host = host(headers, uri)?;
+    let name = host_name(&host);
+    if is_own_name(name) || allows(allowed, name) {
+        return Ok(host);
+    }
+    let text = format!("this door is not called {name}");
+    Err(BrokerError::new(ErrorCode::PermissionDenied, text).with("host", name).with(
+        "way_out",
+        "call it by IP address or localhost, or add the name to observability.admin.allowed_hosts",
+    ))
 }
 
 fn check_origin(origin: &str, host: &str, options: &RestOptions) -> Result<(), BrokerError> {

@@ -9,6 +9,7 @@ mod error;
 mod guard;
 mod json_in;
 mod json_out;
+mod json_text;
 mod options;
 mod path;
 mod query;
@@ -16,6 +17,7 @@ mod route;
 mod serve;
 mod stream;
 
+pub(crate) use guard::check_host;
 pub use options::RestOptions;
 pub use serve::serve_rest;
 

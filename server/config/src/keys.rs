@@ -181,7 +181,7 @@ pub const KEYS: &[Key] = &[
     key!("observability.admin.enabled", "FLYMQ_ADMIN_ENABLED", Bool, observability.admin.enabled, "Serve the admin REST interface."),
     key!("observability.admin.addr", "FLYMQ_ADMIN_ADDR", Address, observability.admin.addr, "Listen address of the admin REST interface."),
     key!("observability.admin.tls_enabled", "FLYMQ_ADMIN_TLS_ENABLED", Bool, observability.admin.tls_enabled, "Serve the admin REST interface over TLS.").switches(Feature::Tls),
-    key!("observability.admin.allowed_hosts", "FLYMQ_ADMIN_ALLOWED_HOSTS", Texts, observability.admin_access.allowed_hosts, "Host names under which the admin REST interface may be called, besides addresses, `localhost`, names without a dot and the node's own; `*` = all."),
+    key!("observability.admin.allowed_hosts", "FLYMQ_ADMIN_ALLOWED_HOSTS", Texts, observability.admin_access.allowed_hosts, "Host names under which the admin REST interface, `/metrics` and `/health` may be called, besides addresses, `localhost`, names without a dot and the node's own; `*` = all."),
     key!("observability.admin.allowed_origins", "FLYMQ_ADMIN_ALLOWED_ORIGINS", Texts, observability.admin_access.allowed_origins, "Origins of web pages that may call the admin REST interface, besides its own."),
     key!("audit.enabled", "FLYMQ_AUDIT_ENABLED", Bool, audit.enabled, "Write security-relevant events down.").switches(Feature::Audit),
     key!("audit.log_dir", "FLYMQ_AUDIT_LOG_DIR", File, audit.log_dir, "Directory of the audit files.").default_is("<data_dir>/audit").needs(Feature::Audit),

@@ -7,5 +7,6 @@ mod directories;
 mod disk;
 mod encryption;
 mod lifecycle;
+mod missing_files;
 mod mounts;
 mod refusals;
