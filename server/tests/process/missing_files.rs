@@ -81,14 +81,11 @@ impl Injury {
 
     fn inflict(self, path: &Path) {
         let len = fs::metadata(path).expect("it is there").len();
+        let cut = |len| fs::File::options().write(true).open(path).and_then(|file| file.set_len(len));
         match self {
             Self::Missing => fs::remove_file(path).expect("it is there"),
-            Self::Empty => {
-                fs::File::options().write(true).open(path).and_then(|f| f.set_len(0)).expect("cut")
-            }
-            Self::Half => {
-                fs::File::options().write(true).open(path).and_then(|f| f.set_len(len / 2)).expect("cut")
-            }
+            Self::Empty => cut(0).expect("writable"),
+            Self::Half => cut(len / 2).expect("writable"),
         }
     }
 }

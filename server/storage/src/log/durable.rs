@@ -80,7 +80,7 @@ impl LogInner {
             synced = last.segment.file.fdatasync().on("fdatasync", &last.segment.path);
         }
         if let Err(error) = synced {
-            self.fail(error);
+            self.fail(&error);
             self.announce_failure();
             return false;
         }
@@ -156,7 +156,7 @@ impl LogInner {
     }
 
     /// Closes the log for appends, for good.
-    pub(super) fn fail(&self, error: StorageError) {
+    pub(super) fn fail(&self, error: &StorageError) {
         if cfg!(mutant = "no_poison") {
             return;
         }
@@ -175,7 +175,7 @@ impl LogInner {
             self.context.syncer.ask();
         }
         if error.closes_a_log() {
-            self.fail(error.clone());
+            self.fail(&error);
         }
         error
     }
