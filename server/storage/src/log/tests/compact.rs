@@ -362,9 +362,9 @@ fn a_crash_at_any_step_of_a_cleaning_loses_nothing() {
             let outcome = fixture.log.compact(&how(&fixture));
             let stopped = disk.stopped();
             if losing_all {
-                disk.crash_losing_all()
+                disk.crash_losing_all();
             } else {
-                disk.crash(&SeededRng::new(steps))
+                disk.crash(&SeededRng::new(steps));
             }
             drop(fixture);
             let after = Fixture::open(&disk, from_files(4096));
