@@ -19,7 +19,7 @@ fn builder() -> BatchBuilder {
             timestamp: 1_767_225_600_000 + n as i64,
             expires_at: None,
         };
-        builder.push_with_headers(&record, [("trace", &b"abc"[..])]).unwrap();
+        builder.push_with_headers(&record, [("trace", &b"abc"[..])]).expect("a small record");
     }
     builder
 }
@@ -30,7 +30,7 @@ fn golden(codec: Compression) -> Bytes {
     let hex = line.trim();
     (0..hex.len())
         .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hexadecimal"))
         .collect::<Vec<_>>()
         .into()
 }

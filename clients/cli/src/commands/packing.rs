@@ -20,8 +20,9 @@ impl Packing {
     }
 
     /// The settings with this compression.
-    pub fn apply(self, config: ProducerConfig) -> ProducerConfig {
-        let (compression, compression_level) = (self.compression, self.compression_level);
-        ProducerConfig { compression, compression_level, ..config }
+    pub fn apply(self, mut config: ProducerConfig) -> ProducerConfig {
+        config.compression = self.compression;
+        config.compression_level = self.compression_level;
+        config
     }
 }
