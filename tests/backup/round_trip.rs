@@ -21,6 +21,9 @@ async fn a_deleted_topic_comes_back_with_its_offsets_and_groups() {
     world.create(topic, &[1_000, 0, 77]).await;
     world.create("other", &[5]).await;
     world.fill(topic, 2, 60).await;
+    let compact =
+        format!(r#"{{"name": "{topic}", "options": {{"cleanup_policy": "CLEANUP_POLICY_COMPACT"}}}}"#);
+    world.client.call_json("AlterTopic", &compact).await.unwrap();
     world.client.commit("g/1", vec![at(topic, 0, 1_010), at(topic, 1, 7), at("other", 0, 5)]).await.unwrap();
     // Into the middle of the second batch.
     let request = pb::DeleteRecordsRequest { topic: topic.to_owned(), partition: 0, before_offset: 1_002 };
@@ -39,12 +42,13 @@ async fn a_deleted_topic_comes_back_with_its_offsets_and_groups() {
     assert!(restored.contains("restored topic a/b:c") && restored.contains("1 group"), "{restored}");
     assert_eq!(world.contents(topic).await, before);
     let about = world.client.topic(topic).await.unwrap();
-    assert_eq!(about.options.unwrap().retention_ms, 86_400_000);
+    assert_eq!(about.options.as_ref().unwrap().cleanup_policy(), pb::CleanupPolicy::Compact);
+    assert_eq!(about.options.as_ref().unwrap().retention_ms, 86_400_000);
     assert_eq!((about.partitions[2].low_watermark, about.partitions[2].high_watermark), (77, 77));
     let mut committed = world.client.committed("g/1", topic).await.unwrap();
     committed.sort_by_key(|offset| offset.partition);
     assert_eq!(committed, [at(topic, 0, 1_010), at(topic, 1, 7)]);
-    let next = NewMessage::value("next").to_partition(0);
+    let next = NewMessage::keyed("k", "next").to_partition(0);
     let stored = world.client.produce(topic, next).await.unwrap();
     assert_eq!(stored.offset, before[&0].last().unwrap().offset + 1, "offsets go on where they were");
 

@@ -1,13 +1,32 @@
 //! A chunk: whole batches of one partition back to back, as the broker served them.
 
 use bytes::Bytes;
-use flymq_wire::batch::{BatchFlags, BatchSlices, verify};
+use flymq_wire::batch::{
+    BatchBuilder, BatchError, BatchFlags, BatchSlices, ServerFields, stamp_header, verify,
+};
 
 use crate::{BackupError, BackupKey, ChunkEntry, ChunkName, Store, names::sha256};
 
 /// A chunk's bytes are never more: a broker's largest batch is below 32 MiB, and a chunk is closed above
 /// [`crate::CreateOptions::chunk_bytes`].
 pub(crate) const MAX_CHUNK_BYTES: usize = 128 << 20;
+
+/// Offsets that one empty batch spans at most.
+const MAX_SPAN: u64 = 1 << 30;
+
+/// Batches without records over these offsets, back to back: what is behind them keeps its offsets.
+pub(crate) fn empty_batches(first_offset: u64, end_offset: u64) -> Result<Vec<Bytes>, BatchError> {
+    let (mut batches, mut first) = (Vec::new(), first_offset);
+    while first < end_offset {
+        let span = (end_offset - first).min(MAX_SPAN);
+        let count = u32::try_from(span).expect("MAX_SPAN is below 2^32");
+        let mut batch = BatchBuilder::compacted(count, 0).build_mut()?;
+        stamp_header(&mut batch, &ServerFields { base_offset: first, ..ServerFields::default() })?;
+        batches.push(batch.freeze());
+        first += span;
+    }
+    Ok(batches)
+}
 
 /// Checks that `plain` is whole, valid batches of exactly these offsets; returns how many.
 pub(crate) fn check(name: &ChunkName, plain: &Bytes) -> Result<u64, BackupError> {

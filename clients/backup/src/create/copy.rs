@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use flymq_client::{Client, ClientError, ErrorCode, FetchSpec, FetchedBatches, pb};
 use flymq_wire::batch::BatchSlices;
 
@@ -82,7 +82,7 @@ impl Copy<'_> {
             }
             let stop = self.next_present(cursor).unwrap_or(cursor.end);
             match self.fetch(cursor).await {
-                Ok(found) => self.take(cursor, found.batches, stop).await?,
+                Ok(found) => self.take(cursor, found, stop).await?,
                 Err(error) => self.go_round(cursor, &error).await?,
             }
         }
@@ -99,19 +99,19 @@ impl Copy<'_> {
         self.client.fetch_batches(&spec).await
     }
 
-    /// Takes the batches below `stop` into the open chunk.
-    async fn take(&self, cursor: &mut Cursor, batches: Bytes, stop: u64) -> Result<(), BackupError> {
-        if batches.is_empty() {
-            return Err(self.broken(cursor.partition, &"the broker shows nothing below its high watermark"));
-        }
-        for slice in BatchSlices::new(batches) {
+    /// Takes the batches below `stop` into the open chunk. Where the broker passes over offsets, no record is there to be
+    /// seen (compacted away, or expired): an empty batch stands for them.
+    async fn take(&self, cursor: &mut Cursor, found: FetchedBatches, stop: u64) -> Result<(), BackupError> {
+        let before = cursor.next;
+        for slice in BatchSlices::new(found.batches) {
             let (header, bytes) = slice.map_err(|error| self.broken(cursor.partition, &error))?;
             let base = header.server.base_offset;
+            self.pass_over(cursor, base.min(stop))?;
             if base >= stop {
                 break;
             }
             // Retention by record may have moved the start into a batch.
-            let first = cursor.is_at_start() && base < cursor.next && header.next_offset() > cursor.next;
+            let first = cursor.is_at_start() && header.next_offset() > cursor.next;
             if base != cursor.next && !first {
                 let reason = format!("the broker sent offset {base} where {} was asked for", cursor.next);
                 return Err(self.broken(cursor.partition, &reason));
@@ -126,7 +126,26 @@ impl Copy<'_> {
                 self.close(cursor).await?;
             }
         }
+        self.pass_over(cursor, found.next_offset.min(stop))?;
+        if cursor.next == before {
+            return Err(self.broken(cursor.partition, &"the broker shows nothing below its high watermark"));
+        }
         if cursor.next >= stop { self.close(cursor).await } else { Ok(()) }
+    }
+
+    fn pass_over(&self, cursor: &mut Cursor, to: u64) -> Result<(), BackupError> {
+        if to <= cursor.next {
+            return Ok(());
+        }
+        if cursor.open.is_empty() {
+            cursor.open_from = cursor.next;
+        }
+        let empty = chunk::empty_batches(cursor.next, to);
+        for batch in empty.map_err(|error| self.broken(cursor.partition, &error))? {
+            cursor.open.extend_from_slice(&batch);
+        }
+        cursor.next = to;
+        Ok(())
     }
 
     /// What to do about offsets that the broker cannot give.

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use flymq_client::{Client, ClientError, ErrorCode, pb};
-use flymq_wire::batch::{BatchBuilder, BatchSlices, ServerFields, stamp_header};
+use flymq_wire::batch::BatchSlices;
 use serde_json::{Value, json};
 
 use crate::{
@@ -14,8 +14,6 @@ use crate::{
 const REQUEST_BYTES: usize = 1 << 20;
 /// How often a partition is begun again where the broker lost its newest records in a crash.
 const ROUNDS: usize = 5;
-/// Offsets that one empty batch spans at most.
-const MAX_SPAN: u64 = 1 << 30;
 
 pub(super) struct Fill<'a> {
     pub client: &'a Client,
@@ -134,16 +132,9 @@ impl Fill<'_> {
 
     /// Offsets without records, so that those behind them keep theirs.
     async fn hole(&self, partition: &PartitionBackup, span: OffsetSpan) -> Result<(), BackupError> {
-        let mut first = span.first_offset;
-        while first < span.end_offset {
-            let length = (span.end_offset - first).min(MAX_SPAN);
-            let count = u32::try_from(length).expect("MAX_SPAN is below 2^32");
-            let empty = BatchBuilder::compacted(count, 0).build_mut();
-            let mut batch = empty.map_err(|error| self.broken(partition, &error))?;
-            let fields = ServerFields { base_offset: first, ..ServerFields::default() };
-            stamp_header(&mut batch, &fields).map_err(|error| self.broken(partition, &error))?;
-            self.send(partition, batch.freeze()).await?;
-            first += length;
+        let batches = chunk::empty_batches(span.first_offset, span.end_offset);
+        for batch in batches.map_err(|error| self.broken(partition, &error))? {
+            self.send(partition, batch).await?;
         }
         Ok(())
     }
