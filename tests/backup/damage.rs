@@ -88,7 +88,7 @@ async fn foreign_and_newer_manifests_are_refused_by_name() {
     let world = World::start().await;
     assert!(world.fails(&["verify"], None).contains("holds no whole backup"));
     fs::create_dir(world.place()).unwrap();
-    let manifest = world.place().join("backup-20260101T000000Z-0badcafe.manifest");
+    let manifest = world.place().join("backup-20260101T000000000Z-0badcafe.manifest");
     for (content, expected) in [
         ("PK\u{3}\u{4} not ours\n", "is not a FlyMQ backup"),
         (

@@ -12,7 +12,7 @@ const MANIFEST_SUFFIX: &str = ".manifest";
 const CHUNK_PREFIX: &str = "chunk-";
 const CHUNK_SUFFIX: &str = ".fqb";
 
-/// Names a backup: time and eight random hexadecimal digits, so that ids sort by age.
+/// Names a backup: UTC time to the millisecond and eight random hexadecimal digits, so that ids sort by age.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BackupId(String);
 
@@ -25,16 +25,16 @@ impl BackupId {
             reason: "the system gives no randomness".to_owned(),
         };
         SystemRandom::new().fill(&mut random).map_err(none)?;
-        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%3fZ");
         Ok(Self(format!("{time}-{}", hex(&random))))
     }
 
-    /// `20260131T235959Z-0badcafe`, and nothing else.
+    /// `20260131T235959000Z-0badcafe`, and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
         let (time, random) = text.split_once('-')?;
         let (day, second) = time.strip_suffix('Z')?.split_once('T')?;
         let digits = |text: &str, count| text.len() == count && text.bytes().all(|b| b.is_ascii_digit());
-        let fits = digits(day, 8) && digits(second, 6) && random.len() == 8 && is_lower_hex(random);
+        let fits = digits(day, 8) && digits(second, 9) && random.len() == 8 && is_lower_hex(random);
         fits.then(|| Self(text.to_owned()))
     }
 
@@ -148,7 +148,7 @@ mod tests {
         };
         let text = good.to_string();
         assert_eq!(ChunkName::parse(&text), Some(good));
-        let id = "20260131T235959Z-0badcafe";
+        let id = "20260131T235959000Z-0badcafe";
         assert_eq!(BackupId::parse(id).map(|id| id.to_string()).as_deref(), Some(id));
         let manifest = format!("backup-{id}.manifest");
         for (from, to) in [

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ID: &str = "20260131T235959Z-0badcafe";
+const ID: &str = "20260131T235959000Z-0badcafe";
 
 fn id() -> BackupId {
     BackupId::parse(ID).expect("is an id")
@@ -92,7 +92,7 @@ fn what_does_not_fit_together_is_refused() {
         |m| m.topics[0].partitions[0].chunks[0].sha256 = "0c".repeat(32),
         |m| m.topics[0].id = "/".repeat(32),
         |m| m.topics.push(m.topics[0].clone()),
-        |m| m.id = "20260131T235959Z-00000000".to_owned(),
+        |m| m.id = "20260131T235959000Z-00000000".to_owned(),
     ];
     for (case, spoil) in spoil.iter().enumerate() {
         let mut bad = manifest();
