@@ -108,12 +108,17 @@ bench-quick: ## The benchmark in a few minutes
 .PHONY: crash
 crash: ## Every fault of docs/reliability.md, long (FLYMQ_CRASH_ONLY=b1,b12: those alone); writes its table there
 	$(CARGO) build --workspace --all-targets
+	[ -n "$$FLYMQ_CRASH_ONLY" ] || $(MAKE) --no-print-directory loom
 	FLYMQ_CRASH=long FLYMQ_CRASH_DOCS=1 $(CARGO) test --workspace --test crash -- --nocapture --test-threads=1
 	[ -n "$$FLYMQ_CRASH_ONLY" ] || FLYMQ_KILL_CYCLES=200 $(CARGO) test --workspace --test kill
 
+.PHONY: loom
+loom: ## Models of the watermark and its waiters (server/engine/src/partition/models.rs) in every order that threads can take
+	@tests/mutants/run.py --loom
+
 .PHONY: mutants
 mutants: ## Deliberately broken builds, each caught by a named test (tests/mutants); about 5 minutes
-	@tests/mutants/run.py
+	@tests/mutants/run.py --docs
 
 .PHONY: stubs
 stubs: ## Generate the Go and TypeScript stubs from proto/

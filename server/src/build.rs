@@ -1,6 +1,6 @@
 //! One function per component: from the configuration to what it is told.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use flymq_api::{ConfigEntry, Node, StackOptions};
 use flymq_config::{Config, KEYS, Loaded, Secret};
@@ -73,6 +73,8 @@ fn open_storage(options: DataDirOptions) -> Result<Storage, StartError> {
         refusal if refusal.is_refusal() => StartError::DataDirRefused { reason: refusal.to_string() },
         other => StartError::DataDir { path: path.clone(), reason: other.to_string() },
     })?;
+    check_metadata_is_there(&data, &path.join("metadata"))
+        .map_err(|reason| StartError::Recovery { path: path.clone(), reason })?;
     let options = LocalMetaOptions {
         vault: data.vault(),
         ..LocalMetaOptions::new(data.vital_disk(), path.join("metadata"))
@@ -82,6 +84,23 @@ fn open_storage(options: DataDirOptions) -> Result<Storage, StartError> {
         other => StartError::Recovery { path, reason: other.to_string() },
     })?;
     Ok(Storage { data: Arc::new(data), meta: Arc::new(meta) })
+}
+
+/// A log is written after the metadata of its topic: to begin with new metadata beside it would hide it.
+fn check_metadata_is_there(data: &DataDir, metadata: &Path) -> Result<(), String> {
+    let log = metadata.join("log");
+    if data.vital_disk().exists(&log).map_err(|error| error.to_string())? {
+        return Ok(());
+    }
+    let logs = data.logs().map_err(|error| error.to_string())?;
+    match logs.first() {
+        None => Ok(()),
+        Some((topic, partition)) => Err(format!(
+            "{} is missing beside {} logs (topics/{topic}/{partition} is one): restore it from a backup; nothing was changed",
+            log.display(),
+            logs.len()
+        )),
+    }
 }
 
 /// The engine with every log recovered.

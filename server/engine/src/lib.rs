@@ -21,6 +21,7 @@ pub mod meta;
 mod offsets;
 mod options;
 mod partition;
+mod primitives;
 mod produce;
 mod task;
 mod topic;

@@ -1,5 +1,7 @@
 //! One open partition: its log, its high watermark, and reads that respect it.
 
+#[cfg(all(loom, test))]
+mod models;
 mod ready;
 mod turn;
 mod watermark;

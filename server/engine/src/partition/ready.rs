@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
-use parking_lot::Mutex;
+use crate::primitives::Mutex;
 
 /// A queue of indexes, each in it at most once; one reader takes them out in turn.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl ReadyQueue {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use futures::FutureExt;
 

@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll, Waker};
 
 use flymq_storage::StorageError;
 use flymq_types::Offset;
-use parking_lot::Mutex;
 
 use super::ReadyQueue;
+use crate::primitives::{AtomicU64, AtomicUsize, Mutex, Ordering, fence};
 
 /// Why a watermark will not rise any more.
 #[derive(Debug, Clone)]
@@ -102,7 +101,9 @@ impl HighWatermark {
 
     /// Whether a reader waits. Ask only after the append.
     pub(crate) fn has_readers(&self) -> bool {
-        fence(Ordering::SeqCst);
+        if !cfg!(mutant = "readers_not_fenced") {
+            fence(Ordering::SeqCst);
+        }
         self.readers.load(Ordering::SeqCst) > 0
     }
 
@@ -160,7 +161,9 @@ impl Future for Reached<'_> {
             return Poll::Ready(Ok(()));
         }
         let mut inner = mark.inner.lock();
-        if mark.value.load(Ordering::Relaxed) >= self.wanted {
+        if !cfg!(mutant = "watermark_not_looked_at_again")
+            && mark.value.load(Ordering::Relaxed) >= self.wanted
+        {
             return Poll::Ready(Ok(()));
         }
         if let Some(stop) = &inner.stop {
@@ -184,7 +187,7 @@ impl Drop for Reached<'_> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use futures::FutureExt;
     use futures::task::noop_waker_ref;

@@ -92,7 +92,7 @@ fn metadata_lost(logs: &mut [String]) -> EngineError {
     let reason = format!(
         "{count} logs hold records of topics that metadata/log does not know (the first is {first}): metadata was lost. \
          Restore the directory metadata from a backup, or move these logs out of the data directory to give them up; \
-         nothing was changed"
+         no record was changed"
     );
     EngineError::StorageFailed { reason }
 }

@@ -46,6 +46,15 @@ struct Meta {
     /// The node that the directory belongs to, where it had a name of its own when the directory was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     node_id: Option<String>,
+    /// Of the three numbers: an id with one digit changed is still an id. Not of the name, which people may change.
+    crc32c: u32,
+}
+
+impl Meta {
+    fn crc(&self) -> u32 {
+        let text = format!("{}/{}/{}", self.format_version, self.directory_id, self.created_ms);
+        crc32c::crc32c(text.as_bytes())
+    }
 }
 
 /// Of a file of any version, only this is read first.
@@ -110,6 +119,9 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<(DirectoryId, Option<String>)> {
         });
     }
     let meta: Meta = serde_json::from_slice(bytes).map_err(|e| damaged(e.to_string()))?;
+    if meta.crc32c != meta.crc() {
+        return Err(damaged("its content does not match its checksum".to_owned()));
+    }
     let id = meta.directory_id.parse().map_err(|_| damaged("directory_id is no uuid".to_owned()))?;
     Ok((DirectoryId(id), meta.node_id))
 }
@@ -125,12 +137,14 @@ pub(super) fn create(
     let mut random = [0; 16];
     rng.fill(&mut random);
     let id = uuid::Builder::from_random_bytes(random).into_uuid();
-    let meta = Meta {
+    let mut meta = Meta {
         format_version: FORMAT_VERSION,
         directory_id: id.to_string(),
         created_ms: now.0,
         node_id: node.map(str::to_owned),
+        crc32c: 0,
     };
+    meta.crc32c = meta.crc();
     let (path, temporary) = (dir.join(FILE_NAME), dir.join(TEMPORARY_NAME));
     let text = serde_json::to_vec_pretty(&meta)
         .map_err(|error| StorageError::io("encode", &path, io::Error::other(error)))?;

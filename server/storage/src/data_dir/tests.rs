@@ -52,6 +52,19 @@ fn an_unknown_damaged_or_missing_identity_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_changed_digit_of_the_identity_is_seen() {
+    let meta = Path::new(ROOT).join("meta.json");
+    let disk = SimDisk::new();
+    drop(open(&disk));
+    let text = String::from_utf8(disk.contents(&meta).unwrap()).unwrap();
+    let id = text.split('"').nth(5).unwrap();
+    let last = id.chars().last().unwrap();
+    let other = format!("{}{}", &id[..id.len() - 1], if last == '0' { '1' } else { '0' });
+    disk.tamper(&meta, |file| *file = text.replace(id, &other).into_bytes()).unwrap();
+    assert!(matches!(DataDir::open(options(&disk, 1)), Err(StorageError::DamagedIdentity { .. })));
+}
+
+#[test]
 fn a_second_owner_is_refused() {
     let disk = SimDisk::new();
     let first = open(&disk);
