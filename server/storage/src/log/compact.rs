@@ -66,7 +66,7 @@ impl LogInner {
         }
         let mut due = how.min_dirty_percent;
         while let Some(work) = self.work(how, due)? {
-            self.pass(&work, how, &mut done)?;
+            self.pass(work, how, &mut done)?;
             // A second pass is for keys that had no room in the first one.
             due = 0;
         }
@@ -147,13 +147,16 @@ impl LogInner {
         Ok(expired)
     }
 
-    fn pass(&self, work: &Work, how: &Compaction, done: &mut Compacted) -> Result<()> {
-        let mut pass = self.note_keys(work, how)?;
-        let touched: Vec<_> =
-            work.segments.iter().filter(|view| view.segment.base_offset < pass.upto).cloned().collect();
+    fn pass(&self, work: Work, how: &Compaction, done: &mut Compacted) -> Result<()> {
+        let mut pass = self.note_keys(&work, how)?;
+        let mut touched = work.segments;
+        touched.retain(|view| view.segment.base_offset < pass.upto);
         let segment_bytes = self.config.lock().segment_bytes;
-        for group in groups(&touched, segment_bytes) {
-            match self.clean(group, &pass, how, done) {
+        let mut rest = touched.into_iter();
+        while let count @ 1.. = group_len(rest.as_slice(), segment_bytes) {
+            // Let go of after its turn: the descriptors of replaced files live as long as somebody has them.
+            let group: Vec<_> = rest.by_ref().take(count).collect();
+            match self.clean(&group, &pass, how, done) {
                 Ok(()) => {}
                 Err(StorageError::Corrupt { start, end }) => {
                     let log = self.place.dir.display();
@@ -344,21 +347,17 @@ fn is_due(all: u64, fresh: u64, percent: u8) -> bool {
     fresh.saturating_mul(100) >= all.saturating_mul(percent.into())
 }
 
-/// Neighbours that fit into one segment, as they are now.
-fn groups(segments: &[SegmentView], segment_bytes: u64) -> Vec<&[SegmentView]> {
-    let mut groups = Vec::new();
-    let mut rest = segments;
-    while let [first, ..] = rest {
-        let mut bytes = 0;
-        let fits = |view: &&SegmentView| {
-            bytes += view.tip.position - HEADER_BYTES as u64;
-            let span = view.tip.next_offset - first.segment.base_offset;
-            bytes <= segment_bytes && span <= u64::from(u32::MAX)
-        };
-        let count = rest.iter().take_while(fits).count().max(1);
-        let (group, behind) = rest.split_at(count);
-        groups.push(group);
-        rest = behind;
-    }
-    groups
+/// So many segments at most become one: their files stay open until it has taken their place.
+const MAX_GROUP: usize = 64;
+
+/// How many of the first segments to write again as one: as many as fit into a segment.
+fn group_len(segments: &[SegmentView], segment_bytes: u64) -> usize {
+    let Some(first) = segments.first() else { return 0 };
+    let mut bytes = 0;
+    let fits = |view: &&SegmentView| {
+        bytes += view.tip.position - HEADER_BYTES as u64;
+        let span = view.tip.next_offset - first.segment.base_offset;
+        bytes <= segment_bytes && span <= u64::from(u32::MAX)
+    };
+    segments.iter().take(MAX_GROUP).take_while(fits).count().max(1)
 }
