@@ -1,4 +1,5 @@
-//! Fixed little-endian layouts with a crc32c in their last four bytes: segment header and footer, checkpoint slot.
+//! Fixed little-endian layouts with a crc32c in their last four bytes, in this version and all later ones: segment header
+//! and footer, checkpoint slot.
 
 /// What a fixed block turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +48,7 @@ pub(crate) fn seal(block: &mut [u8], magic: &[u8; MAGIC_BYTES]) {
     put(block, at, crc.to_le_bytes());
 }
 
-/// Judges a block that [`seal`] may have written. A changed bit in the version of an otherwise good block is
-/// damage, not a later version.
+/// Judges a block that [`seal`] may have written. Changed bits in the version are damage, not a later version.
 pub(crate) fn judge(block: &[u8], magic: &[u8; MAGIC_BYTES]) -> Verdict {
     if block[..MAGIC_BYTES] != *magic {
         return Verdict::Damaged;
@@ -56,17 +56,11 @@ pub(crate) fn judge(block: &[u8], magic: &[u8; MAGIC_BYTES]) -> Verdict {
     let at = block.len() - 4;
     let stored = get_u32(block, at);
     let version = get_u32(block, MAGIC_BYTES);
-    if version == VERSION {
-        let good = crc32c::crc32c(&block[..at]) == stored;
-        return if good { Verdict::Good } else { Verdict::Damaged };
-    }
-    let crc = crc32c::crc32c(magic);
-    let crc = crc32c::crc32c_append(crc, &VERSION.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc, &block[FIELDS_AT..at]);
-    if crc == stored || version == 0 || version > MAX_PLAUSIBLE_VERSION {
+    // Every version keeps its crc there, so that damage in the version is told from a later one.
+    if crc32c::crc32c(&block[..at]) != stored || version == 0 || version > MAX_PLAUSIBLE_VERSION {
         return Verdict::Damaged;
     }
-    Verdict::UnknownVersion(version)
+    if version == VERSION { Verdict::Good } else { Verdict::UnknownVersion(version) }
 }
 
 /// No release will get there: a larger number is damage.
@@ -88,6 +82,15 @@ mod tests {
             bad[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(judge(&bad, MAGIC), Verdict::Damaged, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn damage_in_version_and_elsewhere_is_no_later_version() {
+        let mut block = [7; 64];
+        seal(&mut block, MAGIC);
+        put(&mut block, MAGIC_BYTES, 5_u32.to_le_bytes());
+        block[30] ^= 1;
+        assert_eq!(judge(&block, MAGIC), Verdict::Damaged);
     }
 
     #[test]
