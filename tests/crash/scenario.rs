@@ -13,6 +13,7 @@ mod b12_bit_flip;
 mod b14_lost_file;
 mod b22_read_is_durable;
 mod b32_retention;
+mod b41_key_rotation;
 mod injured;
 mod power_cut;
 mod simulated;
