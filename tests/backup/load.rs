@@ -59,9 +59,9 @@ async fn backups_under_load_and_kills_hold_no_unreadable_batch() {
         }
         let ended = tokio::task::spawn_blocking(move || child.wait().expect("it was started")).await.unwrap();
         if ended.success() {
-            whole += 1
+            whole += 1;
         } else {
-            killed += 1
+            killed += 1;
         }
         stop.store(true, Ordering::Relaxed);
         for producer in load {

@@ -3,6 +3,7 @@
 //!
 //! `FLYMQ_TEST_BACKUP_CYCLES`: backups under load with kills (default 6). `FLYMQ_TEST_SEED`: what is killed when.
 #![allow(clippy::disallowed_methods, reason = "runs processes")]
+#![allow(clippy::unwrap_used, reason = "a test ends there")]
 
 mod broker;
 mod damage;

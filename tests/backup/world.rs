@@ -167,7 +167,8 @@ fn message(partition: i32, batch: usize, n: usize) -> NewMessage {
     let mut message =
         NewMessage { partition: Some(partition), ..NewMessage::keyed(format!("k{}", batch % 5), value) };
     message.timestamp_ms = (n % 2 == 1).then_some(1_600_000_000_000 + i64::try_from(batch).expect("few"));
-    message = if batch % 3 == 0 { message.header("h", Bytes::from(vec![0, 255, 7])) } else { message };
+    message =
+        if batch.is_multiple_of(3) { message.header("h", Bytes::from(vec![0, 255, 7])) } else { message };
     if n == 5 {
         message.value = None;
     }

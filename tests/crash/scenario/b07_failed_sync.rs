@@ -152,7 +152,7 @@ fn late_answers(events: &[Event], partition: i32, after_ns: u64) -> u64 {
                 sent.insert(value.as_str());
             }
             Phase::Ok if at.is_some_and(|(p, _)| p == partition) && sent.contains(value.as_str()) => {
-                late += 1
+                late += 1;
             }
             Phase::Ok | Phase::Fail | Phase::Info => {}
         }

@@ -96,7 +96,7 @@ impl Ward<'_> {
                 broker.kill();
             }
             Err(refusal) => {
-                self.scenario.boot_failed(&format!("again, {injured:?}\n{}", refusal.log.join("\n")))
+                self.scenario.boot_failed(&format!("again, {injured:?}\n{}", refusal.log.join("\n")));
             }
         }
     }
