@@ -70,9 +70,9 @@ fn no_file_shows_what_a_user_wrote() {
         broker.crash();
         assert!(files(dir.path()).len() > 8, "there are files to look at");
         for canary in CANARIES {
-            assert_eq!(files_with(dir.path(), canary), [PathBuf::new(); 0], "{canary}");
+            assert_eq!(files_with(dir.path(), canary), Vec::<PathBuf>::new(), "{canary}");
         }
-        assert_eq!(files_with(dir.path(), &KEY[..16]), [PathBuf::new(); 0], "the key itself");
+        assert_eq!(files_with(dir.path(), &KEY[..16]), Vec::<PathBuf>::new(), "the key itself");
     }
     // The same without encryption, so that this test can be seen to look in the right places.
     let plain = tempfile::tempdir().expect("a directory");
@@ -80,7 +80,7 @@ fn no_file_shows_what_a_user_wrote() {
     write_canaries(&broker, 0);
     broker.crash();
     for canary in CANARIES {
-        assert_ne!(files_with(plain.path(), canary), [PathBuf::new(); 0], "{canary}");
+        assert_ne!(files_with(plain.path(), canary), Vec::<PathBuf>::new(), "{canary}");
     }
 }
 
@@ -123,7 +123,7 @@ fn a_plain_directory_goes_on_encrypted() {
     broker.produce("oldtopic", "secretvalue");
     assert_eq!(broker.values("oldtopic"), ["plainvalue", "secretvalue"]);
     broker.crash();
-    assert_eq!(files_with(dir.path(), "secretvalue"), [PathBuf::new(); 0]);
+    assert_eq!(files_with(dir.path(), "secretvalue"), Vec::<PathBuf>::new());
     assert_eq!(
         files_with(dir.path(), "plainvalue").len(),
         1,

@@ -76,7 +76,7 @@ async fn half_a_topic_takes_and_shows_nothing() {
     engine.create_topic(from_backup("t", &[500])).await.unwrap();
     restore(&engine, &[stored(&["a"], 500)]).await.unwrap();
     let restoring = |result: Option<EngineError>| {
-        assert!(matches!(result, Some(EngineError::Restoring { .. })), "{result:?}")
+        assert!(matches!(result, Some(EngineError::Restoring { .. })), "{result:?}");
     };
     let target = Target::Partition(PartitionId(0));
     restoring(engine.append(&topic("t"), target, batch(&["x"]), Acks::Leader).await.err());

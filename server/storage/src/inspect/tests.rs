@@ -114,7 +114,7 @@ fn indexes_are_compared_with_the_log_and_made_again() {
 fn batches_come_with_their_records() {
     let disk = written();
     let path = segment_file(0);
-    let inspector = Inspector::open(Arc::new(disk.clone()), &path, None).unwrap();
+    let inspector = Inspector::open(Arc::new(disk), &path, None).unwrap();
     let mut seen = Vec::new();
     let report = inspector.batches(true, |batch, whole| {
         assert!(batch.chained && batch.payload == PayloadState::Good);

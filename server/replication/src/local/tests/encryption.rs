@@ -34,7 +34,7 @@ async fn no_name_can_be_read_in_any_file() {
         assert_eq!(names(&store).len(), round * 5);
         for n in 0..5 {
             store.propose(vec![create((round * 5 + n) as u32)]).await.unwrap();
-            assert_eq!(readable(&disk), [PathBuf::new(); 0]);
+            assert_eq!(readable(&disk), Vec::<PathBuf>::new());
         }
     }
     assert!(disk.files().iter().any(|path| path.ends_with("snapshot")), "both kinds of file were looked at");
@@ -78,7 +78,7 @@ async fn metadata_is_encrypted_anew_whatever_stops_it() {
             assert_eq!(names(&store), expected, "after {steps} steps");
             store.propose(vec![create(8)]).await.unwrap();
             drop(store);
-            assert_eq!(readable(&disk), [PathBuf::new(); 0], "after {steps} steps");
+            assert_eq!(readable(&disk), Vec::<PathBuf>::new(), "after {steps} steps");
             let store = LocalMetaStore::open(with(&disk, Some(vault(2, &[])))).unwrap();
             assert_eq!(names(&store).len(), 8, "the old key is not needed any more");
             if opened {
