@@ -53,10 +53,16 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // A process that was just killed may hold it for a moment: then it goes with that process.
-        if run("umount", [self.dir.as_os_str()]).is_err() {
-            let _ = run("umount", [OsStr::new("-l"), self.dir.as_os_str()]);
+        // A process that was just killed may hold it for a moment.
+        for _ in 0..50 {
+            if run("umount", [self.dir.as_os_str()]).is_ok() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
         }
+        eprintln!("{} is busy: unmounted when it no longer is", self.dir.display());
+        // Nothing else can be done in a drop.
+        let _ = run("umount", [OsStr::new("-l"), self.dir.as_os_str()]);
     }
 }
 

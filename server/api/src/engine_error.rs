@@ -81,7 +81,9 @@ impl From<EngineError> for BrokerError {
             }
             E::Conflict { .. } => failed(ErrorCode::Conflict),
             E::Timeout { waited } => failed(ErrorCode::Timeout).with("timeout_ms", waited.as_millis()),
-            E::MetaUnavailable { .. } | E::ShuttingDown => failed(ErrorCode::Unavailable),
+            // After a restart the change may be there or not.
+            E::MetaUnavailable { .. } => failed(ErrorCode::StorageFailed),
+            E::ShuttingDown => failed(ErrorCode::Unavailable),
         }
     }
 }

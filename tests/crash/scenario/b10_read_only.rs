@@ -55,10 +55,13 @@ async fn cycle(scenario: &mut Scenario) -> Result<(), Unable> {
     client.create_topic(PROBE, PARTITIONS).await.expect("the disk is well");
     let clients = run.load(&broker, Writers::All).await;
     tokio::time::sleep(Duration::from_millis(LIFE_MS)).await;
+    run.check();
     std::fs::write(&switch, "the crash harness").expect("the switch can be turned");
     refused(&client, scenario).await;
     broker.kill();
-    run.ended(clients).await;
+    // An fdatasync that is under way when ext4 gives up may answer that all is well (see docs/known-limits.md): what was
+    // acknowledged from that moment on is asked for only.
+    run.ended_without_promise(clients).await;
     started_read_only(&run, scenario);
     drop(disk);
     mend(&disk_image);

@@ -103,6 +103,7 @@ impl Ward<'_> {
 
     async fn look(&mut self, client: &Client, i: usize, injured: Option<&Injured>) {
         let seen = Seen::read(client, i).await;
+        self.scenario.read(seen.served.len() as u64);
         let what = || injured.map_or("nothing".to_owned(), |one| format!("{:?} {:?}", one.injury, one.file));
         for offset in seen.wrong(i) {
             self.scenario.wrong_bytes(&format!("topic {i} offset {offset} after {}", what()));
