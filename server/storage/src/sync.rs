@@ -55,12 +55,22 @@ pub(crate) struct Syncer {
     wake: Condvar,
     /// Logs whose mark on disk is behind what is durable.
     unmarked: Mutex<Vec<Arc<LogInner>>>,
+    /// Rounds that have ended.
+    rounds: Mutex<u64>,
+    round_ended: Condvar,
     clock: Arc<dyn Clock>,
 }
 
 impl Syncer {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { queue: Mutex::default(), wake: Condvar::new(), unmarked: Mutex::default(), clock }
+        Self {
+            queue: Mutex::default(),
+            wake: Condvar::new(),
+            unmarked: Mutex::default(),
+            rounds: Mutex::default(),
+            round_ended: Condvar::new(),
+            clock,
+        }
     }
 
     /// Adds a log that has become dirty. Each log is in the queue at most once (its own flag sees to it).
@@ -95,6 +105,25 @@ impl Syncer {
             std::mem::take(&mut queue.dirty)
         };
         self.sync_each(&dirty);
+        self.count_round();
+    }
+
+    /// Asks for a round and blocks until one has ended; `false` after `timeout`.
+    pub fn wait_for_round(&self, timeout: Duration) -> bool {
+        let mut rounds = self.rounds.lock();
+        let before = *rounds;
+        self.ask();
+        while *rounds == before {
+            if self.round_ended.wait_for(&mut rounds, timeout).timed_out() {
+                return *rounds != before;
+            }
+        }
+        true
+    }
+
+    fn count_round(&self) {
+        *self.rounds.lock() += 1;
+        self.round_ended.notify_all();
     }
 
     fn sync_each(&self, dirty: &[Arc<LogInner>]) {
@@ -143,6 +172,7 @@ impl Syncer {
             let (dirty, stopping) = self.wait(interval);
             let idle = dirty.is_empty();
             self.sync_together(&dirty);
+            self.count_round();
             if idle || stopping {
                 self.write_marks(usize::MAX);
             } else if self.clock.monotonic() >= last_marks + MARK_INTERVAL {

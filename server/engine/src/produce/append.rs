@@ -1,9 +1,10 @@
 //! From a producer's bytes to an acknowledgement.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use flymq_types::{Acks, Offset, PartitionId, RecordBatch, TopicName};
+use flymq_types::{Acks, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
 
 use super::check::{check_batch, check_keys};
 use super::ttl::with_expiry;
@@ -88,7 +89,7 @@ impl Engine {
         blocking(move || {
             // Held to the end of the append also if the caller goes away.
             let _turn = turn;
-            partition.append(&batch, now)
+            first_append(&partition, &batch, now)
         })
         .await?
     }
@@ -109,4 +110,20 @@ impl Engine {
         }
         Ok(self.topic_or_create(topic).await?.number_for(key))
     }
+}
+
+/// So often at most a first append waits for descriptors of files that are synced, and so long each time.
+const DESCRIPTOR_WAITS: usize = 20;
+const DESCRIPTOR_WAIT: Duration = Duration::from_millis(250);
+
+/// An append that makes files. Where all descriptors belong to files with writes that are not synced, the next sync
+/// rounds set some free: worth a wait on this blocking thread, as the producer would only come again.
+fn first_append(partition: &Partition, batch: &RecordBatch, now: Timestamp) -> Result<Appended, EngineError> {
+    for _ in 0..DESCRIPTOR_WAITS {
+        match partition.append(batch, now) {
+            Err(EngineError::TooManyOpenFiles) if partition.log()?.wait_for_descriptors(DESCRIPTOR_WAIT) => {}
+            result => return result,
+        }
+    }
+    partition.append(batch, now)
 }

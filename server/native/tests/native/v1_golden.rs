@@ -137,7 +137,6 @@ async fn go_asks_for_what_is_not_built() {
     let mut client = broker.v1().await;
     let requests = [
         ("delayed", "af0130010000001500027431000000056c6174657200000000000001f4"),
-        ("ttl", "af013501000000190002743100000009657068656d6572616c000000000000012c"),
         ("txn begin", "af01400100000000"),
         (
             "txn produce",
@@ -163,6 +162,16 @@ async fn go_asks_for_what_is_not_built() {
         assert!(text.contains("not built yet") || text.contains("not implemented"), "{what}: {text}");
     }
     exchange(&mut client, "create", CREATE, CREATED).await;
+}
+
+#[tokio::test]
+async fn go_produces_with_time_to_live() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let ephemeral = "af013501000000190002743100000009657068656d6572616c000000000000012c";
+    let stored = "af0135010000002000027431000000000000000000000000................ffffffff00000009";
+    exchange(&mut client, "create", CREATE, CREATED).await;
+    exchange(&mut client, "ttl", ephemeral, stored).await;
 }
 
 #[tokio::test]

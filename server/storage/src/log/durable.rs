@@ -23,6 +23,12 @@ impl Log {
         }
     }
 
+    /// Asks for a sync round of the data directory and blocks until one has ended: files that are synced give their
+    /// descriptors up to whoever got `TooManyOpenFiles`. `false` after `timeout`.
+    pub fn wait_for_descriptors(&self, timeout: Duration) -> bool {
+        self.0.context.syncer.wait_for_round(timeout)
+    }
+
     /// Blocks until every record below `offset` is durable; asks for a round first.
     ///
     /// # Errors
