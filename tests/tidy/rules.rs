@@ -15,10 +15,12 @@ pub fn unwrap_outside_tests(file: &SourceFile) -> Vec<String> {
     }
     let lines: Vec<&str> = file.text.lines().collect();
     // Unit tests stand at the end of their file.
+    let only_for_tests = |line: &str| line == "#[cfg(test)]" || line.starts_with("#[cfg(all(test,");
     let tests =
-        lines.windows(2).position(|two| two[0].trim() == "#[cfg(test)]" && two[1].trim().starts_with("mod "));
+        lines.windows(2).position(|two| only_for_tests(two[0].trim()) && two[1].trim().starts_with("mod "));
     let shipped = &lines[..tests.unwrap_or(lines.len())];
-    find(file, shipped, |line| line.contains(".unwrap()"))
+    // Examples in documentation are tests, too.
+    find(file, shipped, |line| line.contains(".unwrap()") && !line.trim_start().starts_with("///"))
 }
 
 /// A marker for later work without `#number`.

@@ -30,9 +30,9 @@ fn b36_who_waits_for_an_offset_is_woken() {
         let other = mark.clone();
         let near = thread::spawn(move || block_on(other.reached(Offset(1))).is_ok());
         assert!(block_on(mark.reached(Offset(2))).is_ok(), "a lost wake-up would never end");
-        assert!(near.join().unwrap());
+        assert!(near.join().expect("it did not panic"));
         assert!(mark.get() >= Offset(2));
-        round.join().unwrap();
+        round.join().expect("it did not panic");
     });
 }
 
@@ -48,8 +48,8 @@ fn b36_a_stop_ends_every_wait() {
             assert_eq!(mark.get(), Offset(1));
         }
         assert!(matches!(block_on(mark.reached(Offset(2))), Err(Stop::Deleted)));
-        round.join().unwrap();
-        stop.join().unwrap();
+        round.join().expect("it did not panic");
+        stop.join().expect("it did not panic");
     });
 }
 
@@ -75,7 +75,7 @@ fn b36_an_append_or_the_reader_asks_for_the_commit() {
         if log.end.load(Ordering::Acquire) > mark.get().get() {
             log.asked.fetch_add(1, Ordering::SeqCst);
         }
-        append.join().unwrap();
+        append.join().expect("it did not panic");
         assert!(log.asked.load(Ordering::SeqCst) > 0, "the reader would wait for the next interval");
         drop(reader);
         assert!(!mark.has_readers());
@@ -96,7 +96,7 @@ fn b36_a_subscription_hears_of_every_rise() {
         while mark.get() < Offset(2) {
             assert_eq!(block_on(queue.next()), 0, "a lost rise would never end");
         }
-        round.join().unwrap();
+        round.join().expect("it did not panic");
         drop(listening);
         assert!(!mark.has_readers());
     });

@@ -113,7 +113,7 @@ impl SegmentCipher {
         other: &SegmentPlace,
         uuid: [u8; 16],
     ) -> Self {
-        let key = keyring.unwrap(block, &place.encode()).unwrap();
+        let key = keyring.unwrap(block, &place.encode()).expect("the block is whole");
         Self::new(&key, other, uuid)
     }
 
