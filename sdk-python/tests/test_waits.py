@@ -24,6 +24,8 @@ WAITS = {
 
 SCRIPT = """
 import faulthandler; faulthandler.dump_traceback_later(50, exit=True)
+# A parent in the background leaves its children deaf to Ctrl-C.
+import signal; signal.signal(signal.SIGINT, signal.default_int_handler)
 from pyflymq import connect
 with connect(":memory:") as client:
     client.create_topic("t")
