@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use bytes::BytesMut;
 use flymq_wire::{
     frame::{Frame, FrameDecoder, Version},
-    v1::{ErrorReply, deflate, flag, op},
+    v1::{ErrorReply, InflateLimits, deflate, flag, op},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -47,11 +47,15 @@ impl Connection {
     }
 }
 
-/// A bomb, and a bomb that lies about its length.
-pub fn payloads() -> [Vec<u8>; 2] {
+/// A bomb, one that claims to be small, and one that claims as much as it may.
+pub fn payloads() -> [Vec<u8>; 3] {
     let honest = deflate(&vec![0; super::bomb::INFLATED]).to_vec();
-    let mut liar = honest.clone();
-    let at = liar.len() - 4;
-    liar[at..].copy_from_slice(&100_u32.to_le_bytes());
-    [honest, liar]
+    let claiming = |length: usize| {
+        let mut liar = honest.clone();
+        let at = liar.len() - 4;
+        liar[at..].copy_from_slice(&u32::try_from(length).expect("small").to_le_bytes());
+        liar
+    };
+    let most = InflateLimits::REQUEST.of(honest.len());
+    [honest.clone(), claiming(100), claiming(most)]
 }

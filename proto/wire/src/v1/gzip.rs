@@ -3,14 +3,10 @@
 use std::io::Read;
 
 use bytes::Bytes;
-use flate2::bufread::GzDecoder;
 
 use super::reply::flag;
 pub use crate::compress::InflateLimits;
-use crate::{
-    batch::Compression,
-    compress::{self, claimed_len},
-};
+use crate::{batch::Compression, compress};
 
 /// Why a compressed payload cannot be used. The connection lives on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,19 +33,13 @@ pub fn inflate(flags: u8, payload: Bytes, limits: &InflateLimits) -> Result<Byte
     if flags & flag::GZIP == 0 {
         return Ok(payload);
     }
-    let limit = limits.of(payload.len());
-    // The length at the end of the last member: where that alone is too much, nothing has to be inflated to know.
-    if let Err(compress::InflateError::TooLarge { limit }) = claimed_len(Compression::Gzip, &payload, limits)
-    {
-        return Err(InflateError::TooLarge { limit });
-    }
-    let mut inflated = Vec::new();
-    let read = GzDecoder::new(&payload[..]).take(limit as u64 + 1).read_to_end(&mut inflated);
-    if inflated.len() > limit {
-        return Err(InflateError::TooLarge { limit });
-    }
-    read.map_err(|_| InflateError::Invalid)?;
-    Ok(Bytes::from(inflated))
+    // It allocates what the member says that it holds, once and within the limit, and stops there.
+    compress::inflate(Compression::Gzip, &payload, limits).map_err(|error| match error {
+        compress::InflateError::TooLarge { limit } => InflateError::TooLarge { limit },
+        compress::InflateError::Invalid(_) | compress::InflateError::TrailingBytes { .. } => {
+            InflateError::Invalid
+        }
+    })
 }
 
 /// Compresses a request's payload: for a client, to be sent with flags [`flag::BINARY`] and [`flag::GZIP`].
