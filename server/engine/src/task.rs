@@ -2,6 +2,8 @@
 
 use std::future::Future;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
+
 use crate::error::EngineError;
 
 /// Runs blocking disk work on the runtime's blocking threads. It goes on to its end also if the caller goes away.
@@ -12,6 +14,14 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| EngineError::StorageFailed { reason: format!("disk task ended early: {error}") })
+}
+
+/// Runs short disk work on this thread, whose other tasks another one takes over meanwhile; `None` on a runtime that has
+/// no other.
+pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let flavor = Handle::try_current().ok()?.runtime_flavor();
+    #[allow(clippy::disallowed_methods, reason = "the one place where the engine may")]
+    (flavor == RuntimeFlavor::MultiThread).then(|| tokio::task::block_in_place(work))
 }
 
 /// Runs disk work that nobody waits for.

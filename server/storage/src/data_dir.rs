@@ -309,24 +309,9 @@ fn take_lock(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskLock>> {
 fn start_syncer(context: &Arc<Context>, sync: SyncMode, path: &Path) -> Result<Option<JoinHandle<()>>> {
     let SyncMode::Thread { interval } = sync else { return Ok(None) };
     let context = context.clone();
+    context.syncer.expect_thread();
     let thread = std::thread::Builder::new().name("flymq-sync".to_owned());
-    let body = move || {
-        let _guard = AbortOnPanic;
-        context.syncer.run(interval);
-    };
-    thread.spawn(body).map(Some).on("start the sync thread for", path)
-}
-
-/// Without its sync thread a node would acknowledge nothing and say nothing: it is better dead.
-struct AbortOnPanic;
-
-impl Drop for AbortOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!("the sync thread has panicked: the process ends");
-            std::process::abort();
-        }
-    }
+    thread.spawn(move || context.syncer.run(interval)).map(Some).on("start the sync thread for", path)
 }
 
 #[cfg(test)]

@@ -95,12 +95,16 @@ impl PreparedSegment {
         Ok(prepared)
     }
 
-    /// Makes a retired file of the same log the next segment: only its header is new. Its old batches name another
-    /// incarnation, and its old footer, too.
-    pub fn recycle(disk: &dyn Disk, header: SegmentHeader, spare: Spare) -> Result<Self> {
-        let prepared =
-            Self { header, file: spare.file, temporary: spare.path, protection: Protection::Plain };
-        prepared.fill(0, None).inspect_err(|_| prepared.discard(disk))?;
+    /// Makes a retired file of the same log the next segment: only its header is new, with a data key of its own where
+    /// the log is encrypted. Its old batches name another incarnation, and its old footer, too.
+    pub fn recycle(
+        disk: &dyn Disk,
+        header: SegmentHeader,
+        (protection, key): (Protection, Option<KeyBlock>),
+        spare: Spare,
+    ) -> Result<Self> {
+        let prepared = Self { header, file: spare.file, temporary: spare.path, protection };
+        prepared.fill(0, key.as_ref()).inspect_err(|_| prepared.discard(disk))?;
         Ok(prepared)
     }
 

@@ -2,13 +2,17 @@
 //! fdatasync.
 //!
 //! A round takes all dirty logs. It starts at once if anybody asked, else within the interval of the first append
-//! after the last round. Whoever asks during a round is served by the next one.
+//! after the last round. Whoever asks during a round is served by the next one. Rounds never overlap: a failed fdatasync
+//! is told to one caller only.
+//!
+//! Whoever alone waits may run the round on its own thread ([`Syncer::round_alone`]): the two switches to the sync thread
+//! and back cost a third of what the disk takes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use flymq_types::{Clock, Offset};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::error::StorageError;
 use crate::log::LogInner;
@@ -46,7 +50,21 @@ const MAX_THREADS: usize = 8;
 struct Queue {
     dirty: Vec<Arc<LogInner>>,
     asked: bool,
+    /// A round runs.
+    running: bool,
+    /// The thread will look within the interval by itself.
+    napping: bool,
+    /// A thread runs the rounds, or will.
+    threaded: bool,
     stopping: bool,
+}
+
+impl Queue {
+    /// Whether a round would be for `log` only, and nobody has asked for it.
+    fn is_all(&self, log: &Arc<LogInner>) -> bool {
+        let free = self.threaded && !self.running && !self.asked && !self.stopping;
+        free && matches!(&self.dirty[..], [only] if Arc::ptr_eq(only, log))
+    }
 }
 
 #[derive(Debug)]
@@ -77,7 +95,7 @@ impl Syncer {
     pub fn enqueue(&self, log: Arc<LogInner>) {
         let mut queue = self.queue.lock();
         queue.dirty.push(log);
-        if queue.dirty.len() == 1 {
+        if queue.dirty.len() == 1 && !queue.napping {
             self.wake.notify_one();
         }
     }
@@ -105,6 +123,39 @@ impl Syncer {
             std::mem::take(&mut queue.dirty)
         };
         self.sync_each(&dirty);
+        self.count_round();
+    }
+
+    /// Runs a round on the caller's thread if `log` is all that is dirty, nobody has asked for a round and none runs.
+    /// `false`: nothing was done.
+    pub fn round_alone(&self, log: &Arc<LogInner>) -> bool {
+        {
+            let mut queue = self.queue.lock();
+            if !queue.is_all(log) {
+                return false;
+            }
+            queue.running = true;
+            queue.dirty.clear();
+        }
+        let _guard = AbortOnPanic;
+        self.sync_each(std::slice::from_ref(log));
+        self.end_round();
+        true
+    }
+
+    /// Whether [`Syncer::round_alone`] would run a round now.
+    pub fn may_run_alone(&self, log: &Arc<LogInner>) -> bool {
+        self.queue.lock().is_all(log)
+    }
+
+    fn end_round(&self) {
+        {
+            let mut queue = self.queue.lock();
+            queue.running = false;
+            if queue.asked || queue.stopping {
+                self.wake.notify_one();
+            }
+        }
         self.count_round();
     }
 
@@ -165,14 +216,20 @@ impl Syncer {
         self.unmarked.lock().len()
     }
 
+    /// Says that [`Syncer::run`] will be called.
+    pub fn expect_thread(&self) {
+        self.queue.lock().threaded = true;
+    }
+
     /// The thread's body.
     pub fn run(&self, interval: Duration) {
+        let _guard = AbortOnPanic;
         let mut last_marks = self.clock.monotonic();
         loop {
             let (dirty, stopping) = self.wait(interval);
             let idle = dirty.is_empty();
             self.sync_together(&dirty);
-            self.count_round();
+            self.end_round();
             if idle || stopping {
                 self.write_marks(usize::MAX);
             } else if self.clock.monotonic() >= last_marks + MARK_INTERVAL {
@@ -185,9 +242,10 @@ impl Syncer {
         }
     }
 
-    /// The logs of the next round; none when nothing happened for a while.
+    /// The logs of the next round; none when nothing happened for a while. From here on the round runs.
     fn wait(&self, interval: Duration) -> (Vec<Arc<LogInner>>, bool) {
         let mut queue = self.queue.lock();
+        let due = self.nap(&mut queue, interval);
         while queue.dirty.is_empty() && !queue.stopping {
             queue.asked = false;
             if self.unmarked.lock().is_empty() {
@@ -196,12 +254,42 @@ impl Syncer {
                 break;
             }
         }
-        while !queue.dirty.is_empty() && !queue.asked && !queue.stopping {
+        while !due && !queue.dirty.is_empty() && !queue.asked && !queue.stopping {
             if self.wake.wait_for(&mut queue, interval).timed_out() {
                 break;
             }
         }
+        while queue.running {
+            self.wake.wait(&mut queue);
+        }
+        queue.running = true;
         queue.asked = false;
         (std::mem::take(&mut queue.dirty), queue.stopping)
     }
+
+    /// After a round the next append is likely: the thread looks again after an interval, so that an append whose round
+    /// somebody else runs need not wake it. Says whether a log became dirty in that time.
+    fn nap(&self, queue: &mut MutexGuard<'_, Queue>, interval: Duration) -> bool {
+        if queue.dirty.is_empty() && !queue.asked && !queue.stopping {
+            queue.napping = true;
+            self.wake.wait_for(queue, interval);
+            queue.napping = false;
+        }
+        !queue.dirty.is_empty()
+    }
 }
+
+/// Without its rounds a node would acknowledge nothing and say nothing: it is better dead.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a sync round has panicked: the process ends");
+            std::process::abort();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ pub(crate) use watermark::{HighWatermark, Listening, Stop};
 
 use crate::error::EngineError;
 use crate::produce::Appended;
+use crate::task::in_place;
 use crate::topic::{PartitionInfo, missing};
 
 /// An open partition; on one node the high watermark is the durable end of its log.
@@ -130,7 +131,13 @@ impl Partition {
         if self.high.get() >= end || cfg!(mutant = "early_ack") {
             return Ok(());
         }
-        self.log()?.request_sync();
+        // Whoever else has something to append does so first, for the same round.
+        tokio::task::yield_now().await;
+        let log = self.log()?;
+        let alone = log.end_offset() == end && log.may_sync_alone();
+        if !alone || in_place(|| log.sync_alone()) != Some(true) {
+            log.request_sync();
+        }
         self.high.reached(end).await.map_err(|stop| self.stop_error(stop))
     }
 

@@ -141,7 +141,7 @@ impl LogInner {
         let (prepared, allocated, clean) = match self.take_spare() {
             Some(spare) => {
                 let allocated = spare.bytes;
-                (PreparedSegment::recycle(disk, header, spare)?, allocated, HEADER_BYTES as u64)
+                (PreparedSegment::recycle(disk, header, protection, spare)?, allocated, HEADER_BYTES as u64)
             }
             None => {
                 let allocated = allocation(0, HEADER_BYTES as u64 + first_batch, config.segment_bytes);

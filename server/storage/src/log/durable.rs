@@ -23,6 +23,17 @@ impl Log {
         }
     }
 
+    /// Makes everything appended so far durable on the caller's thread, if nobody else waits for a sync round of this data
+    /// directory. `false`: nothing was done, see [`Log::request_sync`].
+    pub fn sync_alone(&self) -> bool {
+        self.0.context.syncer.round_alone(&self.0)
+    }
+
+    /// Whether [`Log::sync_alone`] would do something now.
+    pub fn may_sync_alone(&self) -> bool {
+        self.0.context.syncer.may_run_alone(&self.0)
+    }
+
     /// Asks for a sync round of the data directory and blocks until one has ended: files that are synced give their
     /// descriptors up to whoever got `TooManyOpenFiles`. `false` after `timeout`.
     pub fn wait_for_descriptors(&self, timeout: Duration) -> bool {

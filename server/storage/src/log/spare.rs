@@ -1,6 +1,7 @@
 //! A retired segment file that becomes the log's next segment: its blocks are there and its pages in memory, so that
-//! appends into it run at more than twice the speed. Only within one log, never an encrypted one. What it holds of its
-//! earlier life passes for nothing: each batch names the incarnation of its segment.
+//! appends into it run at more than twice the speed. Only within one log. What it holds of its earlier life passes for
+//! nothing: each batch names the incarnation of its segment, and where that was encrypted it stays so under a data key
+//! that is gone with the header.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -51,7 +52,9 @@ impl LogInner {
         let segment = &view.segment;
         // Out of the readers' sight, so that the count cannot rise: one is the caller's.
         let is_read = Arc::strong_count(segment) > 1;
-        if is_read || self.context.keyring.is_some() || segment.protection.cipher().is_some() {
+        // No plain bytes may stay behind in an encrypted segment.
+        let unlike = self.context.keyring.is_some() != segment.protection.cipher().is_some();
+        if is_read || unlike {
             return Ok(None);
         }
         let since = self.context.clock.monotonic();

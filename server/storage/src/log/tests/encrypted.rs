@@ -2,7 +2,7 @@
 //! for themselves.
 
 use super::support::encrypted;
-use super::{crash, damage};
+use super::{crash, damage, recycling};
 
 #[test]
 fn a_crash_between_any_two_steps_leaves_a_whole_log() {
@@ -32,4 +32,9 @@ fn a_segment_cut_in_the_middle_loses_only_what_is_gone() {
 #[test]
 fn a_missing_segment_is_a_named_gap() {
     encrypted(damage::a_missing_segment_is_a_named_gap);
+}
+
+#[test]
+fn a_crash_at_any_step_shows_no_byte_of_an_earlier_life() {
+    encrypted(recycling::a_crash_at_any_step_shows_no_byte_of_an_earlier_life);
 }

@@ -1,5 +1,6 @@
 //! Retired files that become the next segment: what they held before never shows again.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,8 +77,33 @@ fn a_log_that_turns_over_writes_into_its_old_files() {
     check(&after.log, "going on");
 }
 
+/// An encrypted log recycles its files too, but never one that was written before there was a key.
 #[test]
-fn a_crash_at_any_step_shows_no_byte_of_an_earlier_life() {
+fn no_plain_bytes_stay_behind_in_an_encrypted_segment() {
+    let disk = SimDisk::new();
+    fill(&Fixture::open(&disk, from_files(SEGMENT)), 40).unwrap();
+    disk.restart();
+    let _mode = encrypting(true);
+    let fixture = Fixture::open(&disk, from_files(SEGMENT));
+    let (first, mut used) = (fixture.log.end_offset().0, 0);
+    for _ in 0..120 {
+        fill(&fixture, 1).unwrap();
+        check(&fixture.log, "while it is written");
+        let plain_is_gone = fixture.log.start_offset().0 >= first;
+        assert!(plain_is_gone || spares(&disk) == 0, "a plain file was kept");
+        used += u32::from(spares(&disk) > 0);
+        assert!(!plain_is_gone || !holds_plain_bytes(&disk), "plain bytes");
+    }
+    assert!(used > 10, "old files were kept {used} times");
+}
+
+fn holds_plain_bytes(disk: &SimDisk) -> bool {
+    let holds = |path: &PathBuf| disk.contents(path).unwrap().windows(7).any(|window| window == b"record ");
+    disk.files().iter().any(holds)
+}
+
+#[test]
+pub(super) fn a_crash_at_any_step_shows_no_byte_of_an_earlier_life() {
     for steps in 0.. {
         let mut stopped = false;
         for seed in [None, Some(1), Some(2), Some(3)] {

@@ -1,0 +1,106 @@
+//! Whose thread runs a round.
+
+use std::time::Duration;
+
+use flymq_types::PartitionId;
+
+use crate::log::tests::support::*;
+use crate::testing::batch;
+use crate::{DataDir, Log, LogConfig, SimDisk, SyncMode};
+
+/// Longer than any test: no round starts unless somebody asks.
+const NEVER: Duration = Duration::from_secs(3600);
+
+fn open(disk: &SimDisk, interval: Duration) -> DataDir {
+    DataDir::open(crate::DataDirOptions { sync: SyncMode::Thread { interval }, ..options(disk, 1) }).unwrap()
+}
+
+fn log(dir: &DataDir, partition: u32) -> Log {
+    dir.open_log(TOPIC, PartitionId(partition), LogConfig::default()).unwrap().0
+}
+
+fn put(log: &Log) {
+    log.append(&batch(&[b"x"]), EPOCH, NOW).unwrap();
+}
+
+#[test]
+fn who_is_alone_has_its_append_durable_when_the_call_returns() {
+    let disk = SimDisk::new();
+    let dir = open(&disk, NEVER);
+    let log = log(&dir, 0);
+    assert!(!log.sync_alone(), "there is nothing to sync");
+    for _ in 0..100 {
+        put(&log);
+        assert!(log.may_sync_alone() && log.sync_alone());
+        assert_eq!(log.durable_offset(), log.end_offset());
+    }
+    disk.crash_losing_all();
+    drop((log, dir));
+    assert_eq!(self::log(&open(&disk, NEVER), 0).end_offset().0, 100);
+}
+
+#[test]
+fn with_company_the_round_is_the_threads() {
+    let disk = SimDisk::new();
+    let dir = open(&disk, NEVER);
+    let (near, far) = (log(&dir, 0), log(&dir, 1));
+    put(&near);
+    put(&far);
+    assert!(!near.sync_alone() && !far.sync_alone(), "two logs are dirty");
+    near.wait_durable(near.end_offset(), NEVER).unwrap();
+    assert_eq!(far.durable_offset(), far.end_offset(), "by the same round");
+    put(&near);
+    near.request_sync();
+    assert!(!near.sync_alone(), "somebody has asked");
+    near.wait_durable(near.end_offset(), NEVER).unwrap();
+}
+
+#[test]
+fn where_the_owner_runs_the_rounds_nobody_else_does() {
+    let disk = SimDisk::new();
+    let fixture = Fixture::open(&disk, LogConfig::default());
+    fixture.put(&[b"x"]).unwrap();
+    assert!(!fixture.log.sync_alone());
+    assert_eq!(fixture.log.durable_offset().0, 0);
+}
+
+/// The thread is not woken for an append shortly after a round, but looks by itself.
+#[test]
+fn an_append_that_nobody_waits_for_is_durable_after_the_interval() {
+    let disk = SimDisk::new();
+    let dir = open(&disk, Duration::from_millis(2));
+    let log = log(&dir, 0);
+    for _ in 0..50 {
+        put(&log);
+        log.sync_alone();
+        put(&log);
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        while log.durable_offset() < log.end_offset() {
+            assert!(std::time::Instant::now() < deadline, "the thread has forgotten the log");
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn appends_from_many_threads_all_become_durable() {
+    let disk = SimDisk::new();
+    let dir = open(&disk, NEVER);
+    let log = log(&dir, 0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    let end = log.append(&batch(&[b"x"]), EPOCH, NOW).unwrap().last_offset.plus(1);
+                    if log.end_offset() != end || !log.sync_alone() {
+                        log.wait_durable(end, Duration::from_secs(30)).unwrap();
+                    }
+                    assert!(log.durable_offset() >= end);
+                }
+            });
+        }
+    });
+    disk.crash_losing_all();
+    drop((log, dir));
+    assert_eq!(self::log(&open(&disk, NEVER), 0).end_offset().0, 800);
+}
