@@ -31,19 +31,17 @@ pub(super) fn claimed_len(packed: &[u8]) -> Result<u64, InflateError> {
     Ok(u64::from(u32::from_le_bytes(*length)))
 }
 
-/// Reads no further than `claimed` bytes and the trailer, which is checked.
-pub(super) fn inflate(packed: &[u8], claimed: usize) -> Result<Vec<u8>, InflateError> {
-    let mut plain = Vec::with_capacity(claimed);
+/// Fills `plain`, no less and no more, and reads the trailer, which is checked.
+pub(super) fn inflate(packed: &[u8], plain: &mut [u8]) -> Result<usize, InflateError> {
     let mut decoder = GzDecoder::new(packed);
-    let read = decoder.by_ref().take(claimed as u64).read_to_end(&mut plain);
-    read.map_err(|_| INVALID)?;
+    decoder.read_exact(plain).map_err(|_| INVALID)?;
     // The end of the member, with its crc and length, is only seen by asking for more.
     match decoder.read(&mut [0]) {
         Ok(0) => {}
         Ok(_) | Err(_) => return Err(INVALID),
     }
     match decoder.into_inner().len() {
-        0 => Ok(plain),
+        0 => Ok(plain.len()),
         extra => Err(InflateError::TrailingBytes { extra }),
     }
 }

@@ -44,11 +44,15 @@ pub(super) fn claimed_len(packed: &[u8]) -> Result<Option<u64>, InflateError> {
     Ok(FrameHeader::take(&mut &packed[..])?.content_size)
 }
 
-pub(super) fn inflate(packed: &[u8], claimed: Option<usize>, limit: usize) -> Result<Vec<u8>, InflateError> {
+/// Most bytes that can come out.
+pub(super) fn most(packed: &[u8]) -> usize {
+    packed.len().saturating_mul(MAX_EXPANSION)
+}
+
+pub(super) fn inflate(packed: &[u8], plain: &mut [u8]) -> Result<usize, InflateError> {
     let mut rest = packed;
     let frame = FrameHeader::take(&mut rest)?;
-    let room = claimed.unwrap_or(limit);
-    let mut plain = Vec::with_capacity(room.min(packed.len().saturating_mul(MAX_EXPANSION)));
+    let mut filled = 0;
     loop {
         let word = take_u32(&mut rest)?;
         if word == 0 {
@@ -59,20 +63,18 @@ pub(super) fn inflate(packed: &[u8], claimed: Option<usize>, limit: usize) -> Re
         if frame.block_checksums {
             take_u32(&mut rest)?;
         }
-        let fits = if stored {
-            push_stored(&mut plain, block, room)
+        let pushed = if stored {
+            push_stored(plain, filled, block)
         } else {
-            frame.push_packed(&mut plain, block, room)?
+            frame.push_packed(plain, filled, block)?
         };
-        if !fits {
-            return Err(if claimed.is_some() { INVALID } else { InflateError::TooLarge { limit } });
-        }
+        filled += pushed.ok_or(InflateError::TooLarge { limit: plain.len() })?;
     }
     if frame.content_checksum {
         take_u32(&mut rest)?;
     }
     match rest.len() {
-        0 => Ok(plain),
+        0 => Ok(filled),
         extra => Err(InflateError::TrailingBytes { extra }),
     }
 }
@@ -116,33 +118,28 @@ impl FrameHeader {
         })
     }
 
-    /// Inflates a block behind what is there. False: it does not fit `room`.
-    fn push_packed(&self, plain: &mut Vec<u8>, block: &[u8], room: usize) -> Result<bool, InflateError> {
-        let start = plain.len();
-        let bound = self.block_max.min(block.len().saturating_mul(MAX_EXPANSION));
-        let end = start + bound.min(room - start);
-        plain.resize(end, 0);
-        let (before, out) = plain.split_at_mut(start);
+    /// Inflates a block behind the first `start` bytes; how long it is, `None` where it does not fit.
+    fn push_packed(&self, plain: &mut [u8], start: usize, block: &[u8]) -> Result<Option<usize>, InflateError> {
+        let (before, room) = plain.split_at_mut(start);
+        let bound = self.block_max.min(block.len().saturating_mul(MAX_EXPANSION)).min(room.len());
+        let all = bound == room.len();
+        let out = &mut room[..bound];
         let written = if self.independent || start == 0 {
             decompress_into(block, out)
         } else {
             decompress_into_with_dict(block, out, &before[start.saturating_sub(WINDOW)..])
         };
         match written {
-            Ok(written) => plain.truncate(start + written),
-            Err(DecompressError::OutputTooSmall { .. }) if end == room => return Ok(false),
-            Err(_) => return Err(INVALID),
+            Ok(written) => Ok(Some(written)),
+            Err(DecompressError::OutputTooSmall { .. }) if all => Ok(None),
+            Err(_) => Err(INVALID),
         }
-        Ok(true)
     }
 }
 
-fn push_stored(plain: &mut Vec<u8>, block: &[u8], room: usize) -> bool {
-    let fits = block.len() <= room - plain.len();
-    if fits {
-        plain.extend_from_slice(block);
-    }
-    fits
+fn push_stored(plain: &mut [u8], start: usize, block: &[u8]) -> Option<usize> {
+    plain[start..].get_mut(..block.len())?.copy_from_slice(block);
+    Some(block.len())
 }
 
 fn take<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], InflateError> {

@@ -14,6 +14,7 @@ mod error;
 mod gzip;
 mod limits;
 mod lz4;
+mod output;
 mod snappy;
 mod zstd;
 
@@ -23,6 +24,7 @@ use bytes::Bytes;
 pub use error::InflateError;
 pub use limits::InflateLimits;
 
+use self::output::Output;
 use crate::batch::Compression;
 
 /// All codecs, [`Compression::None`] first.
@@ -98,18 +100,23 @@ pub fn inflate(codec: Compression, packed: &Bytes, limits: &InflateLimits) -> Re
     }
     let claimed = claimed_len(codec, packed, limits)?;
     let limit = limits.of(packed.len());
-    let mut inflated = match codec {
+    let most = if codec == Compression::Lz4 { lz4::most(packed) } else { limit };
+    let mut output = Output::new(claimed.unwrap_or(limit).min(most));
+    let plain = output.bytes();
+    let filled = match codec {
         Compression::None => return Ok(packed.clone()),
-        Compression::Gzip => gzip::inflate(packed, claimed.unwrap_or(limit)),
-        Compression::Lz4 => lz4::inflate(packed, claimed, limit),
-        Compression::Zstd => zstd::inflate(packed, claimed, limit),
-        Compression::Snappy => snappy::inflate(packed, claimed.unwrap_or(limit)),
-    }?;
-    if claimed.is_some_and(|claimed| claimed != inflated.len()) {
-        return Err(InflateError::Invalid(codec));
+        Compression::Gzip => gzip::inflate(packed, plain),
+        Compression::Lz4 => lz4::inflate(packed, plain),
+        Compression::Zstd => zstd::inflate(packed, plain),
+        Compression::Snappy => snappy::inflate(packed, plain),
+    };
+    match (filled, claimed) {
+        (Ok(filled), None) => Ok(output.into_bytes(filled)),
+        (Ok(filled), Some(claimed)) if filled == claimed => Ok(output.into_bytes(filled)),
+        // It claimed less, or more.
+        (Ok(_) | Err(InflateError::TooLarge { .. }), Some(_)) => Err(InflateError::Invalid(codec)),
+        (Err(error), _) => Err(error),
     }
-    inflated.shrink_to_fit(); // where nothing was claimed, the buffer has the size of the limit
-    Ok(Bytes::from(inflated))
 }
 
 /// How many bytes `packed` says that it inflates to, without inflating it; `None` where it does not say. Cheap: it reads a

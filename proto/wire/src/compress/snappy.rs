@@ -20,10 +20,6 @@ pub(super) fn claimed_len(packed: &[u8]) -> Result<u64, InflateError> {
 }
 
 /// The block fills exactly the length it claims, which was checked; bytes after it, and too few, are damage to Snappy.
-pub(super) fn inflate(packed: &[u8], claimed: usize) -> Result<Vec<u8>, InflateError> {
-    // Zeroed pages of the system: they cost memory only once they are written.
-    let mut plain = vec![0; claimed];
-    let written = Decoder::new().decompress(packed, &mut plain).map_err(|_| INVALID)?;
-    plain.truncate(written);
-    Ok(plain)
+pub(super) fn inflate(packed: &[u8], plain: &mut [u8]) -> Result<usize, InflateError> {
+    Decoder::new().decompress(packed, plain).map_err(|_| INVALID)
 }

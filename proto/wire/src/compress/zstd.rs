@@ -31,19 +31,13 @@ pub(super) fn claimed_len(packed: &[u8]) -> Result<Option<u64>, InflateError> {
 }
 
 /// In one go into a buffer of the final size, so that the frame's window costs nothing, however large it says it is.
-pub(super) fn inflate(packed: &[u8], claimed: Option<usize>, limit: usize) -> Result<Vec<u8>, InflateError> {
+pub(super) fn inflate(packed: &[u8], plain: &mut [u8]) -> Result<usize, InflateError> {
     let frame = find_frame_compressed_size(packed).map_err(|_| INVALID)?;
     if frame < packed.len() {
         return Err(InflateError::TrailingBytes { extra: packed.len() - frame });
     }
-    let mut plain = Vec::with_capacity(claimed.unwrap_or(limit));
-    let inflated = Decompressor::new().and_then(|mut codec| codec.decompress_to_buffer(packed, &mut plain));
-    match inflated {
-        Ok(_) => {}
-        Err(error) if claimed.is_none() && is_full(&error) => return Err(InflateError::TooLarge { limit }),
-        Err(_) => return Err(INVALID),
-    }
-    Ok(plain)
+    let inflated = Decompressor::new().and_then(|mut codec| codec.decompress_to_buffer(packed, plain));
+    inflated.map_err(|error| if is_full(&error) { InflateError::TooLarge { limit: plain.len() } } else { INVALID })
 }
 
 /// Whether the output did not fit. The crate passes on only the library's text.
