@@ -26,6 +26,7 @@ REPEAT = 3
 KIB = 1024
 GIB = 1 << 30
 BLOCK = 1 << 20
+BINARIES = ("flymq", "flymq-cli", "bare-loop")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Tools:
 
     server: Path
     cli: Path
+    bare: Path
     scratch: Path
     quick: bool
 
@@ -91,6 +93,32 @@ class Partitions(Scenario):
             words = ("--partitions", str(partitions))
             tools.bench(up, "produce", "--topic", "t", "--messages", "50000", *words)
             return tools.produce(up, "t", 200_000 if tools.quick else 1_000_000, *words)
+
+
+class Recycled(Scenario):
+    """A log that has reached its retention by size writes into retired files, as the bare loop always does."""
+
+    goal = "at least 0.6"
+    bound = 0.6
+
+    def __init__(self, acks: str) -> None:
+        self._acks = acks
+        self.name = f"recycled-{acks}"
+        self.title = f"Produce into recycled segments, acks={acks}, as a share of the bare loop" + (" with fsync" if acks == "all" else "")
+        self.how = "1 KiB, 4,000 in flight, the log kept at 128 MiB; FlyMQ and bare loop in turn"
+
+    def once(self, tools: Tools, home: Path) -> float:
+        messages = 500_000 if tools.quick else 1_000_000
+        with ExitStack() as stack:
+            up = bring_up(stack, tools.server, home)
+            words = ("--acks", self._acks, "--retention-bytes", str(128 << 20), "--warmup", "400000")
+            line = tools.bench(up, "produce", "--topic", "t", "--messages", str(messages), *words)
+        words = ("--acks", self._acks, "--in-flight", "4000", "--size", str(KIB), "--warmup", "400000")
+        bare = home / "bare"
+        bare.mkdir()
+        given = [tools.bare, "produce", "--topic", "t", "--messages", str(messages), *words, "--data-dir", bare]
+        told = json.loads(run(given, DRIVE_SECONDS).splitlines()[-1])
+        return float(line["msgs_per_s"]) / float(told["msgs_per_s"])
 
 
 class PartitionsMemory(Scenario):
@@ -245,12 +273,12 @@ def _read_all(files: list[Path]) -> float:
 
 def scenarios(quick: bool) -> list[Scenario]:
     """All of them."""
-    return [Partitions(), PartitionsMemory(), Cold(), Restart(quick), Encryption(), Compression()]
+    return [Recycled("leader"), Recycled("all"), Partitions(), PartitionsMemory(), Cold(), Restart(quick), Encryption(), Compression()]
 
 
 def measure(root: Path, scratch: Path, quick: bool, chosen: list[str]) -> list[dict[str, Any]]:
     """The results of the chosen ones (all if none is named), for the report."""
-    built = release(Places(root, root / ".tools", scratch), "flymq", "flymq-cli")
+    built = release(Places(root, root / ".tools", scratch), *BINARIES)
     found = []
     for one in scenarios(quick):
         if chosen and one.name not in chosen:
@@ -261,7 +289,7 @@ def measure(root: Path, scratch: Path, quick: bool, chosen: list[str]) -> list[d
             with tempfile.TemporaryDirectory(prefix="scenario-", dir=scratch) as home:
                 os.sync()
                 try:
-                    values.append(one.once(Tools(built / "flymq", built / "flymq-cli", scratch, quick), Path(home) / "flymq"))
+                    values.append(one.once(Tools(*(built / name for name in BINARIES), scratch, quick), Path(home) / "flymq"))
                 except BenchError as failed:
                     error = str(failed)
                     break

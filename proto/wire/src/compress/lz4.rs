@@ -119,7 +119,12 @@ impl FrameHeader {
     }
 
     /// Inflates a block behind the first `start` bytes; how long it is, `None` where it does not fit.
-    fn push_packed(&self, plain: &mut [u8], start: usize, block: &[u8]) -> Result<Option<usize>, InflateError> {
+    fn push_packed(
+        &self,
+        plain: &mut [u8],
+        start: usize,
+        block: &[u8],
+    ) -> Result<Option<usize>, InflateError> {
         let (before, room) = plain.split_at_mut(start);
         let bound = self.block_max.min(block.len().saturating_mul(MAX_EXPANSION)).min(room.len());
         let all = bound == room.len();

@@ -37,7 +37,9 @@ pub(super) fn inflate(packed: &[u8], plain: &mut [u8]) -> Result<usize, InflateE
         return Err(InflateError::TrailingBytes { extra: packed.len() - frame });
     }
     let inflated = Decompressor::new().and_then(|mut codec| codec.decompress_to_buffer(packed, plain));
-    inflated.map_err(|error| if is_full(&error) { InflateError::TooLarge { limit: plain.len() } } else { INVALID })
+    inflated.map_err(
+        |error| if is_full(&error) { InflateError::TooLarge { limit: plain.len() } } else { INVALID },
+    )
 }
 
 /// Whether the output did not fit. The crate passes on only the library's text.
