@@ -98,10 +98,21 @@ impl Epochs {
         self.0.retain(|(_, first)| *first <= end);
     }
 
-    /// The offset after the last batch of `epoch` or of the latest one before it; `None` if the log begins later.
-    pub fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<Offset> {
+    /// The latest epoch up to `epoch` and the offset after its last batch; `None` if the log begins later.
+    pub fn end_of(&self, epoch: LeaderEpoch, log_end: Offset) -> Option<(LeaderEpoch, Offset)> {
         let after = self.0.partition_point(|(known, _)| *known <= epoch);
-        (after > 0).then(|| self.0.get(after).map_or(log_end, |(_, first)| *first))
+        let (found, _) = self.0[..after].last()?;
+        Some((*found, self.0.get(after).map_or(log_end, |(_, first)| *first)))
+    }
+
+    /// The epoch of the batch that ends at `offset`.
+    pub fn before(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let after = self.0.partition_point(|(_, first)| *first < offset);
+        self.0[..after].last().map(|(epoch, _)| *epoch)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (LeaderEpoch, Offset)> {
+        self.0.iter().copied()
     }
 }
 
@@ -135,9 +146,11 @@ mod tests {
     fn an_epoch_ends_where_the_next_begins() {
         let list = epochs(&[(1, 0), (4, 90)]);
         assert_eq!(list.end_of(LeaderEpoch(0), Offset(100)), None);
-        assert_eq!(list.end_of(LeaderEpoch(1), Offset(100)), Some(Offset(90)));
-        assert_eq!(list.end_of(LeaderEpoch(3), Offset(100)), Some(Offset(90)));
-        assert_eq!(list.end_of(LeaderEpoch(4), Offset(100)), Some(Offset(100)));
+        assert_eq!(list.end_of(LeaderEpoch(1), Offset(100)), Some((LeaderEpoch(1), Offset(90))));
+        assert_eq!(list.end_of(LeaderEpoch(3), Offset(100)), Some((LeaderEpoch(1), Offset(90))));
+        assert_eq!(list.end_of(LeaderEpoch(9), Offset(100)), Some((LeaderEpoch(4), Offset(100))));
+        let before = [0, 1, 90, 91].map(|offset| list.before(Offset(offset)));
+        assert_eq!(before, [None, Some(LeaderEpoch(1)), Some(LeaderEpoch(1)), Some(LeaderEpoch(4))]);
         assert_eq!(list.with(LeaderEpoch(5), Offset(90)), epochs(&[(1, 0), (5, 90)]));
     }
 }

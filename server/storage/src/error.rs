@@ -70,6 +70,22 @@ pub enum StorageError {
     /// The append comes from a leader that has been replaced.
     #[error("leader epoch {given} is older than {current}")]
     StaleEpoch { given: LeaderEpoch, current: LeaderEpoch },
+    /// A leader's batches begin behind the end of the log. Nothing was appended.
+    #[error("the batch at {found} does not follow the log's end, {expected}")]
+    Gap { expected: Offset, found: Offset },
+    /// The log holds something else than the leader at these offsets. Nothing was appended; what is not the leader's has
+    /// to be cut off first.
+    #[error("the log differs from its leader's at offset {at}")]
+    Diverged { at: Offset },
+    /// The batch does not build on what stands before it in this log. Nothing was changed.
+    #[error("the batch at {at} does not build on the batch before it")]
+    BrokenChain { at: Offset },
+    /// Records that are committed are never cut off. Nothing was changed.
+    #[error("the log cannot be cut at {end}: its records up to {committed} are committed")]
+    Committed { end: Offset, committed: Offset },
+    /// What the call was reading was cut off meanwhile.
+    #[error("the log was cut at {end} while it was read")]
+    Truncated { end: Offset },
     /// No space left. Nothing was appended; the log goes on when there is space again.
     #[error("no space left on the disk of {}", path.display())]
     DiskFull { path: PathBuf },

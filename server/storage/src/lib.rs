@@ -24,7 +24,12 @@
 //!   .wait_durable(Offset, Duration) -> Result<(), _> blocking, for tests and start-up
 //!   .subscribe(&Arc<dyn DurableListener>)            held weakly; durable(end) after each round, failed(error) once
 //!   .offset_for_timestamp(Timestamp) -> Result<Option<Offset>, _>
-//!   .epoch_end(LeaderEpoch) -> Option<Offset>        .stats() -> LogStats { segments, bytes, last_sync, .. }
+//!   .begin_epoch(LeaderEpoch)                        durable before the first batch of the epoch
+//!   .epoch_end(LeaderEpoch) -> Option<EpochEnd { epoch, end }>   .epochs() -> Vec<EpochStart { epoch, first }>
+//!   .link_before(Offset) -> Result<Link { epoch, chain }, _>    what the batch at this offset builds on
+//!   .read_raw(from, max_bytes)                       as read, up to the log's end, for a follower
+//!   .append_replica(&[RecordBatch]) -> Result<Replicated { end, appended, skipped }, _>   as the leader stamped them
+//!   .stats() -> LogStats { segments, bytes, last_sync, .. }
 //!   .retain(now, Retention { ms, bytes }, upto) -> Result<Retired { segments, bytes }, _>    whole old segments below `upto`
 //!   .advance_start(to: Offset, upto) -> Result<Retired, _>               deletes all records below `to`
 //! ```
@@ -57,8 +62,8 @@ pub use disk::{
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{
-    Appended, Compacted, Compaction, FoundRecords, HeaderQuery, Log, LogConfig, LogStats, Protected,
-    RecoveryReport, Retention, Retired, Scrubbed,
+    Appended, Compacted, Compaction, EpochEnd, EpochStart, FoundRecords, HeaderQuery, Link, Log, LogConfig,
+    LogStats, Protected, RecoveryReport, Replicated, Retention, Retired, Scrubbed, split_batches,
 };
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

@@ -4,11 +4,13 @@ mod append;
 mod backward;
 mod compact;
 mod durable;
+mod epoch;
 mod find_header;
 mod lookup;
 mod options;
 mod read;
 mod recover;
+mod replica;
 mod report;
 mod retain;
 mod rewrap;
@@ -21,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-use flymq_types::{Clock, LeaderEpoch, Offset, PartitionId, Rng, Timestamp, TopicId};
+use flymq_types::{Clock, Offset, PartitionId, Rng, Timestamp, TopicId};
 use parking_lot::{Condvar, Mutex};
 
 use crate::checkpoint::{CheckpointFile, Mark};
@@ -40,8 +42,10 @@ pub(crate) use spare::Spare;
 use view::View;
 
 pub use compact::{Compacted, Compaction};
+pub use epoch::{EpochEnd, EpochStart, Link};
 pub use find_header::{FoundRecords, HeaderQuery};
 pub use options::{Appended, LogConfig, LogStats, Retention, Retired};
+pub use replica::{Replicated, split_batches};
 pub use report::RecoveryReport;
 pub use rewrap::Protected;
 use scrub::ScrubState;
@@ -173,18 +177,6 @@ impl Log {
     /// Offset after the last appended record.
     pub fn end_offset(&self) -> Offset {
         Offset(self.0.end.load(Ordering::Acquire))
-    }
-
-    /// The epoch of the last leader that appended (or was about to).
-    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
-        self.0.writer.lock().epochs.latest()
-    }
-
-    /// The offset after the last batch of `epoch`, or of the latest epoch before it; `None` if the log knows no epoch
-    /// as old. A follower that asks its leader this finds where to cut its own log.
-    pub fn epoch_end(&self, epoch: LeaderEpoch) -> Option<Offset> {
-        let writer = self.0.writer.lock();
-        writer.epochs.end_of(epoch, Offset(writer.tip.next_offset))
     }
 
     /// Whether a full segment was followed by a new one since the last call: then retention by size may have work.

@@ -61,6 +61,12 @@ impl TailCache {
         self.release(self.bytes);
     }
 
+    /// The batch that ends at `offset`, where it is here.
+    pub fn batch_before(&self, offset: u64) -> Option<&RecordBatch> {
+        let first = self.batches.partition_point(|batch| batch.next_offset().0 < offset);
+        self.batches.get(first).filter(|batch| batch.next_offset().0 == offset)
+    }
+
     /// Whole batches from the one that holds `from`, up to `max_bytes` (at least one) and below `upto`. `None` where
     /// the batch of `from` is not here.
     pub fn read(&self, from: u64, max_bytes: usize, upto: u64) -> Option<Vec<RecordBatch>> {

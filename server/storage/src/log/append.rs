@@ -91,19 +91,32 @@ impl LogInner {
             let rest = &batches[results.len()..];
             let run = run_length(writer, &segment, rest, config);
             let stamped = stamp_run(&writer.tip, &rest[..run], segment.incarnation, epoch, now);
-            let sealed = self.seal_run(&segment, &stamped);
-            self.write_run(writer, &segment, &stamped, sealed.as_ref(), config)?;
-            results.extend(stamped.iter().map(|batch| Ok(appended(batch))));
-            self.publish(writer, &segment, stamped, sealed.as_ref());
-            if let Some(sealed) = sealed {
-                self.context.seal_pool.give_back(sealed);
-            }
+            let appended: Vec<_> = stamped.iter().map(|batch| Ok(appended(batch))).collect();
+            self.commit_run(writer, &segment, stamped, config)?;
+            results.extend(appended);
+        }
+        Ok(())
+    }
+
+    /// Writes a stamped run at the end of the active segment, and shows it.
+    pub(super) fn commit_run(
+        self: &Arc<Self>,
+        writer: &mut Writer,
+        segment: &Segment,
+        run: Vec<RecordBatch>,
+        config: LogConfig,
+    ) -> Result<()> {
+        let sealed = self.seal_run(segment, &run);
+        self.write_run(writer, segment, &run, sealed.as_ref(), config)?;
+        self.publish(writer, segment, run, sealed.as_ref());
+        if let Some(sealed) = sealed {
+            self.context.seal_pool.give_back(sealed);
         }
         Ok(())
     }
 
     /// The segment to write `batch` into: the active one while it has room, else a new one.
-    fn active_segment(
+    pub(super) fn active_segment(
         &self,
         writer: &mut Writer,
         batch: &RecordBatch,
@@ -215,7 +228,7 @@ impl LogInner {
     }
 
     /// Makes the first offset of a new epoch durable before any of its batches is.
-    fn enter_epoch(&self, writer: &mut Writer, epoch: LeaderEpoch) -> Result<()> {
+    pub(super) fn enter_epoch(&self, writer: &mut Writer, epoch: LeaderEpoch) -> Result<()> {
         match writer.epochs.latest() {
             Some(current) if epoch < current => Err(StorageError::StaleEpoch { given: epoch, current }),
             Some(current) if epoch == current => Ok(()),
@@ -338,7 +351,12 @@ fn has_room(tip: &Tip, segment: &Segment, batch: &RecordBatch, config: LogConfig
 }
 
 /// How many of `batches` go into the segment with one write; the first one always does.
-fn run_length(writer: &Writer, segment: &Segment, batches: &[RecordBatch], config: LogConfig) -> usize {
+pub(super) fn run_length(
+    writer: &Writer,
+    segment: &Segment,
+    batches: &[RecordBatch],
+    config: LogConfig,
+) -> usize {
     let mut tip = writer.tip;
     let mut run = 0;
     for batch in batches.iter().take(MAX_RUN) {

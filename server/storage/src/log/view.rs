@@ -25,6 +25,11 @@ impl SegmentView {
     pub fn range(&self) -> Range<u64> {
         self.segment.base_offset..self.tip.next_offset
     }
+
+    /// The chain value that the segment behind it builds on: of the last batch that was appended here, cleaned or not.
+    pub fn chain_out(&self) -> u32 {
+        self.segment.replaced.map_or(self.tip.chain, |replaced| replaced.chain)
+    }
 }
 
 /// Segments in order of offset, damaged ranges, newest batches.

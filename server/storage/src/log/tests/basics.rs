@@ -84,14 +84,14 @@ fn epochs_rise_and_old_leaders_are_refused() {
     append(&fixture.log, 5).unwrap();
     let stale = append(&fixture.log, 4).unwrap_err();
     assert!(matches!(stale, StorageError::StaleEpoch { given: LeaderEpoch(4), current: LeaderEpoch(5) }));
-    assert_eq!(fixture.log.epoch_end(LeaderEpoch(3)), Some(Offset(1)));
+    assert_eq!(fixture.log.epoch_end(LeaderEpoch(3)).unwrap().end, Offset(1));
     fixture.sync();
     drop(fixture);
     disk.tamper(&log_dir().join("epochs"), |bytes| bytes[20] ^= 1).unwrap();
     let rebuilt = Fixture::open(&disk, LogConfig::default());
     assert_eq!(rebuilt.report.damaged_files, ["epochs"]);
-    assert_eq!(rebuilt.log.epoch_end(LeaderEpoch(3)), Some(Offset(1)));
-    assert_eq!(rebuilt.log.epoch_end(LeaderEpoch(9)), Some(Offset(2)));
+    assert_eq!(rebuilt.log.epoch_end(LeaderEpoch(3)).unwrap().end, Offset(1));
+    assert_eq!(rebuilt.log.epoch_end(LeaderEpoch(9)).unwrap().end, Offset(2));
     assert!(append(&rebuilt.log, 4).is_err());
 }
 

@@ -147,7 +147,7 @@ pub(super) fn an_epoch_is_remembered_though_its_batches_are_lost() {
     drop(fixture);
     let after = Fixture::open(&disk, from_files(4096));
     assert_eq!(after.log.end_offset(), Offset(1));
-    assert_eq!(after.log.epoch_end(LeaderEpoch(3)), Some(Offset(1)));
+    assert_eq!(after.log.epoch_end(LeaderEpoch(3)).unwrap().end, Offset(1));
     let stale = append(&after, 4).unwrap_err();
     assert!(matches!(stale, StorageError::StaleEpoch { current: LeaderEpoch(5), .. }), "{stale}");
 }

@@ -60,7 +60,7 @@ fn a_directory_of_format_1_opens() {
     let (log, report) = dir.open_log(TOPIC, PartitionId(0), from_files(4096)).unwrap();
     assert!(!report.has_damage() && report.torn_bytes == 0, "{report:?}");
     assert_eq!(read_all(&log, 0).unwrap(), (0..14).map(value).collect::<Vec<_>>());
-    assert_eq!(log.epoch_end(LeaderEpoch(1)), Some(Offset(6)));
+    assert_eq!(log.epoch_end(LeaderEpoch(1)).unwrap().end, Offset(6));
     assert_eq!(log.offset_for_timestamp(Timestamp(1_009)).unwrap(), Some(Offset(9)));
     let last = log.read(Offset(12), 1, ALL).unwrap();
     assert_eq!(last[0].append_time(), Timestamp(2_012));

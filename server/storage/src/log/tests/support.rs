@@ -90,6 +90,10 @@ impl Fixture {
         self.log.append(&batch(values), EPOCH, NOW)
     }
 
+    pub fn put_in(&self, epoch: LeaderEpoch, value: &[u8]) -> Result<Appended, StorageError> {
+        self.log.append(&batch(&[value]), epoch, NOW)
+    }
+
     pub fn sync(&self) {
         self.dir.sync_round();
     }
