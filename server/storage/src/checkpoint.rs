@@ -124,6 +124,12 @@ impl CheckpointFile {
         self.current
     }
 
+    /// Makes `checkpoint` durable in both slots, after a change that leaves what is older untrue.
+    pub fn write_both(&mut self, checkpoint: Checkpoint) -> Result<()> {
+        self.write(checkpoint)?;
+        self.write(checkpoint)
+    }
+
     /// Makes `checkpoint` durable in the older slot.
     pub fn write(&mut self, checkpoint: Checkpoint) -> Result<()> {
         if let Some(error) = &self.failed {

@@ -17,7 +17,7 @@ const TEMPORARY_NAME: &str = "epochs.tmp";
 
 const MAGIC: &[u8; 8] = b"FQEPOCHS";
 const ENTRIES_AT: usize = 16;
-const ENTRY_BYTES: usize = 12;
+pub(crate) const ENTRY_BYTES: usize = 12;
 const CRC_BYTES: usize = 4;
 
 /// Epochs with their first offsets, both rising.
@@ -47,17 +47,27 @@ impl Epochs {
     }
 
     fn decode(bytes: &[u8]) -> Self {
-        let entries = bytes[ENTRIES_AT..bytes.len() - CRC_BYTES].chunks_exact(ENTRY_BYTES);
+        Self::read(&bytes[ENTRIES_AT..bytes.len() - CRC_BYTES])
+    }
+
+    /// The entries that `bytes` hold back to back.
+    pub fn read(bytes: &[u8]) -> Self {
+        let entries = bytes.chunks_exact(ENTRY_BYTES);
         Self(entries.map(|e| (LeaderEpoch(get_u32(e, 0)), Offset(get_u64(e, 4)))).collect())
+    }
+
+    /// Writes the entries into `block` from `at` on, [`ENTRY_BYTES`] each.
+    pub fn write(&self, block: &mut [u8], at: usize) {
+        for (i, (epoch, first)) in self.0.iter().enumerate() {
+            put(block, at + i * ENTRY_BYTES, epoch.0.to_le_bytes());
+            put(block, at + i * ENTRY_BYTES + 4, first.0.to_le_bytes());
+        }
     }
 
     fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; ENTRIES_AT + self.0.len() * ENTRY_BYTES + CRC_BYTES];
         put(&mut bytes, FIELDS_AT, (self.0.len() as u32).to_le_bytes());
-        for (i, (epoch, first)) in self.0.iter().enumerate() {
-            put(&mut bytes, ENTRIES_AT + i * ENTRY_BYTES, epoch.0.to_le_bytes());
-            put(&mut bytes, ENTRIES_AT + i * ENTRY_BYTES + 4, first.0.to_le_bytes());
-        }
+        self.write(&mut bytes, ENTRIES_AT);
         layout::seal(&mut bytes, MAGIC);
         bytes
     }
@@ -96,6 +106,15 @@ impl Epochs {
     /// Forgets what a cut tail had announced.
     pub fn cut(&mut self, end: Offset) {
         self.0.retain(|(_, first)| *first <= end);
+    }
+
+    /// The list without the epochs that have no batch below `end`.
+    pub fn below(&self, end: Offset) -> Self {
+        Self(self.iter().filter(|(_, first)| *first < end).collect())
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     /// The latest epoch up to `epoch` and the offset after its last batch; `None` if the log begins later.

@@ -29,6 +29,7 @@
 //!   .link_before(Offset) -> Result<Link { epoch, chain }, _>    what the batch at this offset builds on
 //!   .read_raw(from, max_bytes)                       as read, up to the log's end, for a follower
 //!   .append_replica(&[RecordBatch]) -> Result<Replicated { end, appended, skipped }, _>   as the leader stamped them
+//!   .truncate_to(end, committed) -> Result<Offset, _>           cuts off what is not its leader's, durably
 //!   .stats() -> LogStats { segments, bytes, last_sync, .. }
 //!   .retain(now, Retention { ms, bytes }, upto) -> Result<Retired { segments, bytes }, _>    whole old segments below `upto`
 //!   .advance_start(to: Offset, upto) -> Result<Retired, _>               deletes all records below `to`
@@ -45,6 +46,7 @@ pub mod inspect;
 mod layout;
 mod log;
 mod lost_found;
+mod pending;
 mod scan;
 mod segment;
 mod space;

@@ -17,6 +17,7 @@ mod rewrap;
 mod scrub;
 mod spare;
 mod start_at;
+mod truncate;
 mod view;
 
 use std::path::PathBuf;
@@ -39,7 +40,7 @@ use crate::sync::{DurableListener, Syncer};
 use crate::tail::TailBudget;
 use spare::Recycling;
 pub(crate) use spare::Spare;
-use view::View;
+use view::{Extent, SegmentView, View};
 
 pub use compact::{Compacted, Compaction};
 pub use epoch::{EpochEnd, EpochStart, Link};
@@ -114,7 +115,7 @@ struct CheckpointState {
     durable: Option<Mark>,
 }
 
-/// The state behind [`Log`]. Lock order: front, writer, checkpoint, view, a segment's index;
+/// The state behind [`Log`]. Lock order: syncing, front, writer, checkpoint, view, a segment's index;
 /// `recycling` after any of them.
 pub(crate) struct LogInner {
     pub(crate) place: LogPlace,
@@ -125,6 +126,8 @@ pub(crate) struct LogInner {
     front: Mutex<()>,
     /// Held while the log is cleaned: taken before all other locks.
     cleaning: Mutex<()>,
+    /// Held during a sync round's work on the log, its listeners included.
+    syncing: Mutex<()>,
     recycling: Mutex<Recycling>,
     /// Whether a full segment was followed by a new one since somebody last asked.
     rolled: AtomicBool,
@@ -224,16 +227,31 @@ impl Log {
 }
 
 impl LogInner {
-    /// Keeps damage that a read or a scrub has met for the stats. Reads try again each time all the same: they are
-    /// their own check. Says whether it is news.
-    fn note_damage(&self, error: &StorageError) -> bool {
+    /// Keeps damage that a read or a scrub has met in `seen` for the stats. Reads try again each time all the same: they
+    /// are their own check. Says whether it is news.
+    fn note_damage(&self, seen: &SegmentView, error: &StorageError) -> bool {
         let StorageError::Corrupt { start, end } = error else { return false };
-        let news = self.view.lock().note_damage(start.0..end.0);
+        let news = {
+            let mut view = self.view.lock();
+            view.extent_of(seen) == Extent::Same && view.note_damage(start.0..end.0)
+        };
         if news {
             let log = self.place.dir.display();
             tracing::error!(%log, start = start.0, end = end.0, "damaged range met: reads of it are refused");
         }
         news
+    }
+
+    /// What a failed read of `seen` means: nothing is damaged where the log was cut off meanwhile.
+    fn explain(&self, seen: &SegmentView, error: StorageError) -> StorageError {
+        if !matches!(error, StorageError::Corrupt { .. }) {
+            return error;
+        }
+        if self.view.lock().extent_of(seen) == Extent::Cut {
+            return StorageError::Truncated { end: Offset(self.end.load(Ordering::Acquire)) };
+        }
+        self.note_damage(seen, &error);
+        error
     }
 
     /// What the data key of the segment at `base_offset` is tied to.

@@ -17,8 +17,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::error::StorageError;
 use crate::log::LogInner;
 
-/// Told when batches of a log become durable. Calls come from the sync threads, for one log in order, without a lock
-/// held: they must return soon.
+/// Told when batches of a log become durable. Calls come from the sync threads, for one log in order: they must return
+/// soon, and may make every call on the log but those that cut it off or replace it, which wait for them: once
+/// such a call has returned, nobody is told of what it took away.
 pub trait DurableListener: Send + Sync {
     /// Every record below `end` is on the disk.
     fn durable(&self, end: Offset);

@@ -56,6 +56,13 @@ impl TailCache {
         self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
+    /// Forgets the batches that end behind `end`.
+    pub fn cut(&mut self, end: u64) {
+        let keep = self.batches.partition_point(|batch| batch.next_offset().0 <= end);
+        let bytes = self.batches.drain(keep..).map(|batch| batch.size()).sum();
+        self.release(bytes);
+    }
+
     pub fn clear(&mut self) {
         self.batches.clear();
         self.release(self.bytes);

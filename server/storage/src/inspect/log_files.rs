@@ -3,7 +3,7 @@
 use super::{Inspector, LogDir};
 use crate::error::{IoContext, Result};
 use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, TEMPORARY, parse_name};
-use crate::{checkpoint, epochs};
+use crate::{checkpoint, epochs, pending};
 
 #[derive(Debug, Default)]
 pub(super) struct LogFiles {
@@ -25,7 +25,7 @@ impl Inspector {
                 files.segments.push(base);
             } else if let Some(base) = parse_name(&name, INDEX_SUFFIX) {
                 indexes.push(base);
-            } else if name != checkpoint::FILE_NAME && name != epochs::FILE_NAME {
+            } else if ![checkpoint::FILE_NAME, epochs::FILE_NAME, pending::FILE_NAME].contains(&&*name) {
                 let running = self.running.is_some() && name.contains(TEMPORARY);
                 files.others.extend((!running).then_some(name));
             }

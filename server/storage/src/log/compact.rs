@@ -340,7 +340,7 @@ impl LogInner {
 }
 
 fn same(a: &SegmentView, b: &SegmentView) -> bool {
-    a.segment.incarnation == b.segment.incarnation
+    a.segment.incarnation == b.segment.incarnation && a.tip == b.tip
 }
 
 fn is_due(all: u64, fresh: u64, percent: u8) -> bool {

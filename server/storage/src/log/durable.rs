@@ -73,6 +73,8 @@ impl Log {
 impl LogInner {
     /// One log's part of a round. Says whether the log has to be remembered for a mark: once until it gets one.
     pub(crate) fn sync(&self) -> bool {
+        // What is cut off meanwhile must not be called durable afterwards.
+        let _syncing = self.syncing.lock();
         // Before the snapshot: an append after it queues the log again.
         self.dirty.swap(false, Ordering::AcqRel);
         if self.check_writable().is_err() {
@@ -157,8 +159,12 @@ impl LogInner {
             return;
         }
         self.wake_waiters();
+        self.tell_durable(Offset(end));
+    }
+
+    pub(super) fn tell_durable(&self, end: Offset) {
         for listener in self.live_listeners() {
-            listener.durable(Offset(end));
+            listener.durable(end);
         }
     }
 

@@ -16,7 +16,7 @@ impl Log {
     ///
     /// # Errors
     /// `OffsetOutOfRange`; `Corrupt` when `from` itself lies in a damaged range: nothing is ever served from there, and
-    /// a read from its end goes on; `Io`; `Closed`.
+    /// a read from its end goes on; `Truncated` where the log was cut off meanwhile; `Io`; `Closed`.
     pub fn read(&self, from: Offset, max_bytes: usize, upto: Offset) -> Result<Vec<RecordBatch>> {
         self.0.check_open()?;
         let segment = {
@@ -42,9 +42,7 @@ impl Log {
         let lookup = Lookup::new(&segment);
         let found = lookup.find(from.0);
         let batches = found.and_then(|(position, header)| lookup.take(position, &header, max_bytes, upto.0));
-        batches.inspect_err(|error| {
-            self.0.note_damage(error);
-        })
+        batches.map_err(|error| self.0.explain(&segment, error))
     }
 }
 

@@ -16,6 +16,7 @@ use super::{CheckpointState, Context, Log, LogConfig, LogInner, LogPlace, Recove
 use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
 use crate::epochs::Epochs;
 use crate::error::{IoContext, Result};
+use crate::pending::Pending;
 use crate::scan::Window;
 use crate::segment::Segment;
 use crate::segment::header::HEADER_BYTES;
@@ -63,6 +64,7 @@ impl Log {
             config: Mutex::new(config),
             front: Mutex::new(()),
             cleaning: Mutex::new(()),
+            syncing: Mutex::new(()),
             recycling: Mutex::default(),
             rolled: AtomicBool::new(false),
             writer: Mutex::new(Writer { tip, active, allocated, clean: u64::MAX, epochs }),
@@ -107,8 +109,12 @@ impl<'a> Recovery<'a> {
         if !disk.exists(dir).on("look for", dir)? {
             return Ok(());
         }
-        let files = Files::collect(disk, dir)?;
+        let mut files = Files::collect(disk, dir)?;
         self.check_formats(&files)?;
+        if files.pending {
+            self.finish_pending()?;
+            files = Files::collect(disk, dir)?;
+        }
         self.tidy(&files)?;
         self.load_checkpoint(&files)?;
         let bases = self.finish_retention(files.segments.clone())?;
@@ -133,6 +139,18 @@ impl<'a> Recovery<'a> {
         self.checkpoint.as_ref().map(|file| file.current().mark)
     }
 
+    /// Brings a change of the log's files to its end that a crash cut off after it was decided.
+    fn finish_pending(&mut self) -> Result<()> {
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
+        let Some(pending) = Pending::load(disk, dir)? else {
+            self.report.damaged_files.push(crate::pending::FILE_NAME.to_owned());
+            return self.move_to_lost_found(crate::pending::FILE_NAME);
+        };
+        tracing::info!(log = %dir.display(), end = pending.end(), "finishing a change of the log that was cut off");
+        let mut checkpoint = CheckpointFile::load(disk, dir)?;
+        pending.finish(disk, dir, &mut checkpoint)
+    }
+
     fn load_checkpoint(&mut self, files: &Files) -> Result<()> {
         let (disk, dir) = (&*self.context.vital, &self.place.dir);
         self.checkpoint = CheckpointFile::load(disk, dir)?;
@@ -153,6 +171,7 @@ impl<'a> Recovery<'a> {
         if mark.tip.next_offset > self.tip.next_offset {
             self.quarantine(self.tip.next_offset..mark.tip.next_offset);
             self.tip.next_offset = mark.tip.next_offset;
+            self.tip.chain = mark.tip.chain;
             if let Some(last) = self.segments.last_mut() {
                 last.tip.next_offset = mark.tip.next_offset;
             }

@@ -72,7 +72,7 @@ impl Log {
         let mut position = match Lookup::new(view).find(at) {
             Ok((position, _)) => position,
             Err(error @ StorageError::Corrupt { end, .. }) => {
-                done.damaged += usize::from(self.0.note_damage(&error));
+                done.damaged += usize::from(self.0.note_damage(view, &error));
                 return Ok(end.0.max(at + 1));
             }
             Err(error) => return Err(error),
@@ -95,7 +95,7 @@ impl Log {
             };
             if let Some((start, end)) = bad.filter(|(start, end)| start < end) {
                 let error = StorageError::Corrupt { start: Offset(start), end: Offset(end) };
-                done.damaged += usize::from(self.0.note_damage(&error));
+                done.damaged += usize::from(self.0.note_damage(view, &error));
             }
             done.bytes += position - before;
         }

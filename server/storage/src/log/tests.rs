@@ -16,3 +16,4 @@ mod retention;
 mod rotation;
 mod start_at;
 pub(crate) mod support;
+mod truncate;

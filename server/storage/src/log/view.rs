@@ -32,6 +32,17 @@ impl SegmentView {
     }
 }
 
+/// What became of a segment since somebody looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All that was there still is.
+    Same,
+    /// Its last batches were cut off.
+    Cut,
+    /// It is no part of the log any more.
+    Gone,
+}
+
 /// Segments in order of offset, damaged ranges, newest batches.
 #[derive(Debug)]
 pub(super) struct View {
@@ -51,6 +62,32 @@ impl View {
     pub fn last_append(&self) -> Option<Timestamp> {
         let last = self.segments.last()?.tip.append_time;
         (last != i64::MIN).then_some(Timestamp(last))
+    }
+
+    /// What became of `seen`.
+    pub fn extent_of(&self, seen: &SegmentView) -> Extent {
+        let is_it = |view: &&SegmentView| view.segment.incarnation == seen.segment.incarnation;
+        match self.segments.iter().find(is_it) {
+            Some(now) if now.tip.next_offset < seen.tip.next_offset => Extent::Cut,
+            Some(_) => Extent::Same,
+            None => Extent::Gone,
+        }
+    }
+
+    /// Takes what lies at or behind `end` out of the readers' sight; `last` is what is left of a segment that holds records
+    /// on both sides. Returns the segments that are gone.
+    pub fn cut(&mut self, end: u64, last: Option<Tip>) -> Vec<SegmentView> {
+        let keep = self.segments.partition_point(|view| view.segment.base_offset < end);
+        let gone = self.segments.split_off(keep);
+        if let (Some(view), Some(tip)) = (self.segments.last_mut(), last) {
+            view.tip = tip;
+        }
+        self.tail.cut(end);
+        for ranges in [&mut self.quarantined, &mut self.met] {
+            ranges.retain(|range| range.start < end);
+            ranges.iter_mut().for_each(|range| range.end = range.end.min(end));
+        }
+        gone
     }
 
     /// All damaged ranges, in order, without overlaps.

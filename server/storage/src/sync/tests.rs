@@ -1,4 +1,5 @@
 //! Whose thread runs a round.
+#![allow(clippy::disallowed_methods, reason = "waits for a real thread")]
 
 use std::time::Duration;
 
@@ -48,7 +49,12 @@ fn with_company_the_round_is_the_threads() {
     put(&far);
     assert!(!near.sync_alone() && !far.sync_alone(), "two logs are dirty");
     near.wait_durable(near.end_offset(), NEVER).unwrap();
-    assert_eq!(far.durable_offset(), far.end_offset(), "by the same round");
+    // By the same round, which may still be at it: nobody asks for another.
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while far.durable_offset() < far.end_offset() {
+        assert!(std::time::Instant::now() < deadline, "the round was for one log only");
+        std::thread::yield_now();
+    }
     put(&near);
     near.request_sync();
     assert!(!near.sync_alone(), "somebody has asked");

@@ -10,7 +10,7 @@ use crate::error::{IoContext, Result, StorageError};
 use crate::layout;
 use crate::segment::header::{HEADER_BYTES, SegmentHeader};
 use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, TEMPORARY, index_path, log_path, parse_name};
-use crate::{checkpoint, epochs, lost_found};
+use crate::{checkpoint, epochs, lost_found, pending};
 
 #[derive(Debug, Default)]
 pub(super) struct Files {
@@ -18,6 +18,8 @@ pub(super) struct Files {
     pub segments: Vec<u64>,
     pub checkpoint: bool,
     pub epochs: bool,
+    /// A change of the files that is not finished.
+    pub pending: bool,
     temporary: Vec<String>,
     /// Index files without a segment.
     orphaned: Vec<String>,
@@ -42,6 +44,8 @@ impl Files {
                 files.checkpoint = true;
             } else if name == epochs::FILE_NAME {
                 files.epochs = true;
+            } else if name == pending::FILE_NAME {
+                files.pending = true;
             } else {
                 files.unknown.push(name);
             }

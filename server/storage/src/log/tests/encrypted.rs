@@ -2,7 +2,7 @@
 //! for themselves.
 
 use super::support::encrypted;
-use super::{crash, damage, recycling};
+use super::{crash, damage, recycling, truncate};
 
 #[test]
 fn a_crash_between_any_two_steps_leaves_a_whole_log() {
@@ -37,4 +37,9 @@ fn a_missing_segment_is_a_named_gap() {
 #[test]
 fn a_crash_at_any_step_shows_no_byte_of_an_earlier_life() {
     encrypted(recycling::a_crash_at_any_step_shows_no_byte_of_an_earlier_life);
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_cut_leaves_the_log_whole_or_cut() {
+    encrypted(truncate::a_crash_at_any_step_leaves_the_log_whole_or_cut);
 }
