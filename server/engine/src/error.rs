@@ -6,7 +6,7 @@ use std::time::Duration;
 use flymq_storage::StorageError;
 use flymq_types::{BatchError, GroupId, Offset, PartitionId, TopicName};
 
-use crate::meta::{MetaError, Rejection};
+use crate::meta::{MetaError, NodeRejection, PartitionRejection, Rejection};
 
 /// A failed call on the engine. Cheap to clone: one failure may answer many waiters.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -147,6 +147,24 @@ impl From<Rejection> for EngineError {
             }
             Rejection::Conflict { name } => Self::Conflict { what: format!("topic {name}") },
             Rejection::TooManyTopics { limit } => Self::LimitReached { what: "topics", limit },
+            Rejection::PartitionUnknown { name, partition, partitions } => {
+                Self::PartitionNotFound { topic: name, partition, partitions }
+            }
+            Rejection::ReplicationFactor { asked, nodes } => Self::ReplicationFactor { asked, nodes },
+            Rejection::MinInsync { .. } => {
+                Self::InvalidArgument { field: "min_insync_replicas", reason: rejection.to_string() }
+            }
+            Rejection::Node(NodeRejection::StaleEpoch { id, .. }) => {
+                Self::Conflict { what: format!("node {id}") }
+            }
+            Rejection::Node(reason) => Self::InvalidArgument { field: "node_id", reason: reason.to_string() },
+            Rejection::Partition(
+                PartitionRejection::StaleLeaderEpoch { at, .. }
+                | PartitionRejection::StalePartitionEpoch { at, .. },
+            ) => Self::Conflict { what: format!("partition {at}") },
+            Rejection::Partition(reason) => {
+                Self::InvalidArgument { field: "replicas", reason: reason.to_string() }
+            }
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum InvalidId {
     NegativeOffset(i64),
     #[error("a topic id is 32 hexadecimal digits")]
     TopicId,
+    #[error("a {0} id is 32 hexadecimal digits")]
+    RandomId(&'static str),
     #[error("a node id is 1 to 249 bytes without control characters")]
     NodeId,
 }
@@ -68,6 +70,39 @@ number! {
 number! {
     /// Counts the leaders of a partition; it rises with every change of leader.
     LeaderEpoch(u32)
+}
+number! {
+    /// Counts the changes of a partition's metadata: leader, replicas, in-sync replicas. Who wants to change it names
+    /// the one that it has seen (KIP-497).
+    PartitionEpoch(u32)
+}
+number! {
+    /// Counts the registrations of all brokers, from 1: tells one life of a broker from its next (KIP-631, KIP-903).
+    BrokerEpoch(u64)
+}
+
+impl LeaderEpoch {
+    /// The epoch after this one. Stays at the maximum rather than going back: one change a second fills 136 years.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl PartitionEpoch {
+    /// The epoch after this one. Stays at the maximum rather than going back: one change a second fills 136 years.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl BrokerEpoch {
+    /// The epoch after this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 impl TryFrom<i32> for PartitionId {

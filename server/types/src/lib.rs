@@ -8,6 +8,7 @@ mod limits;
 mod name;
 mod partitioner;
 mod random;
+mod random_id;
 mod time;
 
 pub use ack::{Acks, Isolation, ParseAcksError};
@@ -16,9 +17,12 @@ pub use flymq_wire::batch::{
     BatchError, BatchFlags, BatchHeader, Compression, RecordIter, RecordView, Records,
 };
 pub use flymq_wire::compress::{InflateError, InflateLimits};
-pub use id::{InvalidId, LeaderEpoch, NodeId, Offset, PartitionId, ProducerId, TopicId};
+pub use id::{
+    BrokerEpoch, InvalidId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionId, ProducerId, TopicId,
+};
 pub use limits::Limits;
 pub use name::{GroupId, InvalidName, MAX_NAME_BYTES, TopicName};
 pub use partitioner::{fnv1a_32, partition_for_key};
 pub use random::{Rng, SeededRng, SystemRng};
+pub use random_id::{ClusterId, DirectoryId, IncarnationId};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

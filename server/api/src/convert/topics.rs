@@ -32,6 +32,7 @@ pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, Br
             cleanup_policy: settings.cleanup_policy.unwrap_or_default(),
             delete_retention_ms: settings.delete_retention_ms,
             index: settings.index,
+            unclean_election: false,
         },
     })
 }

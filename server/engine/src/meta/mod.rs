@@ -4,18 +4,28 @@
 //! Command ──► MetaStore::propose ──► (durable, agreed) ──► State::apply ──► MetaImage (immutable, watched)
 //! ```
 
+mod change;
+mod cluster;
 mod command;
+mod election;
 mod image;
 mod memory;
+mod partition;
+mod placement;
 mod state;
 mod store;
 mod suite;
 
+pub use cluster::{ClusterMeta, NodeAddresses, NodeMeta, NodeState};
 pub use command::{
-    AlterTopic, Command, CreateTopic, DeleteTopic, Effect, Effects, FinishRestore, Rejection, Reply,
+    AlterIsr, AlterTopic, Command, CreateTopic, DeleteTopic, DrainBroker, Effect, Effects, ElectPreferred,
+    FenceBroker, FinishRestore, FormCluster, IsrMember, NodeRejection, PartitionRejection, RaiseFeatures,
+    Reassign, RegisterBroker, Rejection, RemoveBroker, Reply, TransferLeader, UnfenceBroker,
 };
-pub use image::{MetaImage, MetaVersion, PartitionMeta, TopicMeta};
+pub use image::{MetaImage, MetaVersion, TopicMeta};
 pub use memory::MemoryMetaStore;
+pub use partition::{PartitionMeta, TopicPartition};
+pub use placement::{Placement, PlacementError, PlacementNode};
 pub use state::{MAX_TOMBSTONES, State};
 pub use store::{Applied, MetaError, MetaStore, MetaWatch};
 pub use suite::{SuiteStore, meta_store_suite};

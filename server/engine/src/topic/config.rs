@@ -39,6 +39,9 @@ pub struct TopicConfig {
     /// Milliseconds that tombstones stay in a compacted log after the cleaner first met them.
     pub delete_retention_ms: Option<u64>,
     pub index: Option<IndexConfig>,
+    /// Whether a replica that is not in sync may lead where no other one lives: records that were acknowledged are then
+    /// lost. Off unless asked for.
+    pub unclean_election: bool,
 }
 
 /// The settings in force: the topic's own, filled up with the server's defaults.
@@ -174,6 +177,7 @@ impl TopicConfig {
             cleanup_policy: change.cleanup_policy.unwrap_or(self.cleanup_policy),
             delete_retention_ms: change.delete_retention_ms.or(self.delete_retention_ms),
             index: change.index.clone().or_else(|| self.index.clone()),
+            unclean_election: self.unclean_election,
         }
     }
 }

@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use flymq_types::{TopicId, TopicName};
 
+use super::new_partitions::{check_min_insync, new_partitions, seed};
 use super::{Effect, Effects, Rejection, Reply};
-use crate::meta::{MetaImage, PartitionMeta, TopicMeta};
+use crate::meta::change::change_one;
+use crate::meta::election::elect;
+use crate::meta::{MetaImage, TopicMeta};
 use crate::topic::TopicConfig;
 
-/// Changes the topic of this name and id, if it is still at `revision`.
+/// Changes the topic of this name and id, if it is still at `revision`. In a cluster, new partitions are placed on the nodes;
+/// where it allows unclean elections, partitions without leader get one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlterTopic {
     pub id: TopicId,
@@ -28,17 +32,30 @@ impl AlterTopic {
         if topic.revision != self.revision {
             return Err(Rejection::Conflict { name: name() });
         }
-        let (current, asked) = (topic.partitions.len(), self.partitions as usize);
-        if asked < current {
-            let current = u32::try_from(current).unwrap_or(u32::MAX);
+        let current = u32::try_from(topic.partitions.len()).unwrap_or(u32::MAX);
+        let Some(added) = self.partitions.checked_sub(current) else {
             return Err(Rejection::PartitionsShrink { name: name(), current, asked: self.partitions });
-        }
+        };
         let mut changed = TopicMeta::clone(topic);
-        changed.partitions.resize(asked, PartitionMeta::default());
+        let seed = seed(self.id, self.revision + 1);
+        let added = new_partitions(&image.cluster, &self.config, &changed.partitions, added, seed)?;
+        changed.partitions.extend(added);
+        check_min_insync(&self.config, &changed.partitions)?;
         changed.config = self.config.clone();
         changed.revision += 1;
-        let changed = Arc::new(changed);
-        image.topics.insert(name(), changed.clone());
-        Ok((Reply::TopicAltered(changed.clone()), vec![Effect::OpenTopic(changed)]))
+        let leaderless: Vec<_> = (0..changed.partitions.len())
+            .filter(|number| self.config.unclean_election && changed.partitions[*number].is_leaderless())
+            .map(|number| changed.partition_id(number))
+            .collect();
+        image.topics.insert(name(), Arc::new(changed));
+        let mut elected = Effects::new();
+        for at in leaderless {
+            change_one(image, &at, &mut elected, |partition, context| {
+                elect(partition, context.cluster, true);
+            })?;
+        }
+        let topic = image.topic(&self.name).ok_or_else(|| Rejection::TopicUnknown { name: name() })?;
+        let effects = std::iter::once(Effect::OpenTopic(topic.clone())).chain(elected).collect();
+        Ok((Reply::TopicAltered(topic.clone()), effects))
     }
 }

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use flymq_types::{Limits, Timestamp, TopicId, TopicName};
 
+use super::new_partitions::{check_min_insync, new_partitions, seed};
 use super::{Effect, Effects, Rejection, Reply};
-use crate::meta::{MetaImage, PartitionMeta, TopicMeta};
+use crate::meta::{MetaImage, TopicMeta};
 use crate::topic::TopicConfig;
 
-/// Creates a topic under a name that is free and an id that was never used.
+/// Creates a topic under a name that is free and an id that was never used. In a cluster its partitions are placed on the
+/// nodes; the id is the seed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateTopic {
     pub id: TopicId,
@@ -33,12 +35,15 @@ impl CreateTopic {
         if image.deleted.contains(&self.id) || image.topic_by_id(self.id).is_some() {
             return Err(Rejection::TopicIdUsed { name: self.name.clone() });
         }
+        let count = self.partitions.max(1);
+        let partitions = new_partitions(&image.cluster, &self.config, &[], count, seed(self.id, 0))?;
+        check_min_insync(&self.config, &partitions)?;
         let topic = Arc::new(TopicMeta {
             id: self.id,
             name: self.name.clone(),
             config: self.config.clone(),
             created: self.created,
-            partitions: vec![PartitionMeta::default(); self.partitions.max(1) as usize],
+            partitions,
             revision: 0,
             restoring: self.restoring.clone(),
         });

@@ -1,0 +1,54 @@
+//! Who leads a partition: decided from the metadata alone, so that every node decides the same.
+
+use flymq_types::NodeId;
+
+use super::{ClusterMeta, NodeState, PartitionMeta};
+
+/// Makes the first replica in preferred order lead that is in sync and lives, active ones before draining ones.
+///
+/// Where none is, the partition has no leader. With `unclean`, a living replica that is not in sync leads then, and is the
+/// only one in sync: what others had acknowledged is lost.
+pub(super) fn elect(partition: &mut PartitionMeta, cluster: &ClusterMeta, unclean: bool) {
+    partition.leader = clean_leader(partition, cluster);
+    if partition.leader.is_none()
+        && unclean
+        && let Some(leader) = first_alive(partition, cluster, |_| true)
+    {
+        lead_uncleanly(partition, leader);
+    }
+}
+
+/// Moves the leadership off its holder where another in-sync replica is active.
+pub(super) fn move_off(partition: &mut PartitionMeta, cluster: &ClusterMeta) {
+    let Some(leader) = partition.leader.clone() else { return };
+    let others = partition.replicas.iter().filter(|node| **node != leader && partition.isr.contains(node));
+    let mut active = others.filter(|node| cluster.state(node) == Some(NodeState::Active));
+    if let Some(next) = active.next() {
+        partition.leader = Some(next.clone());
+    }
+}
+
+/// Makes that replica lead alone, whatever it has.
+pub(super) fn lead_uncleanly(partition: &mut PartitionMeta, leader: NodeId) {
+    partition.isr = vec![leader.clone()];
+    partition.isr_lost = false;
+    partition.leader = Some(leader);
+}
+
+fn clean_leader(partition: &PartitionMeta, cluster: &ClusterMeta) -> Option<NodeId> {
+    let may_lead = |node: &NodeId| !partition.isr_lost && partition.isr.contains(node);
+    first_alive(partition, cluster, may_lead)
+}
+
+/// The first active replica, else the first draining one, of those that may.
+fn first_alive(
+    partition: &PartitionMeta,
+    cluster: &ClusterMeta,
+    may_lead: impl Fn(&NodeId) -> bool,
+) -> Option<NodeId> {
+    let first = |state| {
+        let mut replicas = partition.replicas.iter();
+        replicas.find(|node| may_lead(node) && cluster.state(node) == Some(state))
+    };
+    first(NodeState::Active).or_else(|| first(NodeState::Draining)).cloned()
+}

@@ -1,0 +1,68 @@
+//! A topic's own settings.
+
+use flymq_engine::{CleanupPolicy, IndexConfig, IndexStrategy, TopicConfig};
+use flymq_proto::internal as pb;
+
+use super::ConvertError;
+
+pub(super) fn config_to_pb(config: &TopicConfig) -> pb::TopicConfig {
+    let cleanup_policy = match config.cleanup_policy {
+        CleanupPolicy::Delete => pb::CleanupPolicy::Delete,
+        CleanupPolicy::Compact => pb::CleanupPolicy::Compact,
+        CleanupPolicy::CompactDelete => pb::CleanupPolicy::CompactDelete,
+    };
+    pb::TopicConfig {
+        replication_factor: config.replication_factor,
+        min_insync_replicas: config.min_insync_replicas,
+        retention_ms: config.retention_ms,
+        retention_bytes: config.retention_bytes,
+        segment_bytes: config.segment_bytes,
+        ttl_ms: config.ttl_ms,
+        cleanup_policy: cleanup_policy.into(),
+        delete_retention_ms: config.delete_retention_ms,
+        index: config.index.as_ref().map(index_to_pb),
+        unclean_election: config.unclean_election,
+    }
+}
+
+fn index_to_pb(index: &IndexConfig) -> pb::IndexConfig {
+    let (strategy, interval_bytes) = match index.strategy {
+        IndexStrategy::SparseOffset { interval_bytes } => (pb::IndexStrategy::Sparse, interval_bytes),
+        IndexStrategy::DenseOffset => (pb::IndexStrategy::Dense, 0),
+        IndexStrategy::Time { interval_bytes } => (pb::IndexStrategy::Time, interval_bytes),
+    };
+    pb::IndexConfig { strategy: strategy.into(), interval_bytes, headers: index.headers.clone() }
+}
+
+fn index_from_pb(index: pb::IndexConfig) -> Result<IndexConfig, ConvertError> {
+    let interval_bytes = index.interval_bytes;
+    let strategy = pb::IndexStrategy::try_from(index.strategy);
+    let strategy = match strategy.map_err(|_| ConvertError::Field("index.strategy"))? {
+        pb::IndexStrategy::Unspecified => IndexStrategy::default(),
+        pb::IndexStrategy::Sparse => IndexStrategy::SparseOffset { interval_bytes },
+        pb::IndexStrategy::Dense => IndexStrategy::DenseOffset,
+        pb::IndexStrategy::Time => IndexStrategy::Time { interval_bytes },
+    };
+    Ok(IndexConfig { strategy, headers: index.headers })
+}
+
+pub(super) fn config_from_pb(config: pb::TopicConfig) -> Result<TopicConfig, ConvertError> {
+    let policy = pb::CleanupPolicy::try_from(config.cleanup_policy);
+    let cleanup_policy = match policy.map_err(|_| ConvertError::Field("cleanup_policy"))? {
+        pb::CleanupPolicy::Unspecified | pb::CleanupPolicy::Delete => CleanupPolicy::Delete,
+        pb::CleanupPolicy::Compact => CleanupPolicy::Compact,
+        pb::CleanupPolicy::CompactDelete => CleanupPolicy::CompactDelete,
+    };
+    Ok(TopicConfig {
+        replication_factor: config.replication_factor,
+        min_insync_replicas: config.min_insync_replicas,
+        retention_ms: config.retention_ms,
+        retention_bytes: config.retention_bytes,
+        segment_bytes: config.segment_bytes,
+        ttl_ms: config.ttl_ms,
+        cleanup_policy,
+        delete_retention_ms: config.delete_retention_ms,
+        index: config.index.map(index_from_pb).transpose()?,
+        unclean_election: config.unclean_election,
+    })
+}

@@ -1,0 +1,42 @@
+//! Ids, names and optional text, as fields.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use flymq_types::{NodeId, TopicName};
+
+use super::{ConvertError, Result};
+
+/// The 16 bytes of an id.
+pub(super) fn id_to_pb(id: &[u8; 16]) -> Bytes {
+    Bytes::copy_from_slice(id)
+}
+
+pub(super) fn id_from_pb(id: &[u8]) -> Result<[u8; 16]> {
+    id.try_into().map_err(|_| ConvertError::Field("id"))
+}
+
+pub(super) fn name_from_pb(name: &str) -> Result<TopicName> {
+    TopicName::any(name).map_err(|_| ConvertError::Field("name"))
+}
+
+pub(super) fn node_from_pb(id: &str) -> Result<NodeId> {
+    NodeId::new(id).map_err(|_| ConvertError::Field("node id"))
+}
+
+pub(super) fn nodes_to_pb(nodes: &[NodeId]) -> Vec<String> {
+    nodes.iter().map(ToString::to_string).collect()
+}
+
+pub(super) fn nodes_from_pb(nodes: &[String]) -> Result<Vec<NodeId>> {
+    nodes.iter().map(|id| node_from_pb(id)).collect()
+}
+
+/// Empty for none.
+pub(super) fn text_to_pb(text: Option<&Arc<str>>) -> String {
+    text.map(ToString::to_string).unwrap_or_default()
+}
+
+pub(super) fn text_from_pb(text: &str) -> Option<Arc<str>> {
+    (!text.is_empty()).then(|| text.into())
+}
