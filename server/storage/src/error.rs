@@ -86,6 +86,9 @@ pub enum StorageError {
     /// What the call was reading was cut off meanwhile.
     #[error("the log was cut at {end} while it was read")]
     Truncated { end: Offset },
+    /// Another transfer of segments into this log has not ended.
+    #[error("segments are being installed in this log already")]
+    Installing,
     /// No space left. Nothing was appended; the log goes on when there is space again.
     #[error("no space left on the disk of {}", path.display())]
     DiskFull { path: PathBuf },

@@ -30,6 +30,8 @@
 //!   .read_raw(from, max_bytes)                       as read, up to the log's end, for a follower
 //!   .append_replica(&[RecordBatch]) -> Result<Replicated { end, appended, skipped }, _>   as the leader stamped them
 //!   .truncate_to(end, committed) -> Result<Offset, _>           cuts off what is not its leader's, durably
+//!   .export() -> Result<Export, _>                   the closed segments, for a follower that is far behind
+//!   .begin_install(base, chain) -> Result<Install, _>           and there: all of them or none
 //!   .stats() -> LogStats { segments, bytes, last_sync, .. }
 //!   .retain(now, Retention { ms, bytes }, upto) -> Result<Retired { segments, bytes }, _>    whole old segments below `upto`
 //!   .advance_start(to: Offset, upto) -> Result<Retired, _>               deletes all records below `to`
@@ -64,8 +66,9 @@ pub use disk::{
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{
-    Appended, Compacted, Compaction, EpochEnd, EpochStart, FoundRecords, HeaderQuery, Link, Log, LogConfig,
-    LogStats, Protected, RecoveryReport, Replicated, Retention, Retired, Scrubbed, split_batches,
+    Appended, Compacted, Compaction, EpochEnd, EpochStart, Export, FoundRecords, HeaderQuery, Install, Link,
+    Log, LogConfig, LogStats, Protected, RecoveryReport, Replicated, Retention, Retired, Scrubbed,
+    SealedSegment, SegmentSpan, split_batches,
 };
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

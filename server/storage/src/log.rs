@@ -5,7 +5,9 @@ mod backward;
 mod compact;
 mod durable;
 mod epoch;
+mod export;
 mod find_header;
+mod install;
 mod lookup;
 mod options;
 mod read;
@@ -44,7 +46,9 @@ use view::{Extent, SegmentView, View};
 
 pub use compact::{Compacted, Compaction};
 pub use epoch::{EpochEnd, EpochStart, Link};
+pub use export::{Export, SealedSegment, SegmentSpan};
 pub use find_header::{FoundRecords, HeaderQuery};
+pub use install::Install;
 pub use options::{Appended, LogConfig, LogStats, Retention, Retired};
 pub use replica::{Replicated, split_batches};
 pub use report::RecoveryReport;
@@ -126,6 +130,8 @@ pub(crate) struct LogInner {
     front: Mutex<()>,
     /// Held while the log is cleaned: taken before all other locks.
     cleaning: Mutex<()>,
+    /// Whether somebody stages segments that are to take the place of all others.
+    installing: AtomicBool,
     /// Held during a sync round's work on the log, its listeners included.
     syncing: Mutex<()>,
     recycling: Mutex<Recycling>,

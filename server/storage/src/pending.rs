@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
 use crate::disk::{Disk, OpenMode};
@@ -10,14 +11,16 @@ use crate::epochs::{ENTRY_BYTES, Epochs};
 use crate::error::{IoContext, Result, StorageError};
 use crate::layout::{self, Verdict, get_u32, get_u64, put};
 use crate::segment::footer::{self, FOOTER_BYTES};
+use crate::segment::header::{HEADER_BYTES, SegmentHeader};
 use crate::segment::tip::Tip;
-use crate::segment::{LOG_SUFFIX, index_path, log_path, parse_name};
+use crate::segment::{LOG_SUFFIX, index_path, log_path, parse_name, staged_path};
 
 pub(crate) const FILE_NAME: &str = "pending";
 const TEMPORARY_NAME: &str = "pending.tmp";
 
 const MAGIC: &[u8; 8] = b"FQPENDNG";
 const FIXED_BYTES: usize = 96;
+const INSTALLED_BYTES: usize = 16;
 const CRC_BYTES: usize = 4;
 
 mod at {
@@ -27,6 +30,7 @@ mod at {
     pub const INCARNATION: usize = 32;
     pub const TIP: usize = 40;
     pub const CLEANED: usize = 80;
+    pub const SEGMENTS: usize = 88;
     pub const EPOCHS: usize = 92;
 }
 
@@ -37,6 +41,15 @@ pub(crate) enum Change {
     Cut,
     /// And the segment that the mark names ends at the mark.
     CutInside,
+    /// Staged segments take the place of all others.
+    Install(Vec<Installed>),
+}
+
+/// A staged segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Installed {
+    pub base_offset: u64,
+    pub incarnation: u64,
 }
 
 /// A log as it will be.
@@ -63,8 +76,23 @@ impl Pending {
         let file = disk.open(&temporary, OpenMode::CreateNew).on("create", &temporary)?;
         file.write_all_at(&mut [IoSlice::new(&self.encode())], 0).on("write", &temporary)?;
         file.fdatasync().on("fdatasync", &temporary)?;
-        disk.rename(&temporary, &path).on("rename", &path)?;
-        disk.sync_dir(dir).on("sync directory", dir)
+        let decided = disk.rename(&temporary, &path).and_then(|()| disk.sync_dir(dir));
+        // Whatever the reason was, a start may find the file: the log takes nothing more until then.
+        decided.map_err(|error| StorageError::Io { operation: "decide on", path, source: Arc::new(error) })
+    }
+
+    /// Whether everything is there that the steps need.
+    pub fn is_possible(&self, disk: &dyn Disk, dir: &Path) -> Result<bool> {
+        let Change::Install(segments) = &self.change else { return Ok(true) };
+        for segment in segments {
+            let staged = staged_path(dir, segment.base_offset);
+            let there = disk.exists(&staged).on("look for", &staged)?
+                || incarnation_of(disk, dir, segment.base_offset)? == Some(segment.incarnation);
+            if !there {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// `Ok(None)` when the file is missing or damaged.
@@ -89,28 +117,41 @@ impl Pending {
     }
 
     fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![0; FIXED_BYTES + self.epochs.len() * ENTRY_BYTES + CRC_BYTES];
-        let Checkpoint { log_start, mark, cleaned } = self.checkpoint;
-        let kind: u32 = match self.change {
-            Change::Cut => 1,
-            Change::CutInside => 2,
+        let (kind, segments): (u32, &[Installed]) = match &self.change {
+            Change::Cut => (1, &[]),
+            Change::CutInside => (2, &[]),
+            Change::Install(segments) => (3, segments),
         };
+        let epochs_at = FIXED_BYTES + segments.len() * INSTALLED_BYTES;
+        let mut bytes = vec![0; epochs_at + self.epochs.len() * ENTRY_BYTES + CRC_BYTES];
+        let Checkpoint { log_start, mark, cleaned } = self.checkpoint;
         put(&mut bytes, at::KIND, kind.to_le_bytes());
         put(&mut bytes, at::LOG_START, log_start.to_le_bytes());
         put(&mut bytes, at::SEGMENT_BASE, mark.segment_base.to_le_bytes());
         put(&mut bytes, at::INCARNATION, mark.incarnation.to_le_bytes());
         mark.tip.write(&mut bytes, at::TIP);
         put(&mut bytes, at::CLEANED, cleaned.to_le_bytes());
+        put(&mut bytes, at::SEGMENTS, (segments.len() as u32).to_le_bytes());
         put(&mut bytes, at::EPOCHS, (self.epochs.len() as u32).to_le_bytes());
-        self.epochs.write(&mut bytes, FIXED_BYTES);
+        for (i, segment) in segments.iter().enumerate() {
+            put(&mut bytes, FIXED_BYTES + i * INSTALLED_BYTES, segment.base_offset.to_le_bytes());
+            put(&mut bytes, FIXED_BYTES + i * INSTALLED_BYTES + 8, segment.incarnation.to_le_bytes());
+        }
+        self.epochs.write(&mut bytes, epochs_at);
         layout::seal(&mut bytes, MAGIC);
         bytes
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
+        let epochs_at = FIXED_BYTES + get_u32(bytes, at::SEGMENTS) as usize * INSTALLED_BYTES;
+        let epochs_end = epochs_at + get_u32(bytes, at::EPOCHS) as usize * ENTRY_BYTES;
+        let installed = bytes.get(FIXED_BYTES..epochs_at)?.chunks_exact(INSTALLED_BYTES);
+        let installed = installed
+            .map(|entry| Installed { base_offset: get_u64(entry, 0), incarnation: get_u64(entry, 8) });
         let change = match get_u32(bytes, at::KIND) {
             1 => Change::Cut,
             2 => Change::CutInside,
+            3 => Change::Install(installed.collect()),
             _ => return None,
         };
         let mark = Mark {
@@ -119,8 +160,7 @@ impl Pending {
             tip: Tip::read(bytes, at::TIP),
         };
         let (log_start, cleaned) = (get_u64(bytes, at::LOG_START), get_u64(bytes, at::CLEANED));
-        let entries = get_u32(bytes, at::EPOCHS) as usize * ENTRY_BYTES;
-        let epochs = Epochs::read(bytes.get(FIXED_BYTES..FIXED_BYTES + entries)?);
+        let epochs = Epochs::read(bytes.get(epochs_at..epochs_end)?);
         Some(Self { change, checkpoint: Checkpoint { log_start, mark, cleaned }, epochs })
     }
 
@@ -132,6 +172,7 @@ impl Pending {
                 self.remove_behind(disk, dir)?;
                 self.seal_last(disk, dir)?;
             }
+            Change::Install(segments) => install(disk, dir, segments)?,
         }
         disk.sync_dir(dir).on("sync directory", dir)?;
         self.epochs.store(disk, dir)?;
@@ -166,6 +207,39 @@ impl Pending {
         file.set_len(tip.position + FOOTER_BYTES as u64).on("cut", &path)?;
         file.fdatasync().on("fdatasync", &path)
     }
+}
+
+/// Removes every segment that is not of `segments`, and gives these their names.
+fn install(disk: &dyn Disk, dir: &Path, segments: &[Installed]) -> Result<()> {
+    for entry in disk.list(dir).on("list", dir)? {
+        let Some(base) = parse_name(&entry.name, LOG_SUFFIX) else { continue };
+        let found = incarnation_of(disk, dir, base)?;
+        let has_its_name = |segment: &Installed| {
+            segment.base_offset == base && found.is_some_and(|found| found == segment.incarnation)
+        };
+        if !segments.iter().any(has_its_name) {
+            remove_segment(disk, dir, base)?;
+        }
+    }
+    for segment in segments {
+        let staged = staged_path(dir, segment.base_offset);
+        if disk.exists(&staged).on("look for", &staged)? {
+            disk.rename(&staged, &log_path(dir, segment.base_offset)).on("rename", &staged)?;
+        }
+    }
+    Ok(())
+}
+
+/// The incarnation in the header of the segment, if there is one and its header is good.
+fn incarnation_of(disk: &dyn Disk, dir: &Path, base: u64) -> Result<Option<u64>> {
+    let path = log_path(dir, base);
+    let file = match disk.open(&path, OpenMode::Read) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result.on("open", &path)?,
+    };
+    let mut block = [0; HEADER_BYTES];
+    file.read_up_to_at(&mut block, 0).on("read", &path)?;
+    Ok(SegmentHeader::decode(&block).ok().flatten().map(|header| header.incarnation()))
 }
 
 fn remove_segment(disk: &dyn Disk, dir: &Path, base: u64) -> Result<()> {

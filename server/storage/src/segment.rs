@@ -30,6 +30,7 @@ use tip::Tip;
 /// Suffix of a file that is not in use yet; removed at start.
 pub(crate) const TEMPORARY: &str = ".tmp";
 pub(crate) const LOG_SUFFIX: &str = ".log";
+pub(crate) const STAGED_SUFFIX: &str = ".staged.log.tmp";
 pub(crate) const INDEX_SUFFIX: &str = ".index";
 
 /// An open segment. Sealed ones never change; of the last one only the log's writer changes what is past its end.
@@ -59,6 +60,11 @@ pub(crate) fn index_path(dir: &Path, base_offset: u64) -> PathBuf {
     dir.join(format!("{base_offset:020}{INDEX_SUFFIX}"))
 }
 
+/// A closed segment that waits to become the log's.
+pub(crate) fn staged_path(dir: &Path, base_offset: u64) -> PathBuf {
+    dir.join(format!("{base_offset:020}{STAGED_SUFFIX}"))
+}
+
 /// The base offset in a segment or index file name with this suffix.
 pub(crate) fn parse_name(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
@@ -84,8 +90,18 @@ impl PreparedSegment {
         (protection, key): (Protection, Option<KeyBlock>),
         allocate: u64,
     ) -> Result<Self> {
-        let path = log_path(dir, header.base_offset.0);
-        let temporary = path.with_extension(format!("log{TEMPORARY}"));
+        let temporary = log_path(dir, header.base_offset.0).with_extension(format!("log{TEMPORARY}"));
+        Self::create_at(disk, temporary, header, (protection, key), allocate)
+    }
+
+    /// As [`PreparedSegment::create`], under a temporary name of the caller's.
+    pub fn create_at(
+        disk: &dyn Disk,
+        temporary: PathBuf,
+        header: SegmentHeader,
+        (protection, key): (Protection, Option<KeyBlock>),
+        allocate: u64,
+    ) -> Result<Self> {
         if disk.exists(&temporary).on("look for", &temporary)? {
             disk.remove_file(&temporary).on("remove", &temporary)?;
         }
@@ -134,10 +150,16 @@ impl PreparedSegment {
         if !cfg!(mutant = "no_dir_fsync") {
             disk.sync_dir(dir).on("sync directory", dir)?;
         }
+        Ok(self.named(disk, dir, strategy))
+    }
+
+    /// The segment, whose file has got its name.
+    fn named(self, disk: &Arc<dyn Disk>, dir: &Path, strategy: IndexStrategy) -> Segment {
+        let path = log_path(dir, self.header.base_offset.0);
         let incarnation = self.header.incarnation();
         let index_path = index_path(dir, self.header.base_offset.0);
         let index = Index::create(disk.clone(), index_path, incarnation, strategy);
-        Ok(Segment {
+        Segment {
             base_offset: self.header.base_offset.0,
             base_chain: self.header.chain,
             incarnation,
@@ -148,7 +170,7 @@ impl PreparedSegment {
             next_expiry: AtomicI64::new(i64::MIN),
             index: Mutex::new(index),
             misled: AtomicU64::new(0),
-        })
+        }
     }
 }
 

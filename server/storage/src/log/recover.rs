@@ -65,6 +65,7 @@ impl Log {
             front: Mutex::new(()),
             cleaning: Mutex::new(()),
             syncing: Mutex::new(()),
+            installing: AtomicBool::new(false),
             recycling: Mutex::default(),
             rolled: AtomicBool::new(false),
             writer: Mutex::new(Writer { tip, active, allocated, clean: u64::MAX, epochs }),
@@ -142,7 +143,11 @@ impl<'a> Recovery<'a> {
     /// Brings a change of the log's files to its end that a crash cut off after it was decided.
     fn finish_pending(&mut self) -> Result<()> {
         let (disk, dir) = (&*self.context.vital, &self.place.dir);
-        let Some(pending) = Pending::load(disk, dir)? else {
+        let pending = match Pending::load(disk, dir)? {
+            Some(pending) if pending.is_possible(disk, dir)? => Some(pending),
+            Some(_) | None => None,
+        };
+        let Some(pending) = pending else {
             self.report.damaged_files.push(crate::pending::FILE_NAME.to_owned());
             return self.move_to_lost_found(crate::pending::FILE_NAME);
         };

@@ -16,4 +16,5 @@ mod retention;
 mod rotation;
 mod start_at;
 pub(crate) mod support;
+mod transfer;
 mod truncate;

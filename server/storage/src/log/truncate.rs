@@ -96,7 +96,8 @@ impl LogInner {
         (writer.tip, writer.active) = (cut.mark.tip, None);
         writer.epochs = pending.epochs.clone();
         *durable = Some(cut.mark);
-        pending.finish(disk, dir, file).map_err(|error| self.judge(error))?;
+        // A start takes the steps again: nothing may be appended before.
+        pending.finish(disk, dir, file).inspect_err(|error| self.fail(error))?;
         self.durable.store(end, Ordering::Release);
         Ok(())
     }

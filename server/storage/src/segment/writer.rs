@@ -8,6 +8,7 @@ use flymq_types::RecordBatch;
 use flymq_wire::batch::{ServerFields, chain};
 
 use super::footer::{self, FOOTER_BYTES};
+use super::header::SegmentHeader;
 use super::tip::Tip;
 use super::{PreparedSegment, Segment};
 use crate::crypt::SealedRun;
@@ -91,14 +92,33 @@ impl SegmentWriter {
     ) -> Result<(Segment, Tip)> {
         let Self { prepared, tip, places, .. } = self;
         let segment = prepared.publish(disk, dir, strategy)?;
-        let mut index = segment.index.lock();
-        places.into_iter().for_each(|(relative, position, before)| index.offer(relative, position, before));
-        drop(index);
+        fill_index(&segment, places);
         Ok((segment, tip))
+    }
+
+    /// The segment, whose closed file has got its name already.
+    pub fn named(self, disk: &Arc<dyn Disk>, dir: &Path, strategy: IndexStrategy) -> (Segment, Tip) {
+        let Self { prepared, tip, places, .. } = self;
+        let segment = prepared.named(disk, dir, strategy);
+        fill_index(&segment, places);
+        (segment, tip)
+    }
+
+    pub fn tip(&self) -> &Tip {
+        &self.tip
+    }
+
+    pub fn header(&self) -> &SegmentHeader {
+        &self.prepared.header
     }
 
     /// Removes the file; a failure leaves it to the next start.
     pub fn discard(self, disk: &dyn Disk) {
         self.prepared.discard(disk);
     }
+}
+
+fn fill_index(segment: &Segment, places: Vec<Place>) {
+    let mut index = segment.index.lock();
+    places.into_iter().for_each(|(relative, position, before)| index.offer(relative, position, before));
 }

@@ -2,7 +2,7 @@
 //! for themselves.
 
 use super::support::encrypted;
-use super::{crash, damage, recycling, truncate};
+use super::{crash, damage, recycling, transfer, truncate};
 
 #[test]
 fn a_crash_between_any_two_steps_leaves_a_whole_log() {
@@ -42,4 +42,9 @@ fn a_crash_at_any_step_shows_no_byte_of_an_earlier_life() {
 #[test]
 fn a_crash_at_any_step_of_a_cut_leaves_the_log_whole_or_cut() {
     encrypted(truncate::a_crash_at_any_step_leaves_the_log_whole_or_cut);
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_transfer_leaves_the_old_log_or_the_new_one() {
+    encrypted(transfer::a_crash_at_any_step_leaves_the_old_log_or_the_new_one);
 }

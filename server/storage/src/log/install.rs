@@ -1,0 +1,230 @@
+//! A follower that is far behind takes its leader's closed segments and gives up its own, all in one step.
+//!
+//! The new segments are written beside the old ones under temporary names, which a start removes. Once all are closed and
+//! durable, one small file decides that they are the log from now on (see [`crate::pending`]).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use flymq_types::{Offset, RecordBatch};
+
+use super::export::SegmentSpan;
+use super::replica::check_next;
+use super::view::{SegmentView, View};
+use super::{CheckpointState, Log, LogInner};
+use crate::checkpoint::{Checkpoint, Mark};
+use crate::epochs::Epochs;
+use crate::error::{Result, StorageError};
+use crate::pending::{Change, Installed, Pending};
+use crate::segment::header::{HEADER_BYTES, Replaced, SegmentHeader};
+use crate::segment::tip::Tip;
+use crate::segment::writer::SegmentWriter;
+use crate::segment::{PreparedSegment, staged_path};
+
+/// Segments on their way into a log. Dropped before [`Install::finish`] it leaves the log as it is.
+#[derive(Debug)]
+pub struct Install {
+    log: Arc<LogInner>,
+    base: u64,
+    /// Closed ones, and the one that is being filled.
+    staged: Vec<SegmentWriter>,
+    /// What the last one of `staged` is to become, while it is filled.
+    filling: Option<SegmentSpan>,
+    epochs: Epochs,
+    /// Offset after the last batch, and the chain value before the next one.
+    next: u64,
+    chain: u32,
+}
+
+impl Log {
+    /// Begins to take over a leader's closed segments from `base` on, which builds on the chain value `chain`. The log can
+    /// be read and written meanwhile.
+    ///
+    /// # Errors
+    /// `Installing`; `Io`, `DiskFull`, `ReadOnly`, `Poisoned`, `Closed`.
+    pub fn begin_install(&self, base: Offset, chain: u32) -> Result<Install> {
+        self.0.announcing(|log| {
+            {
+                let _writer = log.writer.lock();
+                log.create_directories()?;
+            }
+            if log.installing.swap(true, Ordering::AcqRel) { Err(StorageError::Installing) } else { Ok(()) }
+        })?;
+        let (log, base, next) = (self.0.clone(), base.0, base.0);
+        Ok(Install { log, base, staged: Vec::new(), filling: None, epochs: Epochs::default(), next, chain })
+    }
+}
+
+impl Install {
+    /// Offset of the next batch to push.
+    pub fn next_offset(&self) -> Offset {
+        Offset(self.next)
+    }
+
+    /// Begins the next segment; the one before is complete.
+    ///
+    /// # Errors
+    /// `Gap`, `BrokenChain` where it does not follow what was pushed; `Io`, `DiskFull`, `ReadOnly`, `Closed`.
+    pub fn begin_segment(&mut self, span: &SegmentSpan) -> Result<()> {
+        self.close_segment()?;
+        if span.base.0 != self.next || span.end <= span.base {
+            return Err(StorageError::Gap { expected: Offset(self.next), found: span.base });
+        }
+        if span.chain != self.chain {
+            return Err(StorageError::BrokenChain { at: span.base });
+        }
+        let log = &self.log;
+        log.check_open()?;
+        let mut uuid = [0; 16];
+        log.context.rng.fill(&mut uuid);
+        let header = SegmentHeader {
+            uuid,
+            topic_id: log.place.topic,
+            partition: log.place.partition,
+            base_offset: span.base,
+            created: log.context.clock.wall(),
+            chain: span.chain,
+            encrypted: log.context.keyring.is_some(),
+            replaced: span.cleaned.then_some(Replaced { end: span.end, chain: span.next_chain }),
+        };
+        let protection = log.new_protection(&header);
+        let (disk, path) = (&*log.context.disk, staged_path(&log.place.dir, span.base.0));
+        let prepared = PreparedSegment::create_at(disk, path, header, protection, HEADER_BYTES as u64)?;
+        self.staged.push(SegmentWriter::new(prepared));
+        self.filling = Some(*span);
+        Ok(())
+    }
+
+    /// Adds the next batches of the segment, as the leader has them.
+    ///
+    /// # Errors
+    /// `Gap`, `StaleEpoch`, `BrokenChain`, `InvalidBatch`, `BatchTooLarge` for the first that does not follow; `Io`,
+    /// `DiskFull`, `SpaceLow`, `ReadOnly`, `Closed`.
+    pub fn push(&mut self, batches: &[RecordBatch]) -> Result<()> {
+        self.log.check_open()?;
+        if !self.log.config.lock().vital {
+            self.log.context.space.admit()?;
+        }
+        for batch in batches {
+            check_next(batch, self.next, self.chain, self.epochs.latest())?;
+            let end = self.filling.map_or(self.next, |span| span.end.0);
+            let Some(writer) = self.staged.last_mut().filter(|_| batch.next_offset().0 <= end) else {
+                return Err(StorageError::Gap { expected: Offset(end), found: batch.base_offset() });
+            };
+            writer.push(batch)?;
+            self.epochs.observe(batch.leader_epoch(), batch.base_offset());
+            (self.next, self.chain) = (batch.next_offset().0, batch.header().server.chain);
+        }
+        Ok(())
+    }
+
+    fn close_segment(&mut self) -> Result<()> {
+        let Some(span) = self.filling else { return Ok(()) };
+        if self.next != span.end.0 {
+            return Err(StorageError::Gap { expected: span.end, found: Offset(self.next) });
+        }
+        if !span.cleaned && self.chain != span.next_chain {
+            return Err(StorageError::BrokenChain { at: span.end });
+        }
+        let Some(writer) = self.staged.last() else { return Ok(()) };
+        writer.close()?;
+        self.chain = span.next_chain;
+        self.filling = None;
+        Ok(())
+    }
+
+    /// Makes the segments the log, which then starts at `start`: durable when it returns. A crash leaves all of the old log
+    /// or all of the new one. Waits for a cleaning that is under way.
+    ///
+    /// # Errors
+    /// `Gap` where the last segment is not complete, `OffsetOutOfRange` for a `start` outside of what was pushed: nothing
+    /// was changed. `Io`, `DiskFull`, `ReadOnly`, `Poisoned`, `Closed`.
+    pub fn finish(mut self, start: Offset) -> Result<()> {
+        self.close_segment()?;
+        let (base, end) = (Offset(self.base), Offset(self.next));
+        if !(base..=end).contains(&start) {
+            return Err(StorageError::OffsetOutOfRange { start: base, end });
+        }
+        let log = self.log.clone();
+        log.announcing(|log| {
+            let _cleaning = log.cleaning.lock();
+            let _syncing = log.syncing.lock();
+            log.install(&mut self, start)?;
+            log.wake_waiters();
+            log.tell_durable(end);
+            Ok(())
+        })
+    }
+
+    /// The log as it will be.
+    fn pending(&self, start: Offset) -> Pending {
+        let installed = |writer: &SegmentWriter| {
+            let (base_offset, incarnation) = (writer.header().base_offset.0, writer.header().incarnation());
+            Installed { base_offset, incarnation }
+        };
+        let segments: Vec<_> = self.staged.iter().map(installed).collect();
+        let tip = self.staged.last().map_or(Tip::start(self.base, self.chain, i64::MIN), |last| *last.tip());
+        let tip = Tip { chain: self.chain, ..tip };
+        let last = segments.last().copied();
+        let last = last.unwrap_or(Installed { base_offset: self.base, incarnation: 0 });
+        let mark = Mark { segment_base: last.base_offset, incarnation: last.incarnation, tip };
+        let checkpoint = Checkpoint { log_start: start.0, mark, cleaned: 0 };
+        Pending { change: Change::Install(segments), checkpoint, epochs: self.epochs.clone() }
+    }
+}
+
+impl Drop for Install {
+    fn drop(&mut self) {
+        for writer in self.staged.drain(..) {
+            writer.discard(&*self.log.context.disk);
+        }
+        self.log.installing.store(false, Ordering::Release);
+    }
+}
+
+impl LogInner {
+    fn install(&self, staged: &mut Install, start: Offset) -> Result<()> {
+        let (vital, disk, dir) = (&*self.context.vital, &self.context.disk, &self.place.dir);
+        let _front = self.front.lock();
+        let mut writer = self.writer.lock();
+        self.check_writable()?;
+        let pending = staged.pending(start);
+        let mut checkpoint = self.checkpoint.lock();
+        let CheckpointState { file, durable } = &mut *checkpoint;
+        // Whatever comes now, the staged files may be the log's: the next start knows.
+        let segments = std::mem::take(&mut staged.staged);
+        if let Err(error) = pending.store(vital, dir) {
+            if !error.closes_a_log() {
+                staged.staged = segments;
+            }
+            return Err(self.judge(error));
+        }
+        self.view.lock().segments.iter().for_each(|view| view.segment.index.lock().detach());
+        pending.finish(vital, dir, file).inspect_err(|error| self.fail(error))?;
+        let strategy = self.config.lock().index;
+        let named = |writer: SegmentWriter| {
+            let (segment, tip) = writer.named(disk, dir, strategy);
+            SegmentView { segment: Arc::new(segment), tip }
+        };
+        let segments: Vec<_> = segments.into_iter().map(named).collect();
+        let mark = pending.checkpoint.mark;
+        (writer.tip, writer.active, writer.epochs) = (mark.tip, None, pending.epochs);
+        *durable = Some(mark);
+        let mut view = self.view.lock();
+        view.replace(segments);
+        self.start.store(start.0, Ordering::Release);
+        self.durable.store(mark.tip.next_offset, Ordering::Release);
+        self.end.store(mark.tip.next_offset, Ordering::Release);
+        Ok(())
+    }
+}
+
+impl View {
+    /// Shows other segments in the place of all.
+    fn replace(&mut self, segments: Vec<SegmentView>) {
+        self.segments = segments;
+        self.tail.clear();
+        self.quarantined.clear();
+        self.met.clear();
+    }
+}
