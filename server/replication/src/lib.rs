@@ -1,13 +1,22 @@
-//! What makes metadata durable and agreed upon. Today one node keeps it on its own disk ([`LocalMetaStore`]); a Raft
-//! group comes behind the same trait.
+//! What makes metadata durable and agreed upon: one node keeps it on its own disk ([`LocalMetaStore`]), the nodes of a
+//! cluster in a Raft group ([`RaftMetaStore`], behind the same trait).
 //!
 //! ```text
-//! propose ─► State::apply on a copy ─► entry in <dir>/log, fdatasync ─► image and watch ─► reply
-//!                                          └─ now and then: <dir>/snapshot, new <dir>/log
+//! local: propose ─► State::apply on a copy ─► entry in <dir>/log, fdatasync ─► image and watch ─► reply
+//!                                                └─ now and then: <dir>/snapshot, new <dir>/log
+//! raft:  propose ─► leader ─► log of a majority, fdatasync ─► State::apply on every node ─► image and watch ─► reply
 //! ```
 
 mod convert;
+mod files;
 mod local;
+mod raft;
 mod task;
 
-pub use local::{LocalMetaError, LocalMetaOptions, LocalMetaStore};
+pub use files::LocalMetaError;
+pub use local::{LocalMetaOptions, LocalMetaStore};
+pub use raft::{
+    MemberInfo, MembershipError, MemoryNetwork, MemoryTransport, MetaPeer, MetaRequest, MetaRpc,
+    MetaTransport, MetaTransportError, RaftId, RaftMetaError, RaftMetaOptions, RaftMetaSettings,
+    RaftMetaStore,
+};

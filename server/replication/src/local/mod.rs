@@ -7,9 +7,6 @@
 //! Start: snapshot, then the log's entries above its version. A crash between the two renames of a snapshot leaves a
 //! log that begins before the snapshot ends; its old entries are skipped.
 
-mod error;
-mod file;
-mod log;
 mod snapshot;
 mod writer;
 
@@ -23,9 +20,9 @@ use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use error::LocalMetaError;
 use writer::Writer;
 
+use crate::files::LocalMetaError;
 use crate::task::blocking;
 
 /// Where the metadata is kept.

@@ -8,9 +8,9 @@ use flymq_proto::internal as pb;
 use flymq_storage::{Disk, FileCipher, FileVault};
 use prost::Message;
 
-use super::error::{Result, damaged};
-use super::file::{Prepared, new_header, prepare, read_all, read_header, u32_at};
 use crate::convert::{image_from_pb, image_to_pb};
+use crate::files::error::{Result, damaged};
+use crate::files::file::{Prepared, new_header, prepare, read_all, read_header, u32_at};
 
 const MAGIC: [u8; 8] = *b"FLYMQMSN";
 const NAME: &str = "metadata snapshot";

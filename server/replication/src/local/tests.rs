@@ -6,6 +6,7 @@ use flymq_storage::{FaultOp, RealDisk, SimDisk, StorageError};
 use flymq_types::{SeededRng, Timestamp, TopicId, TopicName};
 
 use super::*;
+use crate::files::file;
 
 mod encryption;
 

@@ -8,11 +8,13 @@ use flymq_proto::internal as pb;
 use flymq_storage::{Disk, FileVault};
 use prost::Message;
 
-use super::LocalMetaOptions;
-use super::error::{IoContext, Result, damaged};
-use super::log::{Entry, MAX_PAYLOAD_BYTES, MetaLog, PreparedLog};
-use super::snapshot;
+use super::{LocalMetaOptions, snapshot};
 use crate::convert::{proposal_from_pb, proposal_to_pb};
+use crate::files::error::{IoContext, Result, damaged};
+use crate::files::log::{Entry, LogRole, MAX_PAYLOAD_BYTES, MetaLog, PreparedLog};
+
+/// Entries are `flymq.internal.v1.Proposal`s.
+const ROLE: LogRole = LogRole { magic: *b"FLYMQMLG", name: "metadata log" };
 
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -40,10 +42,11 @@ impl Writer {
         let (image, snapshot_bytes, snapshot_is_current) = snapshot::load(&*disk, &snapshot_path, keys)?;
         let base = image.version.0;
         let mut state = State::from_image(image);
-        let opened = MetaLog::open(&*disk, &log_path, keys, |entry| replay(&mut state, &entry, &log_path))?;
+        let opened =
+            MetaLog::open(&*disk, &log_path, ROLE, keys, |entry| replay(&mut state, &entry, &log_path))?;
         let log = match opened {
             Some(log) => log,
-            None if base == 0 => PreparedLog::new(&*disk, &log_path, 0, keys)?.publish(&*disk)?,
+            None if base == 0 => PreparedLog::new(&*disk, &log_path, ROLE, 0, keys, &[])?.publish(&*disk)?,
             None => return Err(damaged(&log_path, "it is missing beside its snapshot")),
         };
         let is_current = snapshot_is_current && log.is_current();
@@ -128,7 +131,7 @@ impl Writer {
             snapshot::prepare_snapshot(&*self.disk, &self.snapshot_path, &image, self.vault.as_ref())?;
         prepared.publish(&*self.disk)?;
         self.snapshot_bytes = bytes;
-        PreparedLog::new(&*self.disk, &self.log_path, image.version.0, self.vault.as_ref())
+        PreparedLog::new(&*self.disk, &self.log_path, ROLE, image.version.0, self.vault.as_ref(), &[])
     }
 }
 

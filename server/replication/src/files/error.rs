@@ -25,7 +25,7 @@ pub enum LocalMetaError {
 impl LocalMetaError {
     /// The failure as one that passes without a restart: the disk is full or read-only, or no file can be opened. A
     /// failed sync is none, whatever its reason was; nor is one at a step after which it is unknown what is there.
-    pub(super) fn passing(&self) -> Option<StorageError> {
+    pub(crate) fn passing(&self) -> Option<StorageError> {
         let Self::Io { operation, path, source } = self else { return None };
         if ["fdatasync", "sync directory", "rename"].contains(operation) {
             return None;
@@ -44,10 +44,10 @@ impl LocalMetaError {
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
 
-pub(super) type Result<T, E = LocalMetaError> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = LocalMetaError> = std::result::Result<T, E>;
 
 /// Adds operation and path to an IO result.
-pub(super) trait IoContext<T> {
+pub(crate) trait IoContext<T> {
     fn on(self, operation: &'static str, path: &Path) -> Result<T>;
 }
 
@@ -57,6 +57,6 @@ impl<T> IoContext<T> for io::Result<T> {
     }
 }
 
-pub(super) fn damaged(path: &Path, reason: impl Into<String>) -> LocalMetaError {
+pub(crate) fn damaged(path: &Path, reason: impl Into<String>) -> LocalMetaError {
     LocalMetaError::Damaged { path: path.to_owned(), reason: reason.into() }
 }

@@ -1,7 +1,7 @@
-//! The metadata log: one entry for each proposal.
+//! A log of metadata: one entry for each durable step.
 //!
 //! After the header (its number: the version that the first entry follows) come entries back to back: u32 payload
-//! length · u32 crc32c of version and payload · u64 version · payload, a `flymq.internal.v1.Proposal`. Each is written
+//! length · u32 crc32c of version and payload · u64 version · payload. Each is written
 //! twice, with one sync: the last entry may be torn, so that damage to a single copy could not be told from that. The
 //! file is allocated ahead; where the length is zero the log ends. In an encrypted directory lengths and crcs are those
 //! of the encrypted payloads.
@@ -15,18 +15,24 @@ use flymq_storage::{Disk, DiskFile, FileCipher, FileVault};
 use super::error::{IoContext, Result, damaged};
 use super::file::{Content, Prepared, new_header, prepare, read_all, read_header, u32_at, u64_at};
 
-const MAGIC: [u8; 8] = *b"FLYMQMLG";
-const NAME: &str = "metadata log";
+/// What a log is for: no other kind opens it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogRole {
+    pub(crate) magic: [u8; 8],
+    /// Ties an encrypted file to its role.
+    pub(crate) name: &'static str,
+}
+
 const ENTRY_HEADER_BYTES: usize = 16;
 /// The file grows by this many bytes.
 const ALLOCATION_STEP: u64 = 256 << 10;
 /// Larger proposals are refused; stored lengths above it are damage.
-pub(super) const MAX_PAYLOAD_BYTES: usize = 64 << 20;
+pub(crate) const MAX_PAYLOAD_BYTES: usize = 64 << 20;
 
 /// The log's writer. One at a time; after an error it must not be used again, unless that was want of space or of the
 /// right to write: then the end has not moved, and the next entry goes to the same place.
 #[derive(Debug)]
-pub(super) struct MetaLog {
+pub(crate) struct MetaLog {
     file: Arc<dyn DiskFile>,
     path: PathBuf,
     content: Content,
@@ -36,26 +42,47 @@ pub(super) struct MetaLog {
 
 /// A stored entry.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
-    pub(super) version: u64,
-    pub(super) payload: &'a [u8],
+pub(crate) struct Entry<'a> {
+    pub(crate) version: u64,
+    pub(crate) payload: &'a [u8],
 }
 
 /// A complete new log under a temporary name.
 #[derive(Debug)]
-pub(super) struct PreparedLog(Prepared, PathBuf, Content);
+pub(crate) struct PreparedLog {
+    prepared: Prepared,
+    path: PathBuf,
+    content: Content,
+    end: u64,
+    allocated: u64,
+}
 
 impl PreparedLog {
-    pub(super) fn new(disk: &dyn Disk, path: &Path, base: u64, vault: Option<&FileVault>) -> Result<Self> {
-        let (header, content) = new_header(MAGIC, base, NAME, vault);
-        let prepared = prepare(disk, path, &header, ALLOCATION_STEP)?;
-        Ok(Self(prepared, path.to_owned(), content))
+    /// A log that follows the version `base` and holds the payloads, each an entry.
+    pub(crate) fn new(
+        disk: &dyn Disk,
+        path: &Path,
+        role: LogRole,
+        base: u64,
+        vault: Option<&FileVault>,
+        payloads: &[Vec<u8>],
+    ) -> Result<Self> {
+        let (mut bytes, content) = new_header(role.magic, base, role.name, vault);
+        for (version, payload) in (base + 1..).zip(payloads) {
+            let payload = &*content.seal(version, payload);
+            let entry = [&entry_header(version, payload)[..], payload].concat();
+            bytes.extend_from_slice(&entry);
+            bytes.extend_from_slice(&entry);
+        }
+        let end = bytes.len() as u64;
+        let allocated = end.next_multiple_of(ALLOCATION_STEP);
+        let prepared = prepare(disk, path, &bytes, allocated)?;
+        Ok(Self { prepared, path: path.to_owned(), content, end, allocated })
     }
 
-    pub(super) fn publish(self, disk: &dyn Disk) -> Result<MetaLog> {
-        let Self(prepared, path, content) = self;
-        let (file, end) = (prepared.publish(disk)?, content.at as u64);
-        Ok(MetaLog { file, path, content, end, allocated: ALLOCATION_STEP })
+    pub(crate) fn publish(self, disk: &dyn Disk) -> Result<MetaLog> {
+        let Self { prepared, path, content, end, allocated } = self;
+        Ok(MetaLog { file: prepared.publish(disk)?, path, content, end, allocated })
     }
 }
 
@@ -64,14 +91,15 @@ impl MetaLog {
     ///
     /// What is handed out is on the disk: a process that died before its fdatasync leaves entries that are not, so
     /// the whole file is synced first.
-    pub(super) fn open(
+    pub(crate) fn open(
         disk: &dyn Disk,
         path: &Path,
+        role: LogRole,
         vault: Option<&FileVault>,
         mut apply: impl FnMut(Entry<'_>) -> Result<()>,
     ) -> Result<Option<Self>> {
         let Some((file, bytes)) = read_all(disk, path)? else { return Ok(None) };
-        let (base, content) = read_header(path, MAGIC, NAME, &bytes, vault)?;
+        let (base, content) = read_header(path, role.magic, role.name, &bytes, vault)?;
         let (entries, at) = entries(path, &bytes, content.at, base)?;
         if bytes[at..].iter().any(|byte| *byte != 0) {
             tracing::warn!(bytes = bytes.len() - at, "cutting the torn end of the metadata log");
@@ -89,7 +117,7 @@ impl MetaLog {
     }
 
     /// Appends an entry and returns when it is on the disk.
-    pub(super) fn append(&mut self, version: u64, payload: &[u8]) -> Result<()> {
+    pub(crate) fn append(&mut self, version: u64, payload: &[u8]) -> Result<()> {
         let payload = &*self.content.seal(version, payload);
         let head = entry_header(version, payload);
         let next = self.end + 2 * (ENTRY_HEADER_BYTES + payload.len()) as u64;
@@ -109,12 +137,12 @@ impl MetaLog {
     }
 
     /// Bytes of entries.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.end - self.content.at as u64
     }
 
     /// Whether it is encrypted as it should be.
-    pub(super) fn is_current(&self) -> bool {
+    pub(crate) fn is_current(&self) -> bool {
         self.content.is_current
     }
 }

@@ -9,29 +9,29 @@ use flymq_storage::{Disk, DiskFile, FileCipher, FileVault, OpenMode};
 
 use super::error::{IoContext, LocalMetaError, Result, damaged};
 
-pub(super) const HEADER_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 32;
 const FORMAT_VERSION: u32 = 1;
 /// The content is encrypted; the wrapped data key follows the header.
 const ENCRYPTED: u32 = 1;
 
 /// How a file's content is kept.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(crate) struct Content {
     /// Of the first byte of it.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     cipher: Option<FileCipher>,
     /// Encrypted under the current key where there is one.
-    pub(super) is_current: bool,
+    pub(crate) is_current: bool,
 }
 
 impl Content {
     /// A piece as it is stored.
-    pub(super) fn seal<'a>(&self, piece: u64, plain: &'a [u8]) -> Cow<'a, [u8]> {
+    pub(crate) fn seal<'a>(&self, piece: u64, plain: &'a [u8]) -> Cow<'a, [u8]> {
         self.cipher.as_ref().map_or(Cow::Borrowed(plain), |cipher| Cow::Owned(cipher.seal(piece, plain)))
     }
 
     /// A stored piece in the clear; `None` if it was changed.
-    pub(super) fn open<'a>(&self, piece: u64, stored: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+    pub(crate) fn open<'a>(&self, piece: u64, stored: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         match &self.cipher {
             None => Some(Cow::Borrowed(stored)),
             Some(cipher) => cipher.open(piece, stored).map(Cow::Owned),
@@ -52,7 +52,7 @@ impl Content {
 }
 
 /// Everything before the content of a new file. `name` ties an encrypted file to its role.
-pub(super) fn new_header(
+pub(crate) fn new_header(
     magic: [u8; 8],
     number: u64,
     name: &str,
@@ -70,7 +70,7 @@ pub(super) fn new_header(
 
 /// The first 32 bytes of a file, little-endian: magic (8) · u32 format version · u32 crc of `number` · u64 number ·
 /// u32 encryption (0 none, 1 with a data key behind the header) · u32 crc of the 28 bytes before.
-pub(super) fn header(magic: [u8; 8], number: u64, encrypted: bool) -> [u8; HEADER_BYTES] {
+pub(crate) fn header(magic: [u8; 8], number: u64, encrypted: bool) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(&magic);
     bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -83,7 +83,7 @@ pub(super) fn header(magic: [u8; 8], number: u64, encrypted: bool) -> [u8; HEADE
 }
 
 /// The number in a file's header, and what is behind it.
-pub(super) fn read_header(
+pub(crate) fn read_header(
     path: &Path,
     magic: [u8; 8],
     name: &str,
@@ -101,19 +101,19 @@ pub(super) fn read_header(
     }
 }
 
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes[at..at + 4].try_into().map_or(0, u32::from_le_bytes)
 }
 
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes)
 }
 
 /// An open file with all its bytes.
-pub(super) type FileBytes = (Arc<dyn DiskFile>, Vec<u8>);
+pub(crate) type FileBytes = (Arc<dyn DiskFile>, Vec<u8>);
 
 /// All bytes of a file, or `None` where there is none.
-pub(super) fn read_all(disk: &dyn Disk, path: &Path) -> Result<Option<FileBytes>> {
+pub(crate) fn read_all(disk: &dyn Disk, path: &Path) -> Result<Option<FileBytes>> {
     if !disk.exists(path).on("look for", path)? {
         return Ok(None);
     }
@@ -127,14 +127,14 @@ pub(super) fn read_all(disk: &dyn Disk, path: &Path) -> Result<Option<FileBytes>
 
 /// A complete, durable file under a temporary name.
 #[derive(Debug)]
-pub(super) struct Prepared {
-    pub(super) file: Arc<dyn DiskFile>,
+pub(crate) struct Prepared {
+    pub(crate) file: Arc<dyn DiskFile>,
     temporary: PathBuf,
     path: PathBuf,
 }
 
 /// Writes `bytes` into a new file of at least `allocate` bytes, durably, under a temporary name beside `path`.
-pub(super) fn prepare(disk: &dyn Disk, path: &Path, bytes: &[u8], allocate: u64) -> Result<Prepared> {
+pub(crate) fn prepare(disk: &dyn Disk, path: &Path, bytes: &[u8], allocate: u64) -> Result<Prepared> {
     let temporary = path.with_extension("tmp");
     if disk.exists(&temporary).on("look for", &temporary)? {
         disk.remove_file(&temporary).on("remove", &temporary)?;
@@ -148,7 +148,7 @@ pub(super) fn prepare(disk: &dyn Disk, path: &Path, bytes: &[u8], allocate: u64)
 
 impl Prepared {
     /// Puts the file in the place of the old one, durably. After an error it is unknown which one is there.
-    pub(super) fn publish(self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>> {
+    pub(crate) fn publish(self, disk: &dyn Disk) -> Result<Arc<dyn DiskFile>> {
         disk.rename(&self.temporary, &self.path).on("rename", &self.temporary)?;
         let dir = self.path.parent().unwrap_or(Path::new("."));
         disk.sync_dir(dir).on("sync directory", dir)?;

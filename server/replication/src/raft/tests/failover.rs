@@ -1,0 +1,163 @@
+//! Members that stop, and links that break.
+
+use super::*;
+
+/// Proposes through a store until it fails; what was answered.
+async fn propose_all(store: &RaftMetaStore, topics: std::ops::Range<u32>) -> Vec<u32> {
+    let mut answered = Vec::new();
+    for n in topics {
+        match store.propose(vec![create(n)]).await {
+            Ok(_) => answered.push(n),
+            Err(_) => break,
+        }
+    }
+    answered
+}
+
+#[tokio::test]
+async fn a_leader_that_stops_is_followed_by_another_and_nothing_answered_is_lost() {
+    let mut group = Group::of(&[1, 2, 3], settings()).await;
+    let mut answered = Vec::new();
+    for round in 0..3 {
+        let leader = group.leader().await;
+        answered.extend(propose_all(&leader, round * 100..round * 100 + 20).await);
+        group.crash(leader.id()).await;
+        let next = group.leader().await;
+        assert_ne!(next.id(), leader.id());
+        next.barrier().await.unwrap();
+        assert!(answered.iter().all(|n| has(&next, *n)), "round {round}");
+        next.propose(vec![create(round * 100 + 50)]).await.unwrap();
+        answered.push(round * 100 + 50);
+        let back = group.start(leader.id()).await;
+        back.barrier().await.unwrap();
+        assert!(answered.iter().all(|n| has(&back, *n)), "round {round}: on the one that came back");
+    }
+    assert_eq!(answered.len(), 63);
+}
+
+/// Proposals through all members while the leader's power is cut: each is there once, or surely refused, or unknown.
+#[tokio::test]
+async fn proposals_under_way_while_the_leader_stops_apply_at_most_once() {
+    let patient = RaftMetaSettings { request_timeout: Duration::from_secs(5), ..settings() };
+    let mut group = Group::of(&[1, 2, 3], patient).await;
+    let leader = group.leader().await;
+    let followers = group.others(&leader);
+    let busy = followers.iter().zip([0u32, 1_000]).map(|(store, from)| async move {
+        let mut outcomes = Vec::new();
+        for n in from..from + 60 {
+            outcomes.push((n, store.propose(vec![create(n)]).await));
+        }
+        outcomes
+    });
+    let busy = futures::future::join_all(busy);
+    let crash = async {
+        until("some are in", || followers[0].image().version > MetaVersion(20)).await;
+        group.crash(leader.id()).await;
+    };
+    let (outcomes, ()) = futures::join!(busy, crash);
+    let next = group.leader().await;
+    next.barrier().await.unwrap();
+    let mut versions = BTreeSet::new();
+    for (n, outcome) in outcomes.into_iter().flatten() {
+        match outcome {
+            Ok(applied) => {
+                assert!(has(&next, n), "topic {n} was answered");
+                assert!(versions.insert(applied.version), "two proposals with version {:?}", applied.version);
+            }
+            // A second application of the same proposal would be rejected, as the topic exists.
+            Err(error) => assert!(matches!(error, MetaError::Unavailable { .. }), "topic {n}: {error:?}"),
+        }
+    }
+    assert_eq!(next.image().version.0 as usize, next.image().topics.len(), "each topic was made once");
+    assert!(versions.len() > 60, "most were answered: {}", versions.len());
+}
+
+#[tokio::test]
+async fn a_minority_commits_nothing_and_learns_the_truth_afterwards() {
+    let hasty = RaftMetaSettings { request_timeout: Duration::from_secs(3), ..settings() };
+    let group = Group::of(&[1, 2, 3], hasty).await;
+    let old = group.leader().await;
+    old.propose(vec![create(1)]).await.unwrap();
+    let rest: Vec<RaftId> = group.others(&old).iter().map(RaftMetaStore::id).collect();
+    group.network.partition(&[old.id()], &rest);
+    let before = old.image();
+    let refused = old.propose(vec![create(2)]).await;
+    assert!(matches!(refused, Err(MetaError::Unavailable { .. })), "{refused:?}");
+    assert!(matches!(old.barrier().await, Err(MetaError::Unavailable { .. })), "it may be behind");
+    assert_eq!(old.image(), before, "what is not committed is never seen");
+    let new = group.leader_among(&rest).await;
+    new.propose(vec![create(3)]).await.unwrap();
+    assert!(!has(&old, 3));
+    group.network.heal();
+    old.barrier().await.unwrap();
+    assert!(has(&old, 3) && !has(&old, 2), "the new leader's log is the truth");
+    assert_eq!(old.image(), new.image());
+}
+
+#[tokio::test]
+async fn all_stop_and_start_again() {
+    let mut group = Group::of(&[1, 2, 3], settings()).await;
+    for n in 0..30 {
+        group.running[&(u64::from(n) % 3 + 1)].propose(vec![create(n)]).await.unwrap();
+    }
+    let before = group.leader().await.image();
+    for id in [1, 2, 3] {
+        group.crash(id).await;
+    }
+    for id in [3, 1, 2] {
+        group.start(id).await;
+    }
+    group.leader().await;
+    for store in group.running.values() {
+        store.barrier().await.unwrap();
+        assert_eq!(store.image(), before, "member {}", store.id());
+    }
+    group.running[&2].propose(vec![create(99)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_was_away_for_long_gets_a_snapshot() {
+    let short = RaftMetaSettings { snapshot_after_entries: 10, keep_entries: 2, ..settings() };
+    let mut group = Group::of(&[1, 2, 3], short).await;
+    let leader = group.leader().await;
+    let away = group.others(&leader)[0].id();
+    group.crash(away).await;
+    for n in 0..60 {
+        leader.propose(vec![create(n)]).await.unwrap();
+    }
+    let back = group.start(away).await;
+    back.barrier().await.unwrap();
+    assert_eq!(back.image(), leader.image());
+    assert!(group.disks[&away].files().iter().any(|path| path.ends_with("snapshot")));
+    group.crash(away).await;
+    let back = group.start(away).await;
+    back.barrier().await.unwrap();
+    assert_eq!(back.image(), leader.image(), "and it has it after a restart");
+}
+
+#[tokio::test]
+async fn a_slow_network_is_slow_and_right() {
+    let group = Group::of(&[1, 2, 3], settings()).await;
+    group.network.set_delay(Duration::from_millis(10));
+    for (n, store) in (0..9).zip(group.running.values().cycle()) {
+        let applied = store.propose(vec![create(n)]).await.unwrap();
+        assert!(has(store, n), "in the image of whoever proposed it");
+        assert_eq!(applied.replies.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_broken_disk_stops_the_member_and_the_rest_goes_on() {
+    let group = Group::of(&[1, 2, 3], settings()).await;
+    let old = group.leader().await;
+    old.propose(vec![create(1)]).await.unwrap();
+    assert_eq!(old.failure(), None);
+    group.disks[&old.id()].fail(flymq_storage::FaultOp::Fdatasync, 1, 5);
+    let refused = old.propose(vec![create(2)]).await;
+    assert!(matches!(refused, Err(MetaError::Unavailable { .. })), "{refused:?}");
+    until("a failure", || old.failure().is_some()).await;
+    let rest: Vec<RaftId> = group.others(&old).iter().map(RaftMetaStore::id).collect();
+    let new = group.leader_among(&rest).await;
+    new.propose(vec![create(3)]).await.unwrap();
+    assert!(has(&new, 1) && has(&new, 3));
+}

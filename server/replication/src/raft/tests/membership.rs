@@ -1,0 +1,76 @@
+//! Groups that grow and shrink.
+
+use super::*;
+
+#[tokio::test]
+async fn one_node_grows_to_three_and_its_founder_may_leave() {
+    let mut group = Group::of(&[1], settings()).await;
+    let founder = group.leader().await;
+    for n in 0..20 {
+        founder.propose(vec![create(n)]).await.unwrap();
+    }
+    for id in [2, 3] {
+        group.start(id).await;
+        founder.add_learner(id, peer(id)).await.unwrap();
+    }
+    let learner = MemberInfo { id: 2, peer: peer(2), voter: false };
+    assert!(founder.members().contains(&learner), "{:?}", founder.members());
+    group.running[&2].barrier().await.unwrap();
+    assert_eq!(group.running[&2].image(), founder.image(), "a learner has the image");
+    group.running[&3].propose(vec![create(50)]).await.unwrap();
+    founder.set_voters([1, 2, 3].into()).await.unwrap();
+    assert!(founder.members().iter().all(|member| member.voter));
+    group.crash(1).await;
+    let next = group.leader().await;
+    next.barrier().await.unwrap();
+    assert!(has(&next, 19) && has(&next, 50));
+    next.propose(vec![create(51)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_is_not_there_becomes_no_voter() {
+    let hasty = RaftMetaSettings { request_timeout: Duration::from_secs(2), ..settings() };
+    let group = Group::of(&[1], hasty).await;
+    let leader = group.leader().await;
+    leader.add_learner(2, peer(2)).await.unwrap();
+    let refused = leader.set_voters([1, 2].into()).await;
+    assert!(matches!(refused, Err(MembershipError::Unavailable { .. })), "{refused:?}");
+    leader.propose(vec![create(1)]).await.unwrap();
+    leader.remove_learners([2].into()).await.unwrap();
+    assert_eq!(leader.members(), [MemberInfo { id: 1, peer: peer(1), voter: true }]);
+}
+
+#[tokio::test]
+async fn changes_that_make_no_sense_are_refused() {
+    let group = Group::of(&[1, 2, 3], settings()).await;
+    let leader = group.leader().await;
+    let follower = group.others(&leader)[0].clone();
+    let expected = MembershipError::NotLeader { leader: Some(leader.id()) };
+    assert_eq!(follower.add_learner(9, peer(9)).await, Err(expected.clone()));
+    assert_eq!(follower.set_voters([1].into()).await, Err(expected));
+    assert_eq!(leader.set_voters([1, 9].into()).await, Err(MembershipError::Unknown { id: 9 }));
+    assert_eq!(leader.set_voters(BTreeSet::new()).await, Err(MembershipError::Empty));
+}
+
+#[tokio::test]
+async fn a_group_is_made_once() {
+    let mut group = Group::of(&[1, 2, 3], settings()).await;
+    let voters: BTreeMap<RaftId, MetaPeer> = [1, 2, 3].map(|id| (id, peer(id))).into();
+    assert_eq!(group.running[&2].bootstrap(voters).await, Ok(false));
+    let new = group.start(4).await;
+    let refused = new.bootstrap([(1, peer(1))].into()).await;
+    assert_eq!(refused, Err(MembershipError::NotIncluded { id: 4 }));
+}
+
+/// Each of three nodes is told who the first three are, as at the first start of a cluster from its configuration.
+#[tokio::test]
+async fn all_may_be_told_the_first_members() {
+    let mut group = Group::new(settings());
+    let voters: BTreeMap<RaftId, MetaPeer> = [1, 2, 3].map(|id| (id, peer(id))).into();
+    for id in [1, 2, 3] {
+        let store = group.start(id).await;
+        // A leader that came up meanwhile may already have told it.
+        store.bootstrap(voters.clone()).await.unwrap();
+    }
+    group.leader().await.propose(vec![create(1)]).await.unwrap();
+}
