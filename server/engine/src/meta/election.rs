@@ -32,6 +32,7 @@ pub(super) fn move_off(partition: &mut PartitionMeta, cluster: &ClusterMeta) {
 pub(super) fn lead_uncleanly(partition: &mut PartitionMeta, leader: NodeId) {
     partition.isr = vec![leader.clone()];
     partition.isr_lost = false;
+    partition.isr_directory = None;
     partition.leader = Some(leader);
 }
 

@@ -1,6 +1,6 @@
 //! A partition in the metadata: who keeps it, who is in sync, who leads.
 
-use flymq_types::{LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, TopicName};
+use flymq_types::{DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicId, TopicName};
 
 use super::PartitionRejection;
 
@@ -43,8 +43,11 @@ pub struct PartitionMeta {
     /// Who takes records; none where no in-sync replica lives.
     pub leader: Option<NodeId>,
     /// The last in-sync replica came back without what it had (see [`super::RegisterBroker`]): it stays in `isr` as the
-    /// name of who knew, and is not elected. Only an unclean election ends this.
+    /// name of who knew, and is not elected. An unclean election ends this, or the return of `isr_directory`.
     pub isr_lost: bool,
+    /// Where everything still is, if the last in-sync replica came back with another directory: somebody may have
+    /// mounted the wrong one. Only together with `isr_lost`.
+    pub isr_directory: Option<DirectoryId>,
     pub leader_epoch: LeaderEpoch,
     pub partition_epoch: PartitionEpoch,
 }

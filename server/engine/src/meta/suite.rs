@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use flymq_types::{Timestamp, TopicId, TopicName};
+use flymq_types::{
+    BrokerEpoch, ClusterId, DirectoryId, IncarnationId, NodeId, Timestamp, TopicId, TopicName,
+};
 use futures::future::{BoxFuture, join_all};
 
-use super::{AlterTopic, Command, CreateTopic, DeleteTopic, MetaError, MetaStore, MetaVersion, Rejection};
+use super::{
+    AlterTopic, Command, CreateTopic, DeleteTopic, FenceBroker, FormCluster, MetaError, MetaStore,
+    MetaVersion, NodeAddresses, NodeRejection, RegisterBroker, Rejection, UnfenceBroker,
+};
 use crate::topic::TopicConfig;
 
 /// A store under test.
@@ -49,6 +54,37 @@ pub async fn meta_store_suite<S: SuiteStore>(store: impl Fn() -> S) {
     serialises_concurrent_proposals(&store()).await;
     watchers_see_the_newest(&store()).await;
     many_proposals_survive(&store()).await;
+    keeps_a_cluster(&store()).await;
+}
+
+fn node(number: u8) -> NodeId {
+    NodeId::new(&format!("node-{number}")).expect("the suite's ids are valid")
+}
+
+fn register(number: u8) -> Command {
+    Command::RegisterBroker(RegisterBroker {
+        cluster: ClusterId::from_bytes([1; 16]),
+        id: node(number),
+        incarnation: IncarnationId::from_bytes([number; 16]),
+        directory: DirectoryId::from_bytes([number; 16]),
+        clean: true,
+        addresses: NodeAddresses::default(),
+        rack: None,
+        feature_version: 1,
+    })
+}
+
+fn unfence(number: u8) -> Command {
+    Command::UnfenceBroker(UnfenceBroker { id: node(number), broker_epoch: BrokerEpoch(number.into()) })
+}
+
+fn fence(number: u8, epoch: u64) -> Command {
+    Command::FenceBroker(FenceBroker { id: node(number), broker_epoch: BrokerEpoch(epoch) })
+}
+
+fn form() -> Command {
+    let (cluster, directory) = (ClusterId::from_bytes([1; 16]), DirectoryId::from_bytes([1; 16]));
+    Command::FormCluster(FormCluster { cluster, founder: node(1), directory, features: 1 })
 }
 
 async fn applies_in_order_and_survives(store: &dyn SuiteStore) {
@@ -132,4 +168,30 @@ async fn many_proposals_survive(store: &dyn SuiteStore) {
         store.crash();
         assert_eq!(*store.open().await.image(), *before, "round {round}");
     }
+}
+
+async fn keeps_a_cluster(store: &dyn SuiteStore) {
+    let meta = store.open().await;
+    meta.propose(vec![create(1, "old", 1)]).await.expect("applies");
+    meta.propose(vec![form(), register(1), register(2), register(3)]).await.expect("applies");
+    meta.propose((1..=3).map(unfence).collect()).await.expect("applies");
+    meta.propose(vec![create(2, "new", 3)]).await.expect("applies");
+    meta.propose(vec![fence(2, 2)]).await.expect("applies");
+    let refused = meta.propose(vec![fence(3, 9)]).await;
+    let (asked, current) = (BrokerEpoch(9), BrokerEpoch(3));
+    let stale = Rejection::from(NodeRejection::StaleEpoch { id: node(3), asked, current });
+    assert!(
+        matches!(refused, Err(MetaError::Rejected(rejection)) if rejection == stale),
+        "an old registration"
+    );
+    let before = meta.image();
+    let partitions = &before.topic(&name("new")).expect("is there").partitions;
+    let moved = partitions.iter().filter(|partition| partition.leader_epoch.get() == 1).count();
+    assert_eq!(moved, 1, "what node 2 led is led by another one");
+    assert!(partitions.iter().all(|partition| partition.isr.len() == 2 && partition.leader.is_some()));
+    let adopted = &before.topic(&name("old")).expect("is there").partitions[0];
+    assert_eq!(adopted.leader, Some(node(1)), "the founder has what it had");
+    drop(meta);
+    store.crash();
+    assert_eq!(*store.open().await.image(), *before, "the same cluster after a restart");
 }

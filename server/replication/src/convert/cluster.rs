@@ -9,7 +9,9 @@ use flymq_engine::meta::{
 use flymq_proto::internal as pb;
 use flymq_types::{BrokerEpoch, ClusterId, DirectoryId, IncarnationId};
 
-use super::field::{id_from_pb, id_to_pb, node_from_pb, text_from_pb, text_to_pb};
+use super::field::{
+    id_from_pb, id_to_pb, node_from_pb, optional_id_from_pb, optional_id_to_pb, text_from_pb, text_to_pb,
+};
 use super::{ConvertError, Result};
 
 /// None on a broker without cluster, whose snapshot is as it was before there were clusters.
@@ -42,7 +44,7 @@ fn node_to_pb(node: &NodeMeta) -> pb::Node {
     pb::Node {
         id: node.id.to_string(),
         directory: id_to_pb(node.directory.as_bytes()),
-        incarnation: node.incarnation.map(|id| id_to_pb(id.as_bytes())).unwrap_or_default(),
+        incarnation: optional_id_to_pb(node.incarnation.as_ref().map(IncarnationId::as_bytes)),
         addresses: Some(addresses_to_pb(&node.addresses)),
         rack: text_to_pb(node.rack.as_ref()),
         state: state.into(),
@@ -52,12 +54,11 @@ fn node_to_pb(node: &NodeMeta) -> pb::Node {
 }
 
 fn full_node_from_pb(node: pb::Node) -> Result<NodeMeta> {
-    let incarnation = if node.incarnation.is_empty() { None } else { Some(id_from_pb(&node.incarnation)?) };
     let state = pb::NodeState::try_from(node.state).map_err(|_| ConvertError::Field("node state"))?;
     Ok(NodeMeta {
         id: node_from_pb(&node.id)?,
         directory: DirectoryId::from_bytes(id_from_pb(&node.directory)?),
-        incarnation: incarnation.map(IncarnationId::from_bytes),
+        incarnation: optional_id_from_pb(&node.incarnation)?.map(IncarnationId::from_bytes),
         addresses: addresses_from_pb(&node.addresses.unwrap_or_default()),
         rack: text_from_pb(&node.rack),
         state: match state {

@@ -16,6 +16,15 @@ pub(super) fn id_from_pb(id: &[u8]) -> Result<[u8; 16]> {
     id.try_into().map_err(|_| ConvertError::Field("id"))
 }
 
+/// Empty for none.
+pub(super) fn optional_id_to_pb(id: Option<&[u8; 16]>) -> Bytes {
+    id.map(id_to_pb).unwrap_or_default()
+}
+
+pub(super) fn optional_id_from_pb(id: &[u8]) -> Result<Option<[u8; 16]>> {
+    if id.is_empty() { Ok(None) } else { id_from_pb(id).map(Some) }
+}
+
 pub(super) fn name_from_pb(name: &str) -> Result<TopicName> {
     TopicName::any(name).map_err(|_| ConvertError::Field("name"))
 }

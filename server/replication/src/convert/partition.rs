@@ -4,9 +4,11 @@ use flymq_engine::meta::{
     AlterIsr, ElectPreferred, IsrMember, PartitionMeta, Reassign, TopicPartition, TransferLeader,
 };
 use flymq_proto::internal as pb;
-use flymq_types::{BrokerEpoch, LeaderEpoch, PartitionEpoch, PartitionId};
+use flymq_types::{BrokerEpoch, DirectoryId, LeaderEpoch, PartitionEpoch, PartitionId};
 
-use super::field::{id_to_pb, name_from_pb, node_from_pb, nodes_from_pb, nodes_to_pb};
+use super::field::{
+    id_to_pb, name_from_pb, node_from_pb, nodes_from_pb, nodes_to_pb, optional_id_from_pb, optional_id_to_pb,
+};
 use super::topic::topic_id_from_pb;
 use super::{ConvertError, Result};
 
@@ -20,6 +22,7 @@ pub(super) fn partition_to_pb(partition: &PartitionMeta) -> pb::Partition {
         leader: partition.leader.as_ref().map(ToString::to_string).unwrap_or_default(),
         partition_epoch: partition.partition_epoch.get(),
         isr_lost: partition.isr_lost,
+        isr_directory: optional_id_to_pb(partition.isr_directory.as_ref().map(DirectoryId::as_bytes)),
     }
 }
 
@@ -32,6 +35,7 @@ pub(super) fn partition_from_pb(partition: &pb::Partition) -> Result<PartitionMe
         removing: nodes_from_pb(&partition.removing)?,
         leader: if leader.is_empty() { None } else { Some(node_from_pb(leader)?) },
         isr_lost: partition.isr_lost,
+        isr_directory: optional_id_from_pb(&partition.isr_directory)?.map(DirectoryId::from_bytes),
         leader_epoch: LeaderEpoch(partition.leader_epoch),
         partition_epoch: PartitionEpoch(partition.partition_epoch),
     })

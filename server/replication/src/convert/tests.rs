@@ -16,6 +16,8 @@ use super::config::config_from_pb;
 use super::field::id_from_pb;
 use super::*;
 
+mod properties;
+
 fn topic_commands() -> Vec<Command> {
     let (id, name) = (TopicId::from_bytes([9; 16]), TopicName::new("a/b").expect("valid"));
     let config = TopicConfig {

@@ -12,7 +12,7 @@ use crate::meta::{MetaImage, NodeAddresses, NodeMeta, NodeState, PartitionMeta};
 /// caught up with the metadata.
 ///
 /// With another directory than before, or not `clean`, it is a new replica of all its partitions: it leaves every in-sync
-/// set, and where it was the last member it is never elected (KIP-631, KIP-841, KIP-858, KIP-966).
+/// set, and where it was the last member it is not elected until the directory that has everything is back (KIP-631, KIP-841, KIP-858, KIP-966).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterBroker {
     pub cluster: ClusterId,
@@ -54,8 +54,13 @@ impl RegisterBroker {
         });
         image.cluster.nodes.insert(self.id.clone(), node.clone());
         let mut effects = super::node_effect(&node);
-        let same_data = self.clean && known.is_some_and(|before| before.directory == self.directory);
-        let changed = if same_data { 0 } else { self.leave_in_sync_sets(image, &mut effects) };
+        let before = known.map(|before| before.directory);
+        let changed = change_each(
+            image,
+            &mut effects,
+            |partition| partition.isr.contains(&self.id),
+            |partition, _| self.return_to(partition, before),
+        );
         Ok((Reply::node(&node, changed), effects))
     }
 
@@ -84,19 +89,18 @@ impl RegisterBroker {
         }
     }
 
-    fn leave_in_sync_sets(&self, image: &mut MetaImage, effects: &mut Effects) -> u32 {
-        change_each(
-            image,
-            effects,
-            |partition| partition.isr.contains(&self.id),
-            |partition: &mut PartitionMeta, _| {
-                if partition.isr.len() > 1 {
-                    partition.isr.retain(|node| *node != self.id);
-                } else {
-                    // The node is fenced, so that nobody leads.
-                    partition.isr_lost = true;
-                }
-            },
-        )
+    /// What becomes of a partition of whose in-sync set the node was a member; it was fenced, so that it leads nothing.
+    fn return_to(&self, partition: &mut PartitionMeta, before: Option<DirectoryId>) {
+        let has_all = if partition.isr_lost { partition.isr_directory } else { before };
+        let has_all = has_all.filter(|directory| self.clean || *directory != self.directory);
+        if has_all == Some(self.directory) {
+            partition.isr_lost = false;
+            partition.isr_directory = None;
+        } else if partition.isr.len() > 1 {
+            partition.isr.retain(|node| *node != self.id);
+        } else {
+            partition.isr_lost = true;
+            partition.isr_directory = has_all;
+        }
     }
 }

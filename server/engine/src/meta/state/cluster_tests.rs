@@ -208,6 +208,26 @@ fn a_clean_return_keeps_its_place() {
 }
 
 #[test]
+fn the_right_directory_ends_what_a_wrong_one_began() {
+    let mut state = State::cluster(3);
+    let at = state.topic_on(1, &[1, 2, 3], default());
+    state.done(&state.alter_isr(&at, &[1]));
+    let came = |state: &mut State, run, directory, clean| {
+        state.fence(1);
+        state.done(&register(1, run, directory, clean));
+        state.unfence(1);
+        state.partition(&at).leader
+    };
+    assert_eq!(came(&mut state, 1, 1, true), None, "an empty directory: the volume was not mounted");
+    assert_eq!(came(&mut state, 2, 2, true), None, "and another one");
+    assert_eq!(came(&mut state, 3, 0, true), Some(node(1)), "the one that has everything");
+    assert!(!state.partition(&at).isr_lost);
+    assert_eq!(came(&mut state, 4, 1, true), None);
+    assert_eq!(came(&mut state, 5, 0, false), None, "it is back, but damaged");
+    assert_eq!(came(&mut state, 6, 0, true), None, "and stays so");
+}
+
+#[test]
 fn an_id_or_directory_in_use_and_another_cluster_are_refused() {
     let mut state = State::cluster(2);
     let refused = state.refused(&register(1, 1, 0, true));

@@ -141,6 +141,7 @@ fn check_partition(at: &TopicPartition, partition: &PartitionMeta, image: &MetaI
     assert!(partition.target().next().is_some(), "{}", told());
     assert!(replicas.iter().all(|node| image.cluster.node(node).is_some()), "a removed node: {}", told());
     let alive = |node: &NodeId| image.cluster.is_alive(node);
+    assert!(*isr_lost || partition.isr_directory.is_none(), "{}", told());
     match leader {
         Some(leader) => {
             assert!(isr.contains(leader) && !isr_lost, "{}", told());
@@ -211,7 +212,7 @@ fn run(steps: &[Step]) -> (State, Vec<Command>, usize) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn random_commands_keep_what_has_to_hold(steps in prop::collection::vec(step(), 1..120)) {
