@@ -116,6 +116,10 @@ crash: ## Every fault of docs/reliability.md, long (FLYMQ_CRASH_ONLY=b1,b12: tho
 loom: ## Models of the watermark and its waiters (server/engine/src/partition/models.rs) in every order that threads can take
 	@tests/mutants/run.py --loom
 
+.PHONY: sim
+sim: ## The replicas of a partition under 5,000 seeds of faults (FLYMQ_SIM_SEEDS), and the model of their rules
+	FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-5000} $(CARGO) test --release -p flymq-replication --test sim -- --nocapture
+
 .PHONY: mutants
 mutants: ## Deliberately broken builds, each caught by a named test (tests/mutants); 13 minutes on two busy cores
 	@tests/mutants/run.py --docs

@@ -11,6 +11,7 @@ mod convert;
 mod files;
 mod local;
 mod raft;
+pub mod replica;
 mod task;
 
 pub use files::LocalMetaError;
