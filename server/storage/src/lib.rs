@@ -32,6 +32,7 @@
 //!   .truncate_to(end, committed) -> Result<Offset, _>           cuts off what is not its leader's, durably
 //!   .export() -> Result<Export, _>                   the closed segments, for a follower that is far behind
 //!   .begin_install(base, chain) -> Result<Install, _>           and there: all of them or none
+//!   .damaged() -> Vec<Range<Offset>>                 .repair(range, chain, &[RecordBatch]) -> Result<Repaired, _>
 //!   .stats() -> LogStats { segments, bytes, last_sync, .. }
 //!   .retain(now, Retention { ms, bytes }, upto) -> Result<Retired { segments, bytes }, _>    whole old segments below `upto`
 //!   .advance_start(to: Offset, upto) -> Result<Retired, _>               deletes all records below `to`
@@ -67,7 +68,7 @@ pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{
     Appended, Compacted, Compaction, EpochEnd, EpochStart, Export, FoundRecords, HeaderQuery, Install, Link,
-    Log, LogConfig, LogStats, Protected, RecoveryReport, Replicated, Retention, Retired, Scrubbed,
+    Log, LogConfig, LogStats, Protected, RecoveryReport, Repaired, Replicated, Retention, Retired, Scrubbed,
     SealedSegment, SegmentSpan, split_batches,
 };
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};

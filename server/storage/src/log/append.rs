@@ -138,18 +138,7 @@ impl LogInner {
     fn roll(&self, writer: &mut Writer, first_batch: u64, config: LogConfig) -> Result<Arc<Segment>> {
         let disk = &*self.context.disk;
         self.create_directories()?;
-        let mut uuid = [0; 16];
-        self.context.rng.fill(&mut uuid);
-        let header = SegmentHeader {
-            uuid,
-            topic_id: self.place.topic,
-            partition: self.place.partition,
-            base_offset: Offset(writer.tip.next_offset),
-            created: self.context.clock.wall(),
-            chain: writer.tip.chain,
-            encrypted: self.context.keyring.is_some(),
-            replaced: None,
-        };
+        let header = self.new_header(writer.tip.next_offset, writer.tip.chain, None);
         let protection = self.new_protection(&header);
         let (prepared, allocated, clean) = match self.take_spare() {
             Some(spare) => {

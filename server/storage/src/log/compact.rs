@@ -278,18 +278,28 @@ impl LogInner {
 
     /// A new file for the segments from `first` on; nobody sees it yet.
     fn rewritten(&self, first: &SegmentView, replaced: Replaced) -> Result<SegmentWriter> {
+        let header = self.new_header(first.segment.base_offset, first.segment.base_chain, Some(replaced));
+        self.unseen(header)
+    }
+
+    /// The header of a new segment, with an incarnation of its own.
+    pub(super) fn new_header(&self, base: u64, chain: u32, replaced: Option<Replaced>) -> SegmentHeader {
         let mut uuid = [0; 16];
         self.context.rng.fill(&mut uuid);
-        let header = SegmentHeader {
+        SegmentHeader {
             uuid,
             topic_id: self.place.topic,
             partition: self.place.partition,
-            base_offset: Offset(first.segment.base_offset),
+            base_offset: Offset(base),
             created: self.context.clock.wall(),
-            chain: first.segment.base_chain,
+            chain,
             encrypted: self.context.keyring.is_some(),
-            replaced: Some(replaced),
-        };
+            replaced,
+        }
+    }
+
+    /// A file for a closed segment, under a temporary name that whoever holds the `cleaning` lock may use.
+    pub(super) fn unseen(&self, header: SegmentHeader) -> Result<SegmentWriter> {
         let protection = self.new_protection(&header);
         let (disk, dir) = (&*self.context.disk, &self.place.dir);
         let prepared = PreparedSegment::create(disk, dir, header, protection, HEADER_BYTES as u64)?;
@@ -297,7 +307,7 @@ impl LogInner {
     }
 
     /// Puts the new file in the place of `group`, if that is all still there.
-    fn swap(&self, group: &[SegmentView], writer: SegmentWriter) -> Result<bool> {
+    pub(super) fn swap(&self, group: &[SegmentView], writer: SegmentWriter) -> Result<bool> {
         let (disk, dir) = (&self.context.disk, &self.place.dir);
         let _front = self.front.lock();
         let is_there = {

@@ -16,7 +16,7 @@ use crate::checkpoint::{Checkpoint, Mark};
 use crate::epochs::Epochs;
 use crate::error::{Result, StorageError};
 use crate::pending::{Change, Installed, Pending};
-use crate::segment::header::{HEADER_BYTES, Replaced, SegmentHeader};
+use crate::segment::header::{HEADER_BYTES, Replaced};
 use crate::segment::tip::Tip;
 use crate::segment::writer::SegmentWriter;
 use crate::segment::{PreparedSegment, staged_path};
@@ -75,18 +75,8 @@ impl Install {
         }
         let log = &self.log;
         log.check_open()?;
-        let mut uuid = [0; 16];
-        log.context.rng.fill(&mut uuid);
-        let header = SegmentHeader {
-            uuid,
-            topic_id: log.place.topic,
-            partition: log.place.partition,
-            base_offset: span.base,
-            created: log.context.clock.wall(),
-            chain: span.chain,
-            encrypted: log.context.keyring.is_some(),
-            replaced: span.cleaned.then_some(Replaced { end: span.end, chain: span.next_chain }),
-        };
+        let replaced = span.cleaned.then_some(Replaced { end: span.end, chain: span.next_chain });
+        let header = log.new_header(span.base.0, span.chain, replaced);
         let protection = log.new_protection(&header);
         let (disk, path) = (&*log.context.disk, staged_path(&log.place.dir, span.base.0));
         let prepared = PreparedSegment::create_at(disk, path, header, protection, HEADER_BYTES as u64)?;

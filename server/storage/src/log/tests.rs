@@ -11,6 +11,7 @@ mod lookup;
 mod model;
 mod real_disk;
 mod recycling;
+mod repair;
 mod replica;
 mod retention;
 mod rotation;

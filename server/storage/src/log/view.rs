@@ -118,6 +118,16 @@ impl View {
         false
     }
 
+    /// Forgets that offsets of `range` are damaged.
+    pub fn mend(&mut self, range: &Range<u64>) {
+        for ranges in [&mut self.quarantined, &mut self.met] {
+            let rest = |known: Range<u64>| {
+                [known.start..known.end.min(range.start), known.start.max(range.end)..known.end]
+            };
+            *ranges = ranges.drain(..).flat_map(rest).filter(|rest| !rest.is_empty()).collect();
+        }
+    }
+
     pub fn index_stats(&self, strategy: IndexStrategy) -> IndexStats {
         let mut stats = IndexStats { strategy, ..IndexStats::default() };
         for view in &self.segments {

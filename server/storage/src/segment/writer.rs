@@ -43,15 +43,31 @@ impl SegmentWriter {
             incarnation: self.prepared.header.incarnation(),
             ..batch.header().server
         };
-        let batch = batch.stamp(server);
+        self.write(&batch.stamp(server))
+    }
+
+    /// Adds a batch that builds on what stood before it in its own log; offsets may be missing between it and the one
+    /// before.
+    pub fn push_kept(&mut self, batch: &RecordBatch) -> Result<()> {
+        let incarnation = self.prepared.header.incarnation();
+        self.write(&batch.stamp(ServerFields { incarnation, ..batch.header().server }))
+    }
+
+    /// Leaves the offsets up to `offset` without a batch.
+    pub fn skip_to(&mut self, offset: u64) {
+        self.tip.next_offset = self.tip.next_offset.max(offset);
+    }
+
+    fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        debug_assert!(batch.base_offset().0 >= self.tip.next_offset);
         let tip = &mut self.tip;
-        let relative = tip.next_offset - self.prepared.header.base_offset.0;
+        let relative = batch.base_offset().0 - self.prepared.header.base_offset.0;
         self.places.push((relative, tip.position, tip.max_timestamp));
         let (file, path) = (&*self.prepared.file, &self.prepared.temporary);
         match self.prepared.protection.cipher() {
             Some(cipher) => {
                 self.sealed.clear();
-                cipher.seal(std::slice::from_ref(&batch), &mut self.sealed);
+                cipher.seal(std::slice::from_ref(batch), &mut self.sealed);
                 let mut slices = [IoSlice::new(&self.sealed.bytes)];
                 file.write_all_at(&mut slices, tip.position).on("write", path)?;
                 self.sealed.heads().for_each(|(header, head)| tip.advance(header, head));

@@ -2,7 +2,7 @@
 //! for themselves.
 
 use super::support::encrypted;
-use super::{crash, damage, recycling, transfer, truncate};
+use super::{crash, damage, recycling, repair, transfer, truncate};
 
 #[test]
 fn a_crash_between_any_two_steps_leaves_a_whole_log() {
@@ -47,4 +47,9 @@ fn a_crash_at_any_step_of_a_cut_leaves_the_log_whole_or_cut() {
 #[test]
 fn a_crash_at_any_step_of_a_transfer_leaves_the_old_log_or_the_new_one() {
     encrypted(transfer::a_crash_at_any_step_leaves_the_old_log_or_the_new_one);
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_repair_costs_no_good_batch() {
+    encrypted(repair::a_crash_at_any_step_costs_no_good_batch);
 }
