@@ -80,9 +80,10 @@ impl Ticket {
         self.id
     }
 
-    /// Whether it has been in this node's log since the ticket was made.
+    /// Whether it has been in this node's log since the ticket was made. A transport that brings a request twice makes
+    /// two tickets; when one of them is gone, nothing is sure any more.
     pub(crate) fn entered_the_log(&self) -> bool {
-        self.pending.waiting.lock().1.get(&self.id).is_some_and(|waiting| waiting.entered_the_log)
+        self.pending.waiting.lock().1.get(&self.id).is_none_or(|waiting| waiting.entered_the_log)
     }
 }
 

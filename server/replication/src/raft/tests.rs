@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use flymq_engine::TopicConfig;
 use flymq_engine::meta::{Command, CreateTopic, MetaError, MetaStore, MetaVersion};
-use flymq_storage::{Disk, SimDisk};
+use flymq_storage::{Disk, FileVault, SimDisk};
 use flymq_types::{SeededRng, Timestamp, TopicId, TopicName};
 
 use super::*;
 
+mod chaos;
+mod encryption;
 mod failover;
 mod membership;
 mod messages;
@@ -62,6 +64,7 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 struct Group {
     network: MemoryNetwork,
     settings: RaftMetaSettings,
+    vault: Option<FileVault>,
     disks: BTreeMap<RaftId, SimDisk>,
     running: BTreeMap<RaftId, RaftMetaStore>,
 }
@@ -69,7 +72,7 @@ struct Group {
 impl Group {
     fn new(settings: RaftMetaSettings) -> Self {
         let (disks, running) = (BTreeMap::new(), BTreeMap::new());
-        Self { network: MemoryNetwork::default(), settings, disks, running }
+        Self { network: MemoryNetwork::default(), settings, vault: None, disks, running }
     }
 
     /// A running group of these voters, with a leader.
@@ -98,7 +101,7 @@ impl Group {
         let store = RaftMetaStore::open(RaftMetaOptions {
             disk: Arc::new(self.disk(id)),
             path: "/data/metadata".into(),
-            vault: None,
+            vault: self.vault.clone(),
             rng: Arc::new(SeededRng::new(id)),
             id,
             cluster: [5; 16],
@@ -115,10 +118,14 @@ impl Group {
         self.try_start(id).await.unwrap()
     }
 
-    /// Cuts a member's power.
+    /// Cuts a member's power in the worst way.
     async fn crash(&mut self, id: RaftId) {
+        self.crash_as(id, SimDisk::crash_losing_all).await;
+    }
+
+    async fn crash_as(&mut self, id: RaftId, crash: impl FnOnce(&SimDisk)) {
         self.network.leave(id);
-        self.disks[&id].crash_losing_all();
+        crash(&self.disks[&id]);
         if let Some(store) = self.running.remove(&id) {
             store.shutdown().await;
         }

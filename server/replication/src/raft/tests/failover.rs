@@ -161,3 +161,23 @@ async fn a_broken_disk_stops_the_member_and_the_rest_goes_on() {
     new.propose(vec![create(3)]).await.unwrap();
     assert!(has(&new, 1) && has(&new, 3));
 }
+
+/// Answers of the leader are lost, so that the follower cannot know whether its proposal was taken: it learns it from
+/// its own log, when it hears of the group again, and does not send it twice.
+#[tokio::test]
+async fn a_proposal_whose_answer_is_lost_is_found_in_the_log() {
+    let group = Group::of(&[1, 2, 3], settings()).await;
+    let leader = group.leader().await;
+    let follower = group.others(&leader)[0].clone();
+    group.network.cut(leader.id(), follower.id());
+    let proposal = follower.propose(vec![create(7)]);
+    let heal = async {
+        until("the leader has it", || has(&leader, 7)).await;
+        assert!(!has(&follower, 7), "it hears of nothing");
+        group.network.heal();
+    };
+    let (applied, ()) = futures::join!(proposal, heal);
+    assert_eq!(applied.unwrap().replies.len(), 1);
+    assert!(has(&follower, 7));
+    assert_eq!(follower.image().topics.len(), 1);
+}
