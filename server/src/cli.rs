@@ -115,11 +115,18 @@ fn announce(broker: &RunningBroker) {
 struct Signals {
     term: Signal,
     int: Signal,
+    /// Heard only so that it does not end the process: a file above the limit on file sizes is a failed write.
+    _file_size: Signal,
 }
+
+/// SIGXFSZ, on every platform that has it.
+const FILE_SIZE: i32 = 25;
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        let file_size = signal(SignalKind::from_raw(FILE_SIZE))?;
+        let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        Ok(Self { term, int, _file_size: file_size })
     }
 
     async fn next(&mut self) -> &'static str {

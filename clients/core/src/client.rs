@@ -11,7 +11,7 @@ use flymq_proto::RpcInfo;
 use crate::{
     ClientConfig, ClientError, Consumer, ConsumerConfig, Message, NewMessage, Producer, ProducerConfig, json,
     metadata::TopicCache,
-    retry::RetryPolicy,
+    retry::Retries,
     transport::{Transport, rpc_by_name},
 };
 use links::Links;
@@ -23,7 +23,7 @@ pub struct Client {
 }
 
 struct Inner {
-    config: ClientConfig,
+    config: Arc<ClientConfig>,
     links: Links,
     topics: TopicCache,
 }
@@ -50,9 +50,10 @@ impl Client {
     /// # Errors
     /// Those of [`Client::connect`].
     pub async fn with_config(config: ClientConfig) -> Result<Self, ClientError> {
-        let links = Links::new(config.connections.max(1));
+        let config = Arc::new(config);
+        let links = Links::new(Arc::clone(&config));
+        links.get(0).await?;
         let inner = Arc::new(Inner { config, links, topics: TopicCache::default() });
-        inner.links.get(0, &inner.config).await?;
         Ok(Self { inner })
     }
 
@@ -135,20 +136,24 @@ impl Client {
         F: Future<Output = Result<T, ClientError>>,
     {
         let config = &self.inner.config;
-        let policy = RetryPolicy { max_retries: config.max_retries, backoff: config.retry_backoff };
+        let mut retries = Retries::new(config.max_retries, config.retry_backoff);
         let attempts = async {
-            let mut attempt = 0;
             loop {
-                let error = match self.link(0).await {
+                let (error, wait) = match self.link(0).await {
                     Ok(link) => match request(&link).await {
                         Ok(reply) => return Ok(reply),
-                        Err(error) => error,
+                        Err(error) => {
+                            let wait = retries.after_failure(&error, idempotent);
+                            (error, wait)
+                        }
                     },
-                    Err(error) => error,
+                    Err(error) => {
+                        let wait = retries.after_unreached(&error);
+                        (error, wait)
+                    }
                 };
-                attempt += 1;
-                let Some(wait) = policy.next(attempt, &error, idempotent) else { return Err(error) };
-                tracing::debug!(what, attempt, %error, ?wait, "retrying");
+                let Some(wait) = wait else { return Err(error) };
+                tracing::debug!(what, ?retries, %error, ?wait, "retrying");
                 tokio::time::sleep(wait).await;
             }
         };
@@ -157,7 +162,7 @@ impl Client {
 
     /// The connection of a slot, made anew if it broke.
     pub(crate) async fn link(&self, slot: usize) -> Result<Arc<dyn Transport>, ClientError> {
-        self.inner.links.get(slot, &self.inner.config).await
+        self.inner.links.get(slot).await
     }
 
     /// The message as it is sent: encrypted where the client has a key.

@@ -37,5 +37,5 @@ pub use flymq_proto::pb::{self, ErrorCode};
 pub use flymq_wire::batch::Compression;
 pub use message::{FetchSpec, Fetched, FetchedBatches, Message, NewMessage, RecordMetadata};
 pub use pb::{Acks, Isolation, StartFrom};
-pub use producer::{Deliveries, Delivery, Producer};
+pub use producer::{Answered, Deliveries, Delivery, Producer};
 pub use runtime::runtime;

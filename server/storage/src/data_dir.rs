@@ -128,7 +128,7 @@ impl DataDir {
     /// Opens or creates a data directory, and finishes deletions that a crash cut off.
     ///
     /// # Errors
-    /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`, `OtherNode`, `NotADirectory`, `KeyMissing`, `WrongKey`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
+    /// `DirectoryLocked`, `UnknownFormat`, `DamagedIdentity`, `OtherNode`, `RecordsMissing`, `NotADirectory`, `KeyMissing`, `WrongKey`: nothing was changed. `Io`, `DiskFull`, `ReadOnly`.
     pub fn open(options: DataDirOptions) -> Result<Self> {
         let DataDirOptions {
             disk,
@@ -145,18 +145,25 @@ impl DataDir {
         let disk: Arc<dyn Disk> = Arc::new(PooledDisk::new(disk, open_files));
         create_with_parents(&*disk, &path)?;
         let node = node.as_deref();
+        let (topics, lost_found) = (path.join(TOPICS), path.join(lost_found::DIRECTORY));
         // Also before the lock, which writes.
-        identity::load(&*disk, &path, node)?;
+        let known = identity::load(&*disk, &path, node)?;
+        if known.is_some() && !disk.exists(&topics).on("look for", &topics)? {
+            return Err(StorageError::RecordsMissing { path: topics });
+        }
         let lock = take_lock(&*disk, &path)?;
         let id = match identity::load(&*disk, &path, node)? {
             Some(id) => id,
-            None => identity::create(&*disk, &path, &*rng, clock.wall(), node)?,
+            None => {
+                // Before the identity, which says that it has been there.
+                disk.create_dir(&topics).on("create directory", &topics)?;
+                disk.sync_dir(&path).on("sync directory", &path)?;
+                identity::create(&*disk, &path, &*rng, clock.wall(), node)?
+            }
         };
         let keys = Place { disk: &*disk, dir: &path, id };
         let in_use = || keys::in_use(&*disk, &path.join(TOPICS));
         let keyring = open_keyring(keys, encryption.as_ref(), &*rng, in_use)?.map(Arc::new);
-        let (topics, lost_found) = (path.join(TOPICS), path.join(lost_found::DIRECTORY));
-        disk.create_dir(&topics).on("create directory", &topics)?;
         disk.create_dir(&lost_found).on("create directory", &lost_found)?;
         disk.sync_dir(&path).on("sync directory", &path)?;
         let space = Arc::new(Space::new(disk.clone(), path.clone(), space));

@@ -23,6 +23,12 @@ pub enum StorageError {
     /// The identity file of the data directory cannot be read; it is never rewritten.
     #[error("{} is damaged ({reason}): restore it from a backup; nothing was changed", path.display())]
     DamagedIdentity { path: PathBuf, reason: String },
+    /// The directory has an identity, but its records are gone, as under a volume that is not mounted.
+    #[error(
+        "{} is missing, though this data directory was in use: is a volume not mounted? Put it back, or make it by hand to \
+         begin again without the records; nothing was changed", path.display()
+    )]
+    RecordsMissing { path: PathBuf },
     /// The data is encrypted, and no key was given.
     #[error(
         "the data in {} is encrypted: set FLYMQ_ENCRYPTION_ENABLED=true and FLYMQ_ENCRYPTION_KEY to the key with id \
@@ -154,6 +160,7 @@ impl StorageError {
             self,
             Self::UnknownFormat { .. }
                 | Self::DamagedIdentity { .. }
+                | Self::RecordsMissing { .. }
                 | Self::OtherNode { .. }
                 | Self::NotADirectory { .. }
                 | Self::NoPermission { .. }

@@ -63,6 +63,13 @@ impl TailCache {
         self.release(bytes);
     }
 
+    /// Lets go of the batches that begin below `end`: their segments were written again.
+    pub fn forget_below(&mut self, end: u64) {
+        while let Some(oldest) = self.batches.pop_front_if(|batch| batch.base_offset().0 < end) {
+            self.release(oldest.size());
+        }
+    }
+
     pub fn clear(&mut self) {
         self.batches.clear();
         self.release(self.bytes);

@@ -162,3 +162,34 @@ fn a_read_only_directory_is_refused_at_start_with_a_sentence() {
     disk.remount("rw");
     assert_eq!(Process::start(&disk.data()).values("kept"), ["first"]);
 }
+
+/// A limit on the size of files is told by a signal that ends a process which does not know it.
+#[test]
+fn a_limit_on_file_sizes_refuses_records_and_ends_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let plain = flymq(dir.path());
+    let mut limited = std::process::Command::new("sh");
+    let program = plain.get_program().to_str().expect("a path");
+    // Blocks of 512 bytes, or of 1,024 in some shells: 8 or 16 MiB.
+    limited
+        .args(["-c", &format!("ulimit -f 16384; exec '{program}'")])
+        .env_clear()
+        .stdin(std::process::Stdio::null());
+    limited.env("PATH", "/usr/bin:/bin");
+    for (name, value) in plain.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    let broker = Process::run(&mut limited);
+    let value = "x".repeat(1 << 20);
+    let mut stored = 0;
+    while broker.try_produce("t", &value, "ACKS_ALL").0 == 200 {
+        stored += 1;
+        assert!(stored < 64, "no limit is felt");
+    }
+    let (status, answer) = broker.try_produce("t", "one more", "ACKS_ALL");
+    assert_ne!(status, 200, "{answer}");
+    assert_eq!(broker.health()["status"], "degraded", "it lives, and says so");
+    assert_eq!(broker.values("t").len(), stored);
+    broker.crash();
+    assert_eq!(Process::start(dir.path()).values("t").len(), stored, "all that was acknowledged is there");
+}

@@ -9,4 +9,5 @@ mod encryption;
 mod lifecycle;
 mod missing_files;
 mod mounts;
+mod producer;
 mod refusals;

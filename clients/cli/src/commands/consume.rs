@@ -46,13 +46,18 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
         found = true;
         let first = first_offset(context, args, partition).await?;
         let mut spec = FetchSpec::new(args.topic.as_str(), partition.partition, first);
-        // Up to what was there when we began: a busy topic must not keep us.
-        while left > 0 && spec.offset < partition.high_watermark {
-            spec.max_messages = left.min(500);
+        // Up to what was there when we began: a busy topic must not keep us. The last messages were counted back from a
+        // later end.
+        let mut end = args.tail.map_or(partition.high_watermark, |_| u64::MAX);
+        let mut of_these = args.tail.map_or(usize::MAX, |tail| usize::try_from(tail).unwrap_or(usize::MAX));
+        while left.min(of_these) > 0 && spec.offset < end {
+            spec.max_messages = left.min(of_these).min(500);
             let fetched = context.client.fetch(&spec).await?;
-            for message in fetched.messages.iter().filter(|m| m.offset < partition.high_watermark) {
+            end = end.min(fetched.high_watermark);
+            for message in fetched.messages.iter().filter(|m| m.offset < end) {
                 output::message(message, context.format, args.show_key, decoder)?;
                 left -= 1;
+                of_these -= 1;
             }
             if fetched.next_offset <= spec.offset {
                 break;

@@ -7,7 +7,7 @@ use std::{
 
 use bytes::Bytes;
 use clap::Args;
-use flymq_client::{Acks, Delivery, NewMessage, Producer, ProducerConfig, RecordMetadata, serde::Serde};
+use flymq_client::{Acks, ClientError, Deliveries, NewMessage, ProducerConfig, RecordMetadata, serde::Serde};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -118,7 +118,7 @@ async fn send_lines(
     let progress = progress_bar(total);
     let mut line = String::new();
     let mut sent = 0;
-    let mut last: Option<Delivery> = None;
+    let mut tally = Tally::default();
     loop {
         line.clear();
         let read = reader.read_line(&mut line)?;
@@ -131,21 +131,48 @@ async fn send_lines(
             continue;
         }
         let message = build(args, encoder, text).map_err(|failure| at_line(failure, sent + 1))?;
-        last = Some(send(&producer, &args.topic, message).await?);
+        tally.waiting.push(producer.send(&args.topic, message).await?);
         sent += 1;
-        // One failed delivery ends it early; flush tells of the others.
-        if let Some(Err(error)) = last.as_ref().and_then(Delivery::try_get) {
-            return Err(error.into());
+        if sent.is_multiple_of(LOOK_EVERY) && tally.look() {
+            break;
         }
     }
-    producer.close().await?;
+    // Its error is one of those that the tally finds.
+    let _ = producer.close().await;
     progress.finish_and_clear();
-    drop(last);
-    Ok(sent)
+    tally.look();
+    match tally.error {
+        None => Ok(tally.stored),
+        Some(error) => Err(not_stored(error, tally.failed, sent)),
+    }
 }
 
-async fn send(producer: &Producer, topic: &str, message: NewMessage) -> Result<Delivery, Failure> {
-    Ok(producer.send(topic, message).await?)
+/// Messages between two looks at what was answered.
+const LOOK_EVERY: usize = 1_000;
+
+/// What became of the messages so far.
+#[derive(Default)]
+struct Tally {
+    waiting: Deliveries,
+    stored: usize,
+    failed: usize,
+    error: Option<ClientError>,
+}
+
+impl Tally {
+    /// Counts what was answered; true when any message failed.
+    fn look(&mut self) -> bool {
+        let answered = self.waiting.take_answered();
+        self.stored += answered.stored;
+        self.failed += answered.failed;
+        self.error = self.error.take().or(answered.error);
+        self.error.is_some()
+    }
+}
+
+fn not_stored(mut error: ClientError, failed: usize, sent: usize) -> Failure {
+    error.message = format!("{failed} of the {sent} messages sent were not acknowledged: {}", error.message);
+    error.into()
 }
 
 fn at_line(failure: Failure, line: usize) -> Failure {

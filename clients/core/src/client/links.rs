@@ -5,60 +5,107 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use futures::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::{
-    ClientConfig, ClientError,
+    ClientConfig, ClientError, runtime,
     transport::{self, Transport},
 };
 
+/// The one attempt that all callers without a connection wait for.
+type Connecting = Shared<BoxFuture<'static, Result<Arc<dyn Transport>, ClientError>>>;
+
 #[derive(Default)]
 struct Slot {
-    link: Mutex<Option<Arc<dyn Transport>>>,
-    /// Held while connecting, so that many callers make one connection.
-    connecting: tokio::sync::Mutex<()>,
+    link: Option<Arc<dyn Transport>>,
+    connecting: Option<Connecting>,
 }
 
-pub(super) struct Links {
-    slots: Vec<Slot>,
+struct Inner {
+    config: Arc<ClientConfig>,
+    slots: Vec<Mutex<Slot>>,
     /// Bootstrap server that answered last.
     server: AtomicUsize,
     closed: AtomicBool,
 }
 
+pub(super) struct Links(Arc<Inner>);
+
 impl Links {
-    pub(super) fn new(count: usize) -> Self {
-        let slots = (0..count).map(|_| Slot::default()).collect();
-        Self { slots, server: AtomicUsize::new(0), closed: AtomicBool::new(false) }
+    pub(super) fn new(config: Arc<ClientConfig>) -> Self {
+        let slots = (0..config.connections.max(1)).map(|_| Mutex::default()).collect();
+        Self(Arc::new(Inner { config, slots, server: AtomicUsize::new(0), closed: AtomicBool::new(false) }))
     }
 
-    pub(super) async fn get(
+    /// The slot's connection; where it has none, a task makes one, so that it comes about also if the caller who asked
+    /// first is not polled any more.
+    pub(super) async fn get(&self, slot: usize) -> Result<Arc<dyn Transport>, ClientError> {
+        let inner = &self.0;
+        let number = slot % inner.slots.len();
+        let connecting = {
+            let mut slot = inner.slots[number].lock();
+            inner.check_open()?;
+            if let Some(link) = slot.link.as_ref().filter(|link| !link.is_closed()) {
+                return Ok(Arc::clone(link));
+            }
+            slot.connecting.get_or_insert_with(|| inner.begin(number)).clone()
+        };
+        let made = connecting.clone().await;
+        if made.is_err() {
+            // Its task may have ended with its runtime, and cleared nothing.
+            inner.slots[number].lock().connecting.take_if(|known| known.ptr_eq(&connecting));
+        }
+        made
+    }
+
+    pub(super) fn close(&self) {
+        self.0.closed.store(true, Ordering::Release);
+        for slot in &self.0.slots {
+            slot.lock().link = None;
+        }
+    }
+}
+
+impl Inner {
+    fn check_open(&self) -> Result<(), ClientError> {
+        if self.closed.load(Ordering::Acquire) { Err(ClientError::closed("client")) } else { Ok(()) }
+    }
+
+    fn begin(self: &Arc<Self>, number: usize) -> Connecting {
+        let (sender, receiver) = oneshot::channel();
+        let inner = Arc::clone(self);
+        let connect = async move {
+            let made = inner.connect().await;
+            let made = inner.keep(number, made);
+            // Nobody may be left who waits.
+            let _ = sender.send(made);
+        };
+        drop(runtime::spawn(connect));
+        let made = async { receiver.await.unwrap_or_else(|_| Err(ClientError::closed("client's runtime"))) };
+        made.boxed().shared()
+    }
+
+    fn keep(
         &self,
-        slot: usize,
-        config: &ClientConfig,
+        number: usize,
+        made: Result<Arc<dyn Transport>, ClientError>,
     ) -> Result<Arc<dyn Transport>, ClientError> {
-        let slot = &self.slots[slot % self.slots.len()];
-        if let Some(link) = self.live(slot)? {
-            return Ok(link);
-        }
-        let _connecting = slot.connecting.lock().await;
-        if let Some(link) = self.live(slot)? {
-            return Ok(link);
-        }
-        let link = self.connect(config).await?;
-        *slot.link.lock() = Some(Arc::clone(&link));
-        Ok(link)
-    }
-
-    fn live(&self, slot: &Slot) -> Result<Option<Arc<dyn Transport>>, ClientError> {
-        if self.closed.load(Ordering::Acquire) {
-            return Err(ClientError::closed("client"));
-        }
-        Ok(slot.link.lock().as_ref().filter(|link| !link.is_closed()).cloned())
+        let mut slot = self.slots[number].lock();
+        slot.connecting = None;
+        // Under the lock: a close either sees the connection or is seen.
+        self.check_open()?;
+        slot.link = made.as_ref().ok().cloned();
+        made
     }
 
     /// Tries every server once, beginning with the one that answered last.
-    async fn connect(&self, config: &ClientConfig) -> Result<Arc<dyn Transport>, ClientError> {
+    async fn connect(&self) -> Result<Arc<dyn Transport>, ClientError> {
+        let config = &*self.config;
         let servers = &config.bootstrap_servers;
         let first = self.server.load(Ordering::Relaxed);
         let mut failures = Vec::new();
@@ -73,13 +120,6 @@ impl Links {
             }
         }
         Err(all_failed(failures))
-    }
-
-    pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-        for slot in &self.slots {
-            slot.link.lock().take();
-        }
     }
 }
 

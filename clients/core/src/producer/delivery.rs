@@ -150,6 +150,17 @@ struct Run {
     count: u32,
 }
 
+/// How messages ended, see [`Deliveries::take_answered`].
+#[derive(Debug, Clone, Default)]
+pub struct Answered {
+    /// Messages that are stored.
+    pub stored: usize,
+    /// Messages that may not be.
+    pub failed: usize,
+    /// The first failure.
+    pub error: Option<ClientError>,
+}
+
 /// The promises of many messages, in the order in which they were given. Costs one entry per batch, not per message.
 #[derive(Clone, Default)]
 pub struct Deliveries {
@@ -201,6 +212,24 @@ impl Deliveries {
         first
     }
 
+    /// Takes out what has been answered so far, without waiting.
+    pub fn take_answered(&mut self) -> Answered {
+        let mut answered = Answered::default();
+        self.runs.retain(|run| {
+            let count = run.count as usize;
+            match run.batch.result.get() {
+                None => return true,
+                Some(Ok(_)) => answered.stored += count,
+                Some(Err(error)) => {
+                    answered.failed += count;
+                    answered.error.get_or_insert_with(|| error.clone());
+                }
+            }
+            false
+        });
+        answered
+    }
+
     /// Each message's promise, in order.
     pub fn iter(&self) -> impl Iterator<Item = Delivery> + '_ {
         self.runs.iter().flat_map(|run| {
@@ -229,6 +258,23 @@ mod tests {
             deliveries.iter().map(|delivery| delivery.try_get().unwrap().unwrap().offset).collect();
         assert_eq!(offsets, [103, 104, 200, 105]);
         assert_eq!(deliveries.wait().now_or_never().unwrap().unwrap(), 4);
+        assert_eq!(deliveries.take_answered().stored, 4);
+        assert!(deliveries.is_empty());
+    }
+
+    #[test]
+    fn what_is_answered_can_be_taken_out_while_the_rest_waits() {
+        let batches = ["t", "t", "t"].map(|topic| Arc::new(BatchResult::new(topic.into())));
+        let mut deliveries = Deliveries::default();
+        for (batch, index) in [(0, 0), (0, 1), (1, 0), (2, 0)] {
+            deliveries.push(Delivery::new(Arc::clone(&batches[batch]), index));
+        }
+        batches[2].complete(Ok(ProduceReply { partition: 0, base_offset: 0, timestamp_ms: 1 }));
+        batches[0].complete(Err(ClientError::closed("producer")));
+        let answered = deliveries.take_answered();
+        assert_eq!((answered.stored, answered.failed), (1, 2));
+        assert_eq!(answered.error.unwrap().code, crate::ErrorCode::Cancelled);
+        assert_eq!(deliveries.len(), 1, "one is still on its way");
     }
 
     #[test]

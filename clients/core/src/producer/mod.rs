@@ -17,7 +17,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-pub use delivery::{Deliveries, Delivery};
+pub use delivery::{Answered, Deliveries, Delivery};
 pub(crate) use queue::{ANY_PARTITION, batch_of_one};
 use queue::{Pushed, Queues, unix_ms};
 use room::Line;

@@ -13,13 +13,15 @@ use super::{
 };
 use crate::{
     ClientError, ProducerConfig,
-    retry::RetryPolicy,
+    retry::Retries,
     transport::{ProduceCall, ProduceReply},
 };
 
 /// Batches above this many bytes are compressed off the client's runtime threads.
 const PACK_INLINE: usize = 32 << 10;
 
+/// A request that is on its way, or why no server could be reached.
+type Attempt = Result<BoxFuture<'static, Result<ProduceReply, ClientError>>, ClientError>;
 type Answer = (QueueId, Sealed, Result<ProduceReply, ClientError>);
 
 /// Runs until the producer is closed and everything is answered.
@@ -30,7 +32,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
         loop {
             let taken = shared.queues.lock().take(shared.config.max_in_flight);
             let Some((id, sealed)) = taken else { break };
-            let answer = launch(&shared, id, sealed).await;
+            let mut launching = std::pin::pin!(launch(&shared, id, sealed));
+            // What is on its way goes on meanwhile: a launch may wait for a connection, or for the packing.
+            let answer = loop {
+                tokio::select! {
+                    biased;
+                    answer = launching.as_mut() => break answer,
+                    Some(answer) = flying.next(), if !flying.is_empty() => finish(&shared, answer),
+                }
+            };
             flying.push(answer);
         }
         if flying.is_empty() {
@@ -61,20 +71,11 @@ async fn launch(shared: &Arc<Shared>, id: QueueId, sealed: Sealed) -> BoxFuture<
         acks: shared.config.acks,
         batch: packed(&shared.config, sealed.bytes.clone()).await,
     };
-    let first = match shared.client.link(0).await {
-        Ok(link) => Ok(link.produce(call.clone())),
-        Err(error) => Err(error),
-    };
+    let first = shared.client.link(0).await.map(|link| link.produce(call.clone()));
     let shared = Arc::clone(shared);
     Box::pin(async move {
         let due = sealed.since + shared.config.delivery_timeout;
-        let attempts = async {
-            let result = match first {
-                Ok(reply) => reply.await,
-                Err(error) => Err(error),
-            };
-            repeat(&shared, &call, result).await
-        };
+        let attempts = deliver(&shared, &call, first);
         let result = tokio::time::timeout_at(due.into(), attempts)
             .await
             .unwrap_or_else(|_| Err(ClientError::timeout("delivery", shared.config.delivery_timeout)));
@@ -98,24 +99,29 @@ async fn packed(config: &ProducerConfig, batch: Bytes) -> Bytes {
     packed.unwrap_or(plain)
 }
 
-/// Repeats a batch while its failure allows it. At least once: a connection that broke before the answer may have stored it.
-async fn repeat(
-    shared: &Shared,
-    call: &ProduceCall,
-    mut result: Result<ProduceReply, ClientError>,
-) -> Result<ProduceReply, ClientError> {
-    let policy = RetryPolicy { max_retries: shared.config.retries, backoff: shared.config.retry_backoff };
-    let mut attempt = 0;
+/// Waits for the answer, and repeats the batch while its failure allows it. At least once: a connection that broke before
+/// the answer may have stored it.
+async fn deliver(shared: &Shared, call: &ProduceCall, first: Attempt) -> Result<ProduceReply, ClientError> {
+    let mut retries = Retries::new(shared.config.retries, shared.config.retry_backoff);
+    let mut attempt = first;
     loop {
-        let Err(error) = result else { return result };
-        attempt += 1;
-        let Some(wait) = policy.next(attempt, &error, true) else { return Err(error) };
-        tracing::debug!(topic = %call.topic, partition = call.partition, attempt, %error, "repeating a batch");
-        tokio::time::sleep(wait).await;
-        result = match shared.client.link(0).await {
-            Ok(link) => link.produce(call.clone()).await,
-            Err(error) => Err(error),
+        let (error, wait) = match attempt {
+            Ok(reply) => match reply.await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => {
+                    let wait = retries.after_failure(&error, true);
+                    (error, wait)
+                }
+            },
+            Err(error) => {
+                let wait = retries.after_unreached(&error);
+                (error, wait)
+            }
         };
+        let Some(wait) = wait else { return Err(error) };
+        tracing::debug!(topic = %call.topic, partition = call.partition, ?retries, %error, "repeating a batch");
+        tokio::time::sleep(wait).await;
+        attempt = shared.client.link(0).await.map(|link| link.produce(call.clone()));
     }
 }
 

@@ -47,7 +47,10 @@ impl Engine {
         let ttl_ms = topic.view().settings.ttl_ms;
         let batch = match ttl_ms {
             0 => batch,
-            _ => with_expiry(batch, ttl_ms, self.clock.wall()).map_err(EngineError::InvalidBatch)?,
+            _ => {
+                let by_key = topic.view().settings.cleanup_policy != CleanupPolicy::Delete;
+                with_expiry(batch, ttl_ms, by_key, self.clock.wall()).map_err(EngineError::InvalidBatch)?
+            }
         };
         let partition = topic.route(&target)?;
         if acks == Acks::All {
@@ -70,26 +73,29 @@ impl Engine {
     }
 
     /// A partition's first append makes its directory and segment, durably: work of many milliseconds, which goes to
-    /// a blocking thread. Later ones write to the page cache, within the first poll of this future; those that come
-    /// while the first one runs line up behind it, so that appends keep the order of their first polls.
+    /// a blocking thread, as does one that has to wait for a descriptor. Others write to the page cache, within the first
+    /// poll of this future; those that come while one of the former runs line up behind it, so that appends keep the
+    /// order of their first polls.
     async fn append_to(
         &self,
         partition: &Arc<Partition>,
         batch: &RecordBatch,
     ) -> Result<Appended, EngineError> {
-        if partition.log()?.end_offset() > Offset::ZERO && partition.turns().is_free() {
-            return partition.append(batch, self.clock.wall());
+        if partition.turns().is_free()
+            && let Some(appended) = append_at_once(partition, batch, self.clock.wall())?
+        {
+            return Ok(appended);
         }
         let turn = partition.turns().wait().await;
         let now = self.clock.wall();
-        if partition.log()?.end_offset() > Offset::ZERO {
-            return partition.append(batch, now);
+        if let Some(appended) = append_at_once(partition, batch, now)? {
+            return Ok(appended);
         }
         let (partition, batch) = (partition.clone(), batch.clone());
         blocking(move || {
             // Held to the end of the append also if the caller goes away.
             let _turn = turn;
-            first_append(&partition, &batch, now)
+            patient_append(&partition, &batch, now)
         })
         .await?
     }
@@ -112,16 +118,38 @@ impl Engine {
     }
 }
 
-/// So often at most a first append waits for descriptors of files that are synced, and so long each time.
+/// The append, where it needs neither files to be made nor a descriptor that has to be waited for.
+fn append_at_once(
+    partition: &Partition,
+    batch: &RecordBatch,
+    now: Timestamp,
+) -> Result<Option<Appended>, EngineError> {
+    if partition.log()?.end_offset() == Offset::ZERO {
+        return Ok(None);
+    }
+    match partition.append(batch, now) {
+        Err(EngineError::TooManyOpenFiles) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// So often at most an append waits for descriptors of files that are synced, and so long each time.
 const DESCRIPTOR_WAITS: usize = 20;
 const DESCRIPTOR_WAIT: Duration = Duration::from_millis(250);
 
-/// An append that makes files. Where all descriptors belong to files with writes that are not synced, the next sync
+/// An append that may make files. Where all descriptors belong to files with writes that are not synced, the next sync
 /// rounds set some free: worth a wait on this blocking thread, as the producer would only come again.
-fn first_append(partition: &Partition, batch: &RecordBatch, now: Timestamp) -> Result<Appended, EngineError> {
+fn patient_append(
+    partition: &Partition,
+    batch: &RecordBatch,
+    now: Timestamp,
+) -> Result<Appended, EngineError> {
     for _ in 0..DESCRIPTOR_WAITS {
         match partition.append(batch, now) {
-            Err(EngineError::TooManyOpenFiles) if partition.log()?.wait_for_descriptors(DESCRIPTOR_WAIT) => {}
+            Err(EngineError::TooManyOpenFiles) => {
+                // Also a round that takes longer will set some free.
+                partition.log()?.wait_for_descriptors(DESCRIPTOR_WAIT);
+            }
             result => return result,
         }
     }

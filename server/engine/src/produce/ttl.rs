@@ -1,6 +1,7 @@
-//! Records of a topic with a time to live: each that says nothing of its own gets the topic's.
+//! Records of a topic with a time to live: each that says nothing of its own gets the topic's. Not so the deletions in a
+//! compacted topic: with one that is gone before what it deletes, that would come back.
 
-use flymq_types::{BatchFlags, InflateLimits, RecordBatch, Timestamp};
+use flymq_types::{BatchFlags, InflateLimits, RecordBatch, RecordView, Timestamp};
 use flymq_wire::batch::{BatchBuilder, BatchError, NewRecord, ProducerFields, pack};
 
 /// The batch with an expiry in every record, `ttl_ms` from `now` where it had none. It is built anew for that, and
@@ -8,11 +9,14 @@ use flymq_wire::batch::{BatchBuilder, BatchError, NewRecord, ProducerFields, pac
 pub(super) fn with_expiry(
     batch: RecordBatch,
     ttl_ms: u64,
+    by_key: bool,
     now: Timestamp,
 ) -> Result<RecordBatch, BatchError> {
     let header = *batch.header();
     let records = batch.open(&InflateLimits::BATCH)?;
-    if records.iter().all(|record| record.is_ok_and(|record| record.expires_at.is_some())) {
+    let stays = |record: &RecordView<'_>| by_key && record.value.is_none();
+    let has_its_own = |record: RecordView<'_>| record.expires_at.is_some() || stays(&record);
+    if records.iter().all(|record| record.is_ok_and(has_its_own)) {
         return Ok(batch);
     }
     let end = now.as_millis().saturating_add(i64::try_from(ttl_ms).unwrap_or(i64::MAX));
@@ -28,7 +32,7 @@ pub(super) fn with_expiry(
             key: record.key,
             value: record.value,
             timestamp: record.timestamp,
-            expires_at: Some(record.expires_at.unwrap_or(end)),
+            expires_at: record.expires_at.or_else(|| (!stays(&record)).then_some(end)),
         };
         builder.push_with_headers(&new, record.headers())?;
     }
@@ -47,10 +51,20 @@ mod tests {
             builder.push_with_headers(&record, [("h", &b"x"[..])]).unwrap();
         }
         let batch = RecordBatch::from_producer(builder.build().unwrap()).unwrap();
-        let stamped = with_expiry(batch, 100, Timestamp(1_000)).unwrap();
+        let stamped = with_expiry(batch, 100, true, Timestamp(1_000)).unwrap();
         let records: Vec<_> = stamped.records().unwrap().map(Result::unwrap).collect();
         assert_eq!(records.iter().map(|r| r.expires_at).collect::<Vec<_>>(), [Some(1_100), Some(7)]);
         assert!(records.iter().all(|r| r.timestamp == 3 && r.key == Some(b"k") && r.headers().len() == 1));
-        assert_eq!(with_expiry(stamped.clone(), 5, Timestamp(9_000)).unwrap(), stamped);
+        let mut builder = BatchBuilder::new();
+        builder
+            .push(&NewRecord { key: Some(b"k"), value: None, timestamp: 3, ..NewRecord::default() })
+            .unwrap();
+        let deletion = RecordBatch::from_producer(builder.build().unwrap()).unwrap();
+        let expiry = |by_key| {
+            let stamped = with_expiry(deletion.clone(), 100, by_key, Timestamp(1_000)).unwrap();
+            stamped.records().unwrap().next().unwrap().unwrap().expires_at
+        };
+        assert_eq!((expiry(true), expiry(false)), (None, Some(1_100)));
+        assert_eq!(with_expiry(stamped.clone(), 5, true, Timestamp(9_000)).unwrap(), stamped);
     }
 }

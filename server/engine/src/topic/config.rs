@@ -107,8 +107,8 @@ pub struct TopicChange {
     pub index: Option<IndexConfig>,
 }
 
-/// Smallest and largest roll size of a segment, bytes.
-const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(2 << 30);
+/// Smallest and largest roll size of a segment, bytes; at least what the broker's own default may be.
+const SEGMENT_BYTES: std::ops::RangeInclusive<u64> = (64 << 10)..=(2 << 30);
 
 impl TopicConfig {
     /// Fills up with `defaults` for a cluster of `nodes`.

@@ -87,11 +87,17 @@ pub(super) fn load(disk: &dyn Disk, dir: &Path, node: Option<&str>) -> Result<Op
     }
 }
 
-/// A directory with data in it has had an identity.
+/// A directory with data in it has had an identity. An empty `topics` is made just before the identity.
 fn missing(disk: &dyn Disk, dir: &Path) -> Result<()> {
     for name in [super::TOPICS, super::METADATA] {
         let path = dir.join(name);
-        if disk.exists(&path).on("look for", &path)? {
+        let there = match disk.list(&path) {
+            Ok(entries) => name != super::TOPICS || !entries.is_empty(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            // Something else of that name.
+            Err(_) => true,
+        };
+        if there {
             let reason = format!("the file is missing beside an existing {name}");
             return Err(StorageError::DamagedIdentity { path: dir.join(FILE_NAME), reason });
         }

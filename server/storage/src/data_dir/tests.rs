@@ -46,7 +46,7 @@ fn an_unknown_damaged_or_missing_identity_is_refused_and_left_alone() {
         assert_eq!(disk.contents(&meta).unwrap(), bytes);
     }
     let disk = SimDisk::new();
-    drop(open(&disk));
+    put(&open(&disk), TOPIC, 0);
     disk.remove_file(&meta).unwrap();
     assert!(matches!(DataDir::open(options(&disk, 1)), Err(StorageError::DamagedIdentity { .. })));
 }
@@ -138,6 +138,26 @@ fn a_directory_that_cannot_be_made_whole_is_made_at_the_next_start() {
         disk.crash_losing_all();
         put(&open(&disk), TOPIC, 0);
     }
+}
+
+#[test]
+fn records_that_are_gone_as_a_whole_refuse_the_start() {
+    let disk = SimDisk::new();
+    put(&open(&disk), TOPIC, 0);
+    let topics = std::path::Path::new(ROOT).join("topics");
+    for path in disk.files().into_iter().filter(|path| path.starts_with(&topics)) {
+        disk.remove_file(&path).unwrap();
+    }
+    for dir in [log_dir(), log_dir().parent().unwrap().to_owned(), topics.clone()] {
+        disk.remove_dir(&dir).unwrap();
+    }
+    let files = disk.files();
+    assert!(
+        matches!(DataDir::open(options(&disk, 1)), Err(StorageError::RecordsMissing { path }) if path == topics)
+    );
+    assert_eq!(disk.files(), files, "nothing was changed");
+    disk.create_dir(&topics).unwrap();
+    assert!(DataDir::open(options(&disk, 1)).is_ok(), "made by hand: begin again");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use flymq_types::InflateLimits;
+use flymq_types::{InflateLimits, PartitionId, TopicId};
 use flymq_wire::batch::Records;
 
 use super::report::{FindingKind, SegmentReport, VerifyReport};
@@ -116,6 +116,12 @@ impl Inspector {
         let path = &segment.path;
         if segment.header.is_none() {
             let what = "the header is damaged; the batches are read without it".to_owned();
+            report.add(FindingKind::Damage, path.clone(), None, what);
+        }
+        if let (Some(header), Some(owner)) = (&segment.header, owner(path))
+            && (header.topic_id, header.partition) != owner
+        {
+            let what = format!("it belongs to topic {}, partition {}", header.topic_id, header.partition);
             report.add(FindingKind::Damage, path.clone(), None, what);
         }
         if let Some(why) = &segment.unchecked {
@@ -305,4 +311,12 @@ fn check_footer(segment: &OpenedSegment, tip: &Tip, footer: &Tip, report: &mut V
 
 fn is_gone(error: &StorageError) -> bool {
     matches!(error, StorageError::Io { source, .. } if source.kind() == ErrorKind::NotFound)
+}
+
+/// Whose directory a segment file lies in, by the names above it.
+fn owner(path: &Path) -> Option<(TopicId, PartitionId)> {
+    let name = |dir: &Path| dir.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+    let partition = path.parent()?;
+    let topic = name(partition.parent()?)?.parse().ok()?;
+    Some((topic, PartitionId(name(partition)?.parse().ok()?)))
 }

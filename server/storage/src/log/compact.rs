@@ -335,7 +335,12 @@ impl LogInner {
         let published = writer.publish(disk, dir, strategy).map_err(|error| self.judge(error));
         let (segment, tip) = published?;
         let new = SegmentView { segment: segment.into(), tip };
-        self.view.lock().segments.splice(at..at + group.len(), [new]);
+        {
+            let mut view = self.view.lock();
+            view.segments.splice(at..at + group.len(), [new]);
+            // The batches in memory still have what was taken out.
+            view.tail.forget_below(tip.next_offset);
+        }
         self.retire(&group[1..])?;
         Ok(true)
     }

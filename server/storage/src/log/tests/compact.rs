@@ -7,7 +7,7 @@ use flymq_wire::batch::{BatchBuilder, BatchFlags, Compression, NewRecord, pack};
 use proptest::prelude::*;
 
 use super::support::*;
-use crate::{Compacted, Compaction, Retention, SimDisk, StorageError};
+use crate::{Compacted, Compaction, LogConfig, Retention, SimDisk, StorageError};
 
 const DAY: u64 = 24 * 60 * 60 * 1_000;
 
@@ -82,6 +82,23 @@ fn filled(disk: &SimDisk) -> Fixture {
     }
     fixture.sync();
     fixture
+}
+
+#[test]
+fn a_reader_at_the_tail_no_longer_gets_what_was_taken_out() {
+    let disk = SimDisk::new();
+    let config = LogConfig { segment_bytes: 4096, tail_cache_bytes: 1 << 20, ..LogConfig::default() };
+    let fixture = Fixture::open(&disk, config);
+    for i in 0..60_u8 {
+        put(&fixture, &format!("k{}", i % 10), Some(&[i; 300]));
+    }
+    fixture.sync();
+    assert!(compact(&fixture).removed > 30);
+    let read = scan(&fixture, 0);
+    assert!(read.len() < 30, "{} records, of which 10 are the latest of their keys", read.len());
+    drop(fixture);
+    disk.restart();
+    assert_eq!(scan(&Fixture::open(&disk, config), 0), read, "as after a restart");
 }
 
 #[test]
