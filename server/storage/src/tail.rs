@@ -65,9 +65,9 @@ impl TailCache {
 
     /// Lets go of the batches that begin below `end`: their segments were written again.
     pub fn forget_below(&mut self, end: u64) {
-        while let Some(oldest) = self.batches.pop_front_if(|batch| batch.base_offset().0 < end) {
-            self.release(oldest.size());
-        }
+        let gone = self.batches.partition_point(|batch| batch.base_offset().0 < end);
+        let bytes = self.batches.drain(..gone).map(|batch| batch.size()).sum();
+        self.release(bytes);
     }
 
     pub fn clear(&mut self) {
