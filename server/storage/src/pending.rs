@@ -218,7 +218,8 @@ fn install(disk: &dyn Disk, dir: &Path, segments: &[Installed]) -> Result<()> {
             segment.base_offset == base && found.is_some_and(|found| found == segment.incarnation)
         };
         if !segments.iter().any(has_its_name) {
-            remove_segment(disk, dir, base)?;
+            // Its index may be that of a new segment already; if not, that sees that it is another's.
+            disk.remove_file(&log_path(dir, base)).on("remove", &log_path(dir, base))?;
         }
     }
     for segment in segments {

@@ -19,7 +19,7 @@ use crate::pending::{Change, Installed, Pending};
 use crate::segment::header::{HEADER_BYTES, Replaced};
 use crate::segment::tip::Tip;
 use crate::segment::writer::SegmentWriter;
-use crate::segment::{PreparedSegment, staged_path};
+use crate::segment::{PreparedSegment, index_path, staged_path};
 
 /// Segments on their way into a log. Dropped before [`Install::finish`] it leaves the log as it is.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl Drop for Install {
 
 impl LogInner {
     fn install(&self, staged: &mut Install, start: Offset) -> Result<()> {
-        let (vital, disk, dir) = (&*self.context.vital, &self.context.disk, &self.place.dir);
+        let (vital, dir) = (&*self.context.vital, &self.place.dir);
         let _front = self.front.lock();
         let mut writer = self.writer.lock();
         self.check_writable()?;
@@ -189,23 +189,36 @@ impl LogInner {
             }
             return Err(self.judge(error));
         }
-        self.view.lock().segments.iter().for_each(|view| view.segment.index.lock().detach());
-        pending.finish(vital, dir, file).inspect_err(|error| self.fail(error))?;
+        let mark = pending.checkpoint.mark;
+        (writer.tip, writer.active, writer.epochs) = (mark.tip, None, pending.epochs.clone());
+        *durable = Some(mark);
+        self.show_installed(segments, start.0, mark.tip.next_offset);
+        // A start takes the steps again: nothing may be appended before.
+        pending.finish(vital, dir, file).inspect_err(|error| self.fail(error))
+    }
+
+    /// Shows the staged segments in the place of all others, which nobody but their readers holds afterwards.
+    fn show_installed(&self, staged: Vec<SegmentWriter>, start: u64, end: u64) {
+        let (disk, dir) = (&self.context.disk, &self.place.dir);
+        let old = self.view.lock().segments.clone();
+        for view in old {
+            // It may live on in a reader's hands; the new ones get files of their own.
+            view.segment.index.lock().detach();
+            if let Err(error) = disk.remove_file(&index_path(dir, view.segment.base_offset)) {
+                tracing::debug!(log = %dir.display(), %error, "no index file to remove");
+            }
+        }
         let strategy = self.config.lock().index;
         let named = |writer: SegmentWriter| {
             let (segment, tip) = writer.named(disk, dir, strategy);
             SegmentView { segment: Arc::new(segment), tip }
         };
-        let segments: Vec<_> = segments.into_iter().map(named).collect();
-        let mark = pending.checkpoint.mark;
-        (writer.tip, writer.active, writer.epochs) = (mark.tip, None, pending.epochs);
-        *durable = Some(mark);
+        let segments = staged.into_iter().map(named).collect();
         let mut view = self.view.lock();
         view.replace(segments);
-        self.start.store(start.0, Ordering::Release);
-        self.durable.store(mark.tip.next_offset, Ordering::Release);
-        self.end.store(mark.tip.next_offset, Ordering::Release);
-        Ok(())
+        self.start.store(start, Ordering::Release);
+        self.durable.store(end, Ordering::Release);
+        self.end.store(end, Ordering::Release);
     }
 }
 

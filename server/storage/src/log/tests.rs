@@ -9,6 +9,7 @@ mod encryption;
 mod fixture;
 mod lookup;
 mod model;
+mod pair;
 mod real_disk;
 mod recycling;
 mod repair;

@@ -188,7 +188,7 @@ fn what_was_not_there_is_refused() {
     hurt(&disk, &[(bases[3], bad, 150)]);
     let fixture = reopen(&disk);
     let range = Offset(bad)..Offset(bad + 2);
-    assert_eq!(find_damage(&fixture), [range.clone()]);
+    assert_eq!(find_damage(&fixture), std::slice::from_ref(&range));
     let (chain, given) = from_peer(&leader, &range);
     let log = &fixture.log;
     let refused = |range: &Range<Offset>, chain, given: &[RecordBatch]| {
