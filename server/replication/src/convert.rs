@@ -48,6 +48,7 @@ fn command_to_pb(command: &Command) -> pb::Command {
         Command::Reassign(reassign) => Pb::Reassign(partition::reassign_to_pb(reassign)),
         Command::ElectPreferred(elect) => Pb::ElectPreferred(partition::elect_to_pb(elect)),
         Command::TransferLeader(transfer) => Pb::TransferLeader(partition::transfer_to_pb(transfer)),
+        Command::ResignLeader(resign) => Pb::ResignLeader(partition::resign_to_pb(resign)),
         Command::RaiseFeatures(raise) => Pb::RaiseFeatures(pb::RaiseFeatures { version: raise.version }),
     };
     pb::Command { command: Some(command) }
@@ -70,6 +71,7 @@ fn command_from_pb(command: pb::Command) -> Result<Command> {
         Pb::Reassign(reassign) => Command::Reassign(partition::reassign_from_pb(reassign)?),
         Pb::ElectPreferred(elect) => Command::ElectPreferred(partition::elect_from_pb(elect)?),
         Pb::TransferLeader(transfer) => Command::TransferLeader(partition::transfer_from_pb(transfer)?),
+        Pb::ResignLeader(resign) => Command::ResignLeader(partition::resign_from_pb(resign)?),
         Pb::RaiseFeatures(raise) => Command::RaiseFeatures(RaiseFeatures { version: raise.version }),
     })
 }

@@ -59,8 +59,9 @@ fn change(
     if next == *old {
         return old;
     }
+    // An edit that raises an epoch itself means the rise alone, which happens once.
     next.partition_epoch = old.partition_epoch.next();
-    if next.leader != old.leader {
+    if next.leader != old.leader || next.leader_epoch != old.leader_epoch {
         next.leader_epoch = old.leader_epoch.next();
     }
     let next = Arc::new(next);

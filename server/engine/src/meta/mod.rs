@@ -20,7 +20,7 @@ pub use cluster::{ClusterMeta, NodeAddresses, NodeMeta, NodeState};
 pub use command::{
     AlterIsr, AlterTopic, Command, CreateTopic, DeleteTopic, DrainBroker, Effect, Effects, ElectPreferred,
     FenceBroker, FinishRestore, FormCluster, IsrMember, NodeRejection, PartitionRejection, RaiseFeatures,
-    Reassign, RegisterBroker, Rejection, RemoveBroker, Reply, TransferLeader, UnfenceBroker,
+    Reassign, RegisterBroker, Rejection, RemoveBroker, Reply, ResignLeader, TransferLeader, UnfenceBroker,
 };
 pub use image::{MetaImage, MetaVersion, TopicMeta};
 pub use memory::MemoryMetaStore;

@@ -91,6 +91,19 @@ impl PartitionMeta {
         configured.map_or(majority, |min| min as usize).max(1)
     }
 
+    /// Refuses what comes from a node that does not lead.
+    pub(super) fn check_leader(&self, at: &TopicPartition, node: &NodeId) -> Result<(), PartitionRejection> {
+        let at = || at.clone();
+        match &self.leader {
+            Some(leader) if leader == node => Ok(()),
+            Some(leader) => {
+                let (node, leader) = (node.clone(), leader.clone());
+                Err(PartitionRejection::NotLeader { at: at(), node, leader })
+            }
+            None => Err(PartitionRejection::NoLeader { at: at() }),
+        }
+    }
+
     /// Refuses what was made from another state of the partition.
     pub(super) fn check_epoch(
         &self,

@@ -1,7 +1,8 @@
 //! Partitions, and the commands about them.
 
 use flymq_engine::meta::{
-    AlterIsr, ElectPreferred, IsrMember, PartitionMeta, Reassign, TopicPartition, TransferLeader,
+    AlterIsr, ElectPreferred, IsrMember, PartitionMeta, Reassign, ResignLeader, TopicPartition,
+    TransferLeader,
 };
 use flymq_proto::internal as pb;
 use flymq_types::{BrokerEpoch, DirectoryId, LeaderEpoch, PartitionEpoch, PartitionId};
@@ -61,25 +62,32 @@ fn at_from_pb(at: Option<pb::TopicPartition>) -> Result<TopicPartition> {
 pub(super) fn alter_to_pb(alter: &AlterIsr) -> pb::AlterIsr {
     let member = |member: &IsrMember| pb::IsrMember {
         node: member.node.to_string(),
-        broker_epoch: member.broker_epoch.get(),
+        broker_epoch: member.broker_epoch.map(BrokerEpoch::get),
     };
     pb::AlterIsr {
         at: Some(at_to_pb(&alter.at)),
         leader_epoch: alter.leader_epoch.get(),
         partition_epoch: alter.partition_epoch.get(),
         new_isr: alter.new_isr.iter().map(member).collect(),
+        leader: alter.leader.to_string(),
+        broker_epoch: alter.broker_epoch.get(),
     }
 }
 
 pub(super) fn alter_from_pb(alter: pb::AlterIsr) -> Result<AlterIsr> {
     let member = |member: &pb::IsrMember| {
-        Ok(IsrMember { node: node_from_pb(&member.node)?, broker_epoch: BrokerEpoch(member.broker_epoch) })
+        Ok(IsrMember {
+            node: node_from_pb(&member.node)?,
+            broker_epoch: member.broker_epoch.map(BrokerEpoch),
+        })
     };
     Ok(AlterIsr {
         at: at_from_pb(alter.at)?,
         leader_epoch: LeaderEpoch(alter.leader_epoch),
         partition_epoch: PartitionEpoch(alter.partition_epoch),
         new_isr: alter.new_isr.iter().map(member).collect::<Result<_>>()?,
+        leader: node_from_pb(&alter.leader)?,
+        broker_epoch: BrokerEpoch(alter.broker_epoch),
     })
 }
 
@@ -123,5 +131,25 @@ pub(super) fn transfer_from_pb(transfer: pb::TransferLeader) -> Result<TransferL
         partition_epoch: PartitionEpoch(transfer.partition_epoch),
         to: node_from_pb(&transfer.to)?,
         unclean: transfer.unclean,
+    })
+}
+
+pub(super) fn resign_to_pb(resign: &ResignLeader) -> pb::ResignLeader {
+    pb::ResignLeader {
+        at: Some(at_to_pb(&resign.at)),
+        leader: resign.leader.to_string(),
+        broker_epoch: resign.broker_epoch.get(),
+        leader_epoch: resign.leader_epoch.get(),
+        corrupt: resign.corrupt,
+    }
+}
+
+pub(super) fn resign_from_pb(resign: pb::ResignLeader) -> Result<ResignLeader> {
+    Ok(ResignLeader {
+        at: at_from_pb(resign.at)?,
+        leader: node_from_pb(&resign.leader)?,
+        broker_epoch: BrokerEpoch(resign.broker_epoch),
+        leader_epoch: LeaderEpoch(resign.leader_epoch),
+        corrupt: resign.corrupt,
     })
 }

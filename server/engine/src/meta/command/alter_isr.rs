@@ -13,14 +13,20 @@ use crate::meta::{ClusterMeta, MetaImage, NodeState, PartitionMeta, TopicPartiti
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IsrMember {
     pub node: NodeId,
-    pub broker_epoch: BrokerEpoch,
+    /// None for a member that is in the set already and has not been heard of in this leader epoch.
+    pub broker_epoch: Option<BrokerEpoch>,
 }
 
 /// Makes `new_isr` the in-sync set, if leader and metadata are still the ones that the leader knew (KIP-497).
+///
+/// The partition epoch rises even where the members are the same: so a leader makes sure that an earlier wish of its own can
+/// no longer come true.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlterIsr {
     pub at: TopicPartition,
-    /// Of the leader that asks.
+    /// The leader that asks, by its name and its registration.
+    pub leader: NodeId,
+    pub broker_epoch: BrokerEpoch,
     pub leader_epoch: LeaderEpoch,
     /// Of the metadata that it asks from.
     pub partition_epoch: PartitionEpoch,
@@ -31,6 +37,7 @@ pub struct AlterIsr {
 impl AlterIsr {
     pub(super) fn apply(&self, image: &mut MetaImage) -> Result<(Reply, Effects), Rejection> {
         let partition = image.replicated(&self.at)?;
+        image.registered(&self.leader, self.broker_epoch)?;
         self.check_epochs(partition)?;
         self.check_members(partition)?;
         for member in &self.new_isr {
@@ -39,6 +46,7 @@ impl AlterIsr {
         let mut effects = Effects::new();
         let partition = change_one(image, &self.at, &mut effects, |partition, _| {
             partition.isr = self.new_isr.iter().map(|member| member.node.clone()).collect();
+            partition.partition_epoch = partition.partition_epoch.next();
         })?;
         Ok((Reply::PartitionChanged { at: self.at.clone(), partition }, effects))
     }
@@ -53,7 +61,7 @@ impl AlterIsr {
 
     fn check_members(&self, partition: &PartitionMeta) -> Result<(), PartitionRejection> {
         let at = || self.at.clone();
-        let Some(leader) = &partition.leader else { return Err(PartitionRejection::NoLeader { at: at() }) };
+        partition.check_leader(&self.at, &self.leader)?;
         let mut seen = BTreeSet::new();
         for IsrMember { node, .. } in &self.new_isr {
             if !partition.replicas.contains(node) {
@@ -63,8 +71,8 @@ impl AlterIsr {
                 return Err(PartitionRejection::Twice { at: at(), node: node.clone() });
             }
         }
-        if !seen.contains(leader) {
-            return Err(PartitionRejection::LeaderMissing { at: at(), leader: leader.clone() });
+        if !seen.contains(&self.leader) {
+            return Err(PartitionRejection::LeaderMissing { at: at(), leader: self.leader.clone() });
         }
         Ok(())
     }
@@ -74,9 +82,11 @@ impl AlterIsr {
 fn check_alive(cluster: &ClusterMeta, member: &IsrMember, was_in: bool) -> Result<(), NodeRejection> {
     let id = member.node.clone();
     let Some(node) = cluster.node(&id) else { return Err(NodeRejection::Unknown { id }) };
-    let (asked, current) = (member.broker_epoch, node.broker_epoch);
-    if asked != current {
-        return Err(NodeRejection::StaleEpoch { id, asked, current });
+    let current = node.broker_epoch;
+    match member.broker_epoch {
+        Some(asked) if asked != current => return Err(NodeRejection::StaleEpoch { id, asked, current }),
+        None if !was_in => return Err(NodeRejection::NoEpoch { id }),
+        Some(_) | None => {}
     }
     match node.state {
         NodeState::Active => Ok(()),

@@ -19,6 +19,7 @@ mod reassign;
 mod register_broker;
 mod rejection;
 mod remove_broker;
+mod resign_leader;
 mod transfer_leader;
 mod unfence_broker;
 
@@ -40,6 +41,7 @@ pub use reassign::Reassign;
 pub use register_broker::RegisterBroker;
 pub use rejection::{NodeRejection, PartitionRejection, Rejection};
 pub use remove_broker::RemoveBroker;
+pub use resign_leader::ResignLeader;
 pub use transfer_leader::TransferLeader;
 pub use unfence_broker::UnfenceBroker;
 
@@ -63,6 +65,7 @@ pub enum Command {
     ElectPreferred(ElectPreferred),
     TransferLeader(TransferLeader),
     RaiseFeatures(RaiseFeatures),
+    ResignLeader(ResignLeader),
 }
 
 /// What an applied command answers.
@@ -142,6 +145,7 @@ impl Command {
             Self::ElectPreferred(command) => command.apply(image),
             Self::TransferLeader(command) => command.apply(image),
             Self::RaiseFeatures(command) => command.apply(image),
+            Self::ResignLeader(command) => command.apply(image),
         }
     }
 }

@@ -52,6 +52,9 @@ pub enum NodeRejection {
     /// The command speaks of a registration that is over.
     #[error("node {id} was registered again meanwhile: its epoch is {current}, not {asked}")]
     StaleEpoch { id: NodeId, asked: BrokerEpoch, current: BrokerEpoch },
+    /// Only a member that is in sync already may be named without its registration.
+    #[error("node {id} is to be in sync, and its epoch is not given")]
+    NoEpoch { id: NodeId },
     #[error("node {id} is {state}")]
     WrongState { id: NodeId, state: NodeState },
     #[error("node {id} still keeps replicas of {partitions} partitions: reassign them first")]
@@ -79,6 +82,8 @@ pub enum PartitionRejection {
     StalePartitionEpoch { at: TopicPartition, asked: PartitionEpoch, current: PartitionEpoch },
     #[error("{at} has no leader")]
     NoLeader { at: TopicPartition },
+    #[error("{at} is led by {leader}, not by {node}")]
+    NotLeader { at: TopicPartition, node: NodeId, leader: NodeId },
     #[error("{at}: the leader {leader} is missing in the in-sync set")]
     LeaderMissing { at: TopicPartition, leader: NodeId },
     #[error("{at}: node {node} is not one of its replicas")]

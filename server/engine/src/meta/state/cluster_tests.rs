@@ -7,8 +7,8 @@ use flymq_types::{BrokerEpoch, ClusterId, LeaderEpoch, NodeId, PartitionEpoch};
 use super::support::*;
 use super::*;
 use crate::meta::{
-    AlterTopic, ElectPreferred, FenceBroker, NodeRejection, NodeState, PartitionMeta, PartitionRejection,
-    RaiseFeatures, RegisterBroker, RemoveBroker,
+    AlterIsr, AlterTopic, ElectPreferred, FenceBroker, NodeRejection, NodeState, PartitionMeta,
+    PartitionRejection, RaiseFeatures, RegisterBroker, RemoveBroker,
 };
 use crate::topic::TopicConfig;
 
@@ -284,6 +284,61 @@ fn a_leader_alters_the_set_only_from_what_is_current() {
         matches!(refused, Rejection::Node(NodeRejection::StaleEpoch { .. })),
         "caught up in another life"
     );
+}
+
+#[test]
+fn only_the_leader_alters_the_set_and_every_wish_counts() {
+    let mut state = State::cluster(4);
+    let at = state.topic_on(1, &[1, 2, 3], default());
+    let before = state.partition(&at);
+    let Command::AlterIsr(wish) = state.alter_isr(&at, &[1, 2, 3]) else { unreachable!() };
+    let usurped = AlterIsr { leader: node(2), broker_epoch: state.epoch(2), ..wish.clone() };
+    let (usurper, leader) = (node(2), node(1));
+    assert_eq!(
+        state.refused(&Command::AlterIsr(usurped)),
+        PartitionRejection::NotLeader { at: at.clone(), node: usurper, leader }.into()
+    );
+    let earlier_life = AlterIsr { broker_epoch: BrokerEpoch(0), ..wish.clone() };
+    assert!(matches!(
+        state.refused(&Command::AlterIsr(earlier_life)),
+        Rejection::Node(NodeRejection::StaleEpoch { .. })
+    ));
+    state.done(&Command::AlterIsr(wish));
+    let after = state.partition(&at);
+    assert_eq!(moved(&before, &after), (Some(node(1)), nodes(&[1, 2, 3]), 0, 1), "nothing but the epoch");
+    let unknown = |state: &State, isr: &[u8], n: u8| {
+        let Command::AlterIsr(mut wish) = state.alter_isr(&at, isr) else { unreachable!() };
+        let member = wish.new_isr.iter_mut().find(|member| member.node == node(n));
+        member.unwrap().broker_epoch = None;
+        Command::AlterIsr(wish)
+    };
+    state.done(&unknown(&state, &[1, 3], 3));
+    assert_eq!(state.partition(&at).isr, nodes(&[1, 3]), "a member may stay without its epoch");
+    let refused = state.refused(&unknown(&state, &[1, 2, 3], 2));
+    assert_eq!(refused, NodeRejection::NoEpoch { id: node(2) }.into(), "but not come in");
+}
+
+#[test]
+fn a_leader_that_cannot_lead_on_gives_way() {
+    let mut state = State::cluster(3);
+    let (shared, alone) = (state.topic_on(1, &[1, 2, 3], default()), state.topic_on(2, &[1], default()));
+    let before = state.partition(&shared);
+    let late = state.resign(&shared, false);
+    state.done(&late);
+    let after = state.partition(&shared);
+    assert_eq!(moved(&before, &after), (Some(node(2)), nodes(&[1, 2, 3]), 1, 1));
+    assert!(matches!(state.refused(&late), Rejection::Partition(PartitionRejection::NotLeader { .. })));
+    state.done(&state.resign(&shared, true));
+    assert_eq!(
+        moved(&after, &state.partition(&shared)),
+        (Some(node(1)), nodes(&[1, 3]), 1, 1),
+        "damaged: out"
+    );
+    let before = state.partition(&alone);
+    state.done(&state.resign(&alone, true));
+    assert_eq!(state.partition(&alone), before, "nobody has more");
+    state.done(&state.resign(&alone, false));
+    assert_eq!(moved(&before, &state.partition(&alone)), (Some(node(1)), nodes(&[1]), 1, 1), "a new epoch");
 }
 
 #[test]

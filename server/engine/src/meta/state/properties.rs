@@ -29,6 +29,7 @@ enum Step {
     Reassign { pick: usize, replicas: Vec<u8> },
     Transfer { pick: usize, to: u8, unclean: bool },
     Prefer { pick: Option<usize> },
+    Resign { pick: usize, corrupt: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -51,6 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (place(), some()).prop_map(|(pick, replicas)| Step::Reassign { pick, replicas }),
         3 => (place(), node(), any::<bool>()).prop_map(|(pick, to, unclean)| Step::Transfer { pick, to, unclean }),
         2 => prop::option::of(place()).prop_map(|pick| Step::Prefer { pick }),
+        3 => (place(), any::<bool>()).prop_map(|(pick, corrupt)| Step::Resign { pick, corrupt }),
     ]
 }
 
@@ -98,6 +100,7 @@ fn command(state: &State, step: &Step) -> Option<Command> {
         Step::AlterIsr { pick, isr, stale } => alter_isr(state, &there(*pick)?, isr, *stale),
         Step::Reassign { pick, replicas } => state.reassign(&there(*pick)?, replicas),
         Step::Transfer { pick, to, unclean } => state.transfer(&there(*pick)?, *to, *unclean),
+        Step::Resign { pick, corrupt } => state.resign(&there(*pick)?, *corrupt),
         Step::Prefer { pick } => {
             let partitions = pick.and_then(there).into_iter().collect();
             Command::ElectPreferred(ElectPreferred { partitions })
@@ -161,7 +164,7 @@ struct History {
 }
 
 impl History {
-    fn check(&mut self, before: &MetaImage, after: &MetaImage, unclean_allowed: bool) {
+    fn check(&mut self, before: &MetaImage, after: &MetaImage, unclean_allowed: bool, resigned: bool) {
         for topic in after.topics.values() {
             for (number, new) in topic.partitions.iter().enumerate() {
                 let at = topic.partition_id(number);
@@ -170,19 +173,28 @@ impl History {
                     self.leaders.entry((at.clone(), new.leader_epoch)).or_insert_with(|| new.leader.clone());
                 assert_eq!(*known, new.leader, "{at}: one leader for each epoch");
                 if let Ok(old) = before.partition(&at) {
-                    check_change(&at, old, new, unclean_allowed || topic.config.unclean_election);
+                    check_change(&at, old, new, unclean_allowed || topic.config.unclean_election, resigned);
                 }
             }
         }
     }
 }
 
-fn check_change(at: &TopicPartition, old: &PartitionMeta, new: &PartitionMeta, unclean_allowed: bool) {
-    let leaders = u32::from(old.leader != new.leader);
-    assert_eq!(new.leader_epoch.get(), old.leader_epoch.get() + leaders, "{at}: {old:?} {new:?}");
+fn check_change(
+    at: &TopicPartition,
+    old: &PartitionMeta,
+    new: &PartitionMeta,
+    unclean_allowed: bool,
+    resigned: bool,
+) {
+    let (leaders, raised) =
+        (u32::from(old.leader != new.leader), new.leader_epoch.get() - old.leader_epoch.get());
+    let same_again = resigned && raised == 1 && leaders == 0;
+    assert!(raised == leaders || same_again, "{at}: {old:?} {new:?}");
     let same = PartitionMeta { partition_epoch: new.partition_epoch, ..old.clone() } == *new;
-    let changes = u32::from(!same);
-    assert_eq!(new.partition_epoch.get(), old.partition_epoch.get() + changes, "{at}: {old:?} {new:?}");
+    // An accepted wish of the leader counts where nothing is different, too.
+    let raised = new.partition_epoch.get() - old.partition_epoch.get();
+    assert!(raised == 1 || raised == 0 && same, "{at}: {old:?} {new:?}");
     if let Some(leader) = &new.leader
         && old.leader.as_ref() != Some(leader)
         && !unclean_allowed
@@ -201,7 +213,7 @@ fn run(steps: &[Step]) -> (State, Vec<Command>, usize) {
         let before = state.image();
         let unclean = matches!(step, Step::Transfer { unclean: true, .. });
         if state.apply(&command).0.is_ok() {
-            history.check(&before, &state.image(), unclean);
+            history.check(&before, &state.image(), unclean, matches!(step, Step::Resign { .. }));
             log.push(command);
         } else {
             assert_eq!(state.image(), before, "nothing of a refused command applies");
@@ -253,7 +265,7 @@ fn random_commands_are_not_all_refused() {
     {
         assert!(applied.get(kind).is_some_and(|count| *count > 20), "{kind}: {applied:?}");
     }
-    for kind in ["AlterIsr", "Reassign", "TransferLeader", "ElectPreferred"] {
+    for kind in ["AlterIsr", "Reassign", "TransferLeader", "ElectPreferred", "ResignLeader"] {
         assert!(applied.get(kind).is_some_and(|count| *count > 20), "{kind}: {applied:?}");
     }
     assert!(applied.contains_key("RemoveBroker") && refused > 100, "{applied:?}, {refused} refused");

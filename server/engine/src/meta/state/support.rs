@@ -7,7 +7,7 @@ use flymq_types::{
 use super::*;
 use crate::meta::{
     AlterIsr, CreateTopic, DrainBroker, FenceBroker, FormCluster, IsrMember, NodeAddresses, PartitionMeta,
-    Reassign, RegisterBroker, TopicPartition, TransferLeader, UnfenceBroker,
+    Reassign, RegisterBroker, ResignLeader, TopicPartition, TransferLeader, UnfenceBroker,
 };
 use crate::topic::TopicConfig;
 
@@ -106,9 +106,13 @@ impl State {
     /// As its leader would ask, now.
     pub(super) fn alter_isr(&self, at: &TopicPartition, isr: &[u8]) -> Command {
         let partition = self.partition(at);
-        let member = |n: &u8| IsrMember { node: node(*n), broker_epoch: self.epoch(*n) };
+        let member = |n: &u8| IsrMember { node: node(*n), broker_epoch: Some(self.epoch(*n)) };
+        let leader = partition.leader.unwrap_or_else(|| node(1));
+        let broker_epoch = self.image.cluster.node(&leader).map_or(BrokerEpoch(0), |node| node.broker_epoch);
         Command::AlterIsr(AlterIsr {
             at: at.clone(),
+            leader,
+            broker_epoch,
             leader_epoch: partition.leader_epoch,
             partition_epoch: partition.partition_epoch,
             new_isr: isr.iter().map(member).collect(),
@@ -123,6 +127,15 @@ impl State {
     pub(super) fn transfer(&self, at: &TopicPartition, to: u8, unclean: bool) -> Command {
         let partition_epoch = self.partition(at).partition_epoch;
         Command::TransferLeader(TransferLeader { at: at.clone(), partition_epoch, to: node(to), unclean })
+    }
+
+    /// As its leader would ask, now.
+    pub(super) fn resign(&self, at: &TopicPartition, corrupt: bool) -> Command {
+        let partition = self.partition(at);
+        let leader = partition.leader.unwrap_or_else(|| node(1));
+        let broker_epoch = self.image.cluster.node(&leader).map_or(BrokerEpoch(0), |node| node.broker_epoch);
+        let leader_epoch = partition.leader_epoch;
+        Command::ResignLeader(ResignLeader { at: at.clone(), leader, broker_epoch, leader_epoch, corrupt })
     }
 
     /// A topic with one partition on exactly these replicas, all in sync; the first one leads.

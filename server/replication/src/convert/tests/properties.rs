@@ -52,16 +52,27 @@ prop_compose! {
 
 prop_compose! {
     fn alter_isr()(
-        at in place(), leader_epoch: u32, partition_epoch: u32,
-        new_isr in prop::collection::vec((node_id(), any::<u64>()), 0..4),
+        at in place(), leader in node_id(), broker_epoch: u64, leader_epoch: u32, partition_epoch: u32,
+        new_isr in prop::collection::vec((node_id(), any::<Option<u64>>()), 0..4),
     ) -> Command {
-        let member = |(node, epoch)| IsrMember { node, broker_epoch: BrokerEpoch(epoch) };
+        let member = |(node, epoch): (NodeId, Option<u64>)| IsrMember { node, broker_epoch: epoch.map(BrokerEpoch) };
         Command::AlterIsr(AlterIsr {
             at,
+            leader,
+            broker_epoch: BrokerEpoch(broker_epoch),
             leader_epoch: LeaderEpoch(leader_epoch),
             partition_epoch: PartitionEpoch(partition_epoch),
             new_isr: new_isr.into_iter().map(member).collect(),
         })
+    }
+}
+
+prop_compose! {
+    fn resignation()(
+        at in place(), leader in node_id(), broker_epoch: u64, leader_epoch: u32, corrupt: bool,
+    ) -> Command {
+        let (broker_epoch, leader_epoch) = (BrokerEpoch(broker_epoch), LeaderEpoch(leader_epoch));
+        Command::ResignLeader(ResignLeader { at, leader, broker_epoch, leader_epoch, corrupt })
     }
 }
 
@@ -71,6 +82,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         registration(),
         alter_isr(),
+        resignation(),
         registered().prop_map(|(id, broker_epoch)| Command::FenceBroker(FenceBroker { id, broker_epoch })),
         registered()
             .prop_map(|(id, broker_epoch)| Command::UnfenceBroker(UnfenceBroker { id, broker_epoch })),
