@@ -1,5 +1,7 @@
 //! Members that stop, and links that break.
 
+use openraft::{EntryPayload, RaftLogReader};
+
 use super::*;
 
 /// Proposes through a store until it fails; what was answered.
@@ -173,11 +175,36 @@ async fn a_proposal_whose_answer_is_lost_is_found_in_the_log() {
     let proposal = follower.propose(vec![create(7)]);
     let heal = async {
         until("the leader has it", || has(&leader, 7)).await;
+        until("the follower wants to lead", || follower.leader() != Some(leader.id())).await;
         assert!(!has(&follower, 7), "it hears of nothing");
         group.network.heal();
     };
     let (applied, ()) = futures::join!(proposal, heal);
     assert_eq!(applied.unwrap().replies.len(), 1);
     assert!(has(&follower, 7));
-    assert_eq!(follower.image().topics.len(), 1);
+    let entries = follower.0.log.clone().try_get_log_entries(..).await.unwrap();
+    let proposals = entries.iter().filter(|entry| matches!(entry.payload, EntryPayload::Normal(_)));
+    assert_eq!(proposals.count(), 1, "it was sent once");
+}
+
+/// A leader that was cut off took a proposal and lost it to the next one. openraft then says "ask the leader", but such
+/// an entry can still be on a third member and be committed later: it must not be sent again.
+#[tokio::test]
+async fn a_proposal_that_was_cut_from_the_log_is_not_sent_again() {
+    let patient = RaftMetaSettings { request_timeout: Duration::from_secs(6), ..settings() };
+    let group = Group::of(&[1, 2, 3], patient).await;
+    let old = group.leader().await;
+    let rest: Vec<RaftId> = group.others(&old).iter().map(RaftMetaStore::id).collect();
+    group.network.partition(&[old.id()], &rest);
+    let proposal = old.propose(vec![create(2)]);
+    let heal = async {
+        let new = group.leader_among(&rest).await;
+        new.propose(vec![create(3)]).await.unwrap();
+        group.network.heal();
+        until("the old leader has the truth", || has(&old, 3)).await;
+        new
+    };
+    let (refused, new) = futures::join!(proposal, heal);
+    assert!(matches!(refused, Err(MetaError::Unavailable { .. })), "{refused:?}");
+    assert!(!has(&new, 2) && !has(&old, 2));
 }
