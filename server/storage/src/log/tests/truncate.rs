@@ -9,7 +9,7 @@ use super::replica::{batches, content, leader};
 use super::support::*;
 use crate::log::lookup::Lookup;
 use crate::testing::batch;
-use crate::{DurableListener, LogConfig, Retention, SimDisk, StorageError};
+use crate::{DurableListener, FaultOp, LogConfig, Retention, SimDisk, StorageError};
 
 /// Appends a batch of two records in another life of the log.
 fn go_on(fixture: &Fixture, epoch: u32) -> Offset {
@@ -259,4 +259,97 @@ fn damage_before_a_cut_stays_known_and_damage_behind_it_goes() {
     assert!(!fixture.log.is_damaged());
     go_on(&fixture, 9);
     assert_eq!(content(&fixture.log, Offset::ZERO).len(), 2);
+}
+
+/// Whatever fails in a cut, a log that takes records afterwards keeps them: no start cuts it off behind them.
+#[test]
+fn a_cut_that_fails_closes_the_log_or_changes_nothing() {
+    const ENOSPC: i32 = 28;
+    let (mut unchanged, mut closed) = (0, 0);
+    for op in [FaultOp::Write, FaultOp::Fdatasync, FaultOp::SyncDir, FaultOp::Allocate] {
+        for nth in 1..8 {
+            let disk = SimDisk::new();
+            let fixture = leader(&disk);
+            let whole = content(&fixture.log, Offset::ZERO);
+            disk.fail(op, nth, ENOSPC);
+            let outcome = fixture.log.truncate_to(Offset(10), Offset::ZERO);
+            let (end, failed) = (fixture.log.end_offset(), fixture.log.failure().is_some());
+            if outcome.is_ok() {
+                assert!(end == Offset(10) && !failed);
+            } else if failed {
+                closed += 1;
+                let refused = fixture.log.append(&batch(&[b"x"]), LeaderEpoch(9), NOW).unwrap_err();
+                assert!(matches!(refused, StorageError::Poisoned { .. }), "{refused}");
+            } else {
+                unchanged += 1;
+                assert_eq!(content(&fixture.log, Offset::ZERO), whole);
+            }
+            // The fault may meet this one instead.
+            let more = fixture.log.append(&batch(&[b"goes on"]), LeaderEpoch(9), NOW).is_ok();
+            let failed = failed || !more;
+            let now = content(&fixture.log, Offset::ZERO);
+            disk.restart();
+            drop(fixture);
+            let after = Fixture::open(&disk, from_files(8192));
+            let context = format!("{op:?} {nth}: {outcome:?}");
+            assert!(!after.report.has_damage(), "{context}: {:?}", after.report);
+            let kept = content(&after.log, Offset::ZERO);
+            if failed {
+                assert!(kept == whole || kept == now || kept[..] == whole[..5], "{context}");
+            } else {
+                assert_eq!(kept, now, "{context}");
+            }
+        }
+    }
+    assert!(unchanged > 0 && closed > 3, "{unchanged} unchanged, {closed} closed");
+}
+
+#[test]
+fn a_reader_that_races_with_cuts_gets_one_life_or_a_typed_error() {
+    let config = LogConfig { segment_bytes: 4096, tail_cache_bytes: 2_000, ..LogConfig::default() };
+    let many = crate::DataDirOptions { open_files: 4_096, ..options(&SimDisk::new(), 1) };
+    let fixture = Fixture::try_open_with(config, many).unwrap();
+    let log = &fixture.log;
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let (mut at, mut seen) = (0, 0);
+                while !stop.load(Ordering::Relaxed) || seen == 0 {
+                    match log.read(Offset(at), 4_000, ALL) {
+                        Ok(found) => {
+                            for (i, batch) in found.iter().enumerate() {
+                                let records = batch.records().unwrap();
+                                let value =
+                                    records.map(|record| record.unwrap().value.unwrap()).next().unwrap();
+                                let told =
+                                    format!("{} in epoch {}.", batch.base_offset(), batch.leader_epoch());
+                                assert!(
+                                    value.starts_with(told.as_bytes()),
+                                    "a batch is where it was written"
+                                );
+                                assert!(i == 0 || found[i - 1].next_offset() == batch.base_offset());
+                                seen += 1;
+                            }
+                            at = if found.is_empty() { 0 } else { found[found.len() - 1].next_offset().0 };
+                        }
+                        Err(StorageError::Truncated { .. } | StorageError::OffsetOutOfRange { .. }) => at = 0,
+                        Err(error) => panic!("{error}"),
+                    }
+                }
+            });
+        }
+        let rng = SeededRng::new(3);
+        for epoch in 1..150_u32 {
+            for _ in 0..6 {
+                let mut value = format!("{} in epoch {epoch}.", log.end_offset()).into_bytes();
+                value.resize(300 + (flymq_types::Rng::next_u64(&rng) % 900) as usize, b'.');
+                log.append(&batch(&[&value]), LeaderEpoch(epoch), NOW).unwrap();
+            }
+            let back = flymq_types::Rng::next_u64(&rng) % 6;
+            log.truncate_to(Offset(log.end_offset().0 - back), Offset::ZERO).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(!log.is_damaged());
 }
