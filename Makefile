@@ -118,7 +118,8 @@ loom: ## Models of the watermark and its waiters (server/engine/src/partition/mo
 
 .PHONY: sim
 sim: ## The replicas of a partition under 5,000 seeds of faults (FLYMQ_SIM_SEEDS), and the model of their rules
-	FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-5000} $(CARGO) test --release -p flymq-replication --test sim -- --nocapture
+	FLYMQ_MODEL_WIDE=1 FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-5000} \
+		$(CARGO) test --release -p flymq-replication --test sim --test model -- --nocapture
 
 .PHONY: mutants
 mutants: ## Deliberately broken builds, each caught by a named test (tests/mutants); 13 minutes on two busy cores

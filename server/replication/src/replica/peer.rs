@@ -57,7 +57,8 @@ impl Peer {
     }
 
     pub(super) fn fenced(&self) -> bool {
-        self.position.as_ref().is_some_and(|position| position.fenced)
+        let fenced = self.position.as_ref().is_some_and(|position| position.fenced);
+        fenced && !cfg!(mutant = "replica_damaged_counts")
     }
 
     /// Takes a report. Frames overtake each other: within a stream, positions only grow.
