@@ -49,10 +49,4 @@ impl State {
 }
 
 #[cfg(test)]
-mod cluster_tests;
-#[cfg(test)]
-mod properties;
-#[cfg(test)]
-mod support;
-#[cfg(test)]
 mod tests;
