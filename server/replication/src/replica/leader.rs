@@ -83,8 +83,20 @@ impl Leader {
             core.high_watermark = committed;
             out.push(ReplicaAction::AdvanceHighWatermark(committed));
         }
+        self.finish_deletions(core, out);
         self.answer(core, out);
         self.look_after_isr(now, core, out);
+    }
+
+    /// A deletion that an earlier leader began, and not every replica has done, is done here too: what is left of it
+    /// could be neither copied nor mended.
+    fn finish_deletions(&self, core: &mut Core, out: &mut Vec<ReplicaAction>) {
+        let starts = self.peers.values().filter_map(|peer| peer.position.as_ref()).map(|p| p.log_start);
+        let start = starts.filter(|start| *start <= core.high_watermark).max().unwrap_or_default();
+        if start > core.log.start {
+            core.log.advance_start(start);
+            out.push(ReplicaAction::AdvanceStart(start));
+        }
     }
 
     fn answer(&mut self, core: &Core, out: &mut Vec<ReplicaAction>) {

@@ -387,6 +387,16 @@ fn a_deletion_is_done_when_all_in_sync_have_reported_it() {
 }
 
 #[test]
+fn a_leader_finishes_the_deletion_of_an_earlier_one() {
+    let (mut leader, _) = replica(A, log(&[(1, 0)], 5), meta(A, 2, &[A, B], 1));
+    let deleted = |before| Position { log_start: Offset(before), ..position(4) };
+    let out = frame(&mut leader, 1, B, ack(2, 1, deleted(3)));
+    assert!(out.contains(&ReplicaAction::AdvanceStart(Offset(3))), "{out:?}");
+    frame(&mut leader, 1, C, ack(2, 1, deleted(5)));
+    assert_eq!(leader.log().start, Offset(3), "what is not committed is not deleted");
+}
+
+#[test]
 fn who_has_what_is_deleted_does_not_join() {
     let (mut leader, _) = replica(A, log(&[(1, 0)], 5), meta(A, 2, &[A, B], 1));
     frame(&mut leader, 1, B, ack(2, 1, position(5)));
