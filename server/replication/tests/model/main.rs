@@ -34,11 +34,8 @@ fn is_noticed(cluster: Cluster) {
 #[test]
 fn the_rules_keep_what_is_committed() {
     let wide = std::env::var_os("FLYMQ_MODEL_WIDE").is_some();
-    let bounds = if wide {
-        Cluster { versions: 3, crashes: 1, ..small(Rules::default()) }
-    } else {
-        small(Rules::default())
-    };
+    let bounds =
+        if wide { Cluster { versions: 3, ..small(Rules::default()) } } else { small(Rules::default()) };
     let checker = bounds.checker().threads(threads()).spawn_bfs().join();
     println!("{} states, depth {}", checker.unique_state_count(), checker.max_depth());
     checker.assert_properties();
