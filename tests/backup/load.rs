@@ -72,7 +72,13 @@ async fn backups_under_load_and_kills_hold_no_unreadable_batch() {
         }
     }
     let manifests = world.files("backup-");
-    assert_eq!(manifests.len(), whole, "a manifest for each that said so, and no other (seed {seed})");
+    // One that was killed may have written its manifest just before.
+    let possible = whole..=whole + killed;
+    assert!(
+        possible.contains(&manifests.len()),
+        "{} manifests of {possible:?} (seed {seed})",
+        manifests.len()
+    );
     let mut unreadable = 0;
     for (number, id) in manifests.iter().enumerate() {
         let id = id.file_stem().expect("a name").to_string_lossy().trim_start_matches("backup-").to_owned();

@@ -139,20 +139,14 @@ impl Client {
         let mut retries = Retries::new(config.max_retries, config.retry_backoff);
         let attempts = async {
             loop {
-                let (error, wait) = match self.link(0).await {
+                let error = match self.link(0).await {
                     Ok(link) => match request(&link).await {
                         Ok(reply) => return Ok(reply),
-                        Err(error) => {
-                            let wait = retries.after_failure(&error, idempotent);
-                            (error, wait)
-                        }
+                        Err(error) => error,
                     },
-                    Err(error) => {
-                        let wait = retries.after_unreached(&error);
-                        (error, wait)
-                    }
+                    Err(error) => error,
                 };
-                let Some(wait) = wait else { return Err(error) };
+                let Some(wait) = retries.after(&error, idempotent) else { return Err(error) };
                 tracing::debug!(what, ?retries, %error, ?wait, "retrying");
                 tokio::time::sleep(wait).await;
             }

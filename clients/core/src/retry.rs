@@ -16,39 +16,22 @@ struct RetryPolicy {
     backoff: Duration,
 }
 
-/// Longest wait before the next try to reach any server.
-const MAX_UNREACHED: Duration = Duration::from_secs(1);
-
 /// The repeats of one request so far.
 #[derive(Debug)]
 pub(crate) struct Retries {
     policy: RetryPolicy,
-    /// Attempts that a server was reached for.
     failed: u32,
-    /// Tries in a row that reached none.
-    unreached: u32,
 }
 
 impl Retries {
     pub(crate) fn new(max_retries: u32, backoff: Duration) -> Self {
-        Self { policy: RetryPolicy { max_retries, backoff }, failed: 0, unreached: 0 }
+        Self { policy: RetryPolicy { max_retries, backoff }, failed: 0 }
     }
 
-    /// The wait before the next attempt after one that a server was reached for; `None`: give up.
-    pub(crate) fn after_failure(&mut self, error: &ClientError, idempotent: bool) -> Option<Duration> {
-        self.unreached = 0;
+    /// The wait before the next attempt after one that failed; `None`: give up.
+    pub(crate) fn after(&mut self, error: &ClientError, idempotent: bool) -> Option<Duration> {
         self.failed += 1;
         self.policy.next(self.failed, error, idempotent)
-    }
-
-    /// The wait before the next try when no server could be reached, as while a broker restarts. A client that exists
-    /// has been connected, and nothing was sent: it goes on until the caller's time is over, unless it may not repeat.
-    pub(crate) fn after_unreached(&mut self, error: &ClientError) -> Option<Duration> {
-        if self.policy.max_retries == 0 || !error.retryable {
-            return None;
-        }
-        self.unreached += 1;
-        Some(self.policy.wait(self.unreached).min(MAX_UNREACHED))
     }
 }
 
@@ -85,20 +68,6 @@ mod tests {
         let overloaded = ClientError::new(ErrorCode::Overloaded, "busy");
         assert!(policy.next(1, &overloaded, false).is_some());
         assert_eq!(policy.next(1, &ClientError::invalid("no"), true), None);
-    }
-
-    #[test]
-    fn a_server_that_is_away_costs_no_retries_but_a_client_without_any_gives_up() {
-        let refused = ClientError::connect("a:1", &std::io::ErrorKind::ConnectionRefused.into());
-        let mut retries = Retries::new(2, Duration::from_millis(100));
-        for _ in 0..100 {
-            assert!(retries.after_unreached(&refused).expect("goes on") <= MAX_UNREACHED);
-        }
-        let lost = ClientError::broken("a:1", "reset");
-        assert!(retries.after_failure(&lost, true).is_some() && retries.after_failure(&lost, true).is_some());
-        assert_eq!(retries.after_failure(&lost, true), None);
-        assert_eq!(Retries::new(0, Duration::ZERO).after_unreached(&refused), None);
-        assert_eq!(retries.after_unreached(&ClientError::closed("client")), None);
     }
 
     #[test]

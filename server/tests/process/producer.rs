@@ -20,7 +20,7 @@ async fn every_message_of_a_producer_is_stored_although_the_broker_is_away_for_a
     let mut broker = Process::start(dir.path());
     let addr = broker.addr("native").to_string();
     let client = Client::connect(&addr).await.expect("connected");
-    let config = ProducerConfig { acks: Acks::All, ..ProducerConfig::default() };
+    let config = ProducerConfig { acks: Acks::All, retries: 20, ..ProducerConfig::default() };
     let producer = client.producer(config);
     let (mut deliveries, mut sent, mut stored) = (Deliveries::default(), 0, 0);
     for _ in 0..KILLS {

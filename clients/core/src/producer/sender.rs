@@ -105,20 +105,14 @@ async fn deliver(shared: &Shared, call: &ProduceCall, first: Attempt) -> Result<
     let mut retries = Retries::new(shared.config.retries, shared.config.retry_backoff);
     let mut attempt = first;
     loop {
-        let (error, wait) = match attempt {
+        let error = match attempt {
             Ok(reply) => match reply.await {
                 Ok(reply) => return Ok(reply),
-                Err(error) => {
-                    let wait = retries.after_failure(&error, true);
-                    (error, wait)
-                }
+                Err(error) => error,
             },
-            Err(error) => {
-                let wait = retries.after_unreached(&error);
-                (error, wait)
-            }
+            Err(error) => error,
         };
-        let Some(wait) = wait else { return Err(error) };
+        let Some(wait) = retries.after(&error, true) else { return Err(error) };
         tracing::debug!(topic = %call.topic, partition = call.partition, ?retries, %error, "repeating a batch");
         tokio::time::sleep(wait).await;
         attempt = shared.client.link(0).await.map(|link| link.produce(call.clone()));
