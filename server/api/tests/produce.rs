@@ -174,6 +174,8 @@ async fn expired_records_are_never_returned() {
         topic: "t".to_owned(),
         partition: Some(0),
         records: vec![record("", "gone"), record("", "lives")],
+        // What is read below has to be on the disk.
+        acks: pb::Acks::All.into(),
         ..Default::default()
     };
     request.records[0].expires_at_ms = 1;

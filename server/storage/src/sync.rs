@@ -53,6 +53,8 @@ struct Queue {
     asked: bool,
     /// A round runs.
     running: bool,
+    /// Since when the first of them is dirty (monotonic).
+    since: Duration,
     /// The thread will look within the interval by itself.
     napping: bool,
     /// A thread runs the rounds, or will.
@@ -96,8 +98,11 @@ impl Syncer {
     pub fn enqueue(&self, log: Arc<LogInner>) {
         let mut queue = self.queue.lock();
         queue.dirty.push(log);
-        if queue.dirty.len() == 1 && !queue.napping {
-            self.wake.notify_one();
+        if queue.dirty.len() == 1 {
+            queue.since = self.clock.monotonic();
+            if !queue.napping {
+                self.wake.notify_one();
+            }
         }
     }
 
@@ -246,7 +251,7 @@ impl Syncer {
     /// The logs of the next round; none when nothing happened for a while. From here on the round runs.
     fn wait(&self, interval: Duration) -> (Vec<Arc<LogInner>>, bool) {
         let mut queue = self.queue.lock();
-        let due = self.nap(&mut queue, interval);
+        self.nap(&mut queue, interval);
         while queue.dirty.is_empty() && !queue.stopping {
             queue.asked = false;
             if self.unmarked.lock().is_empty() {
@@ -255,8 +260,10 @@ impl Syncer {
                 break;
             }
         }
-        while !due && !queue.dirty.is_empty() && !queue.asked && !queue.stopping {
-            if self.wake.wait_for(&mut queue, interval).timed_out() {
+        while !queue.dirty.is_empty() && !queue.asked && !queue.stopping {
+            let passed = self.clock.monotonic().saturating_sub(queue.since);
+            let left = interval.saturating_sub(passed);
+            if left.is_zero() || self.wake.wait_for(&mut queue, left).timed_out() {
                 break;
             }
         }
@@ -269,14 +276,13 @@ impl Syncer {
     }
 
     /// After a round the next append is likely: the thread looks again after an interval, so that an append whose round
-    /// somebody else runs need not wake it. Says whether a log became dirty in that time.
-    fn nap(&self, queue: &mut MutexGuard<'_, Queue>, interval: Duration) -> bool {
+    /// somebody else runs need not wake it.
+    fn nap(&self, queue: &mut MutexGuard<'_, Queue>, interval: Duration) {
         if queue.dirty.is_empty() && !queue.asked && !queue.stopping {
             queue.napping = true;
             self.wake.wait_for(queue, interval);
             queue.napping = false;
         }
-        !queue.dirty.is_empty()
     }
 }
 
