@@ -113,10 +113,10 @@ class Recycled(Scenario):
             up = bring_up(stack, tools.server, home)
             words = ("--acks", self._acks, "--retention-bytes", str(128 << 20), "--warmup", "400000")
             line = tools.bench(up, "produce", "--topic", "t", "--messages", str(messages), *words)
-        words = ("--acks", self._acks, "--in-flight", "4000", "--size", str(KIB), "--warmup", "400000")
         bare = home / "bare"
         bare.mkdir()
-        given = [tools.bare, "produce", "--topic", "t", "--messages", str(messages), *words, "--data-dir", bare]
+        given: list[str | Path] = [tools.bare, "produce", "--topic", "t", "--messages", str(messages), "--acks", self._acks]
+        given += ["--in-flight", "4000", "--size", str(KIB), "--warmup", "400000", "--data-dir", bare]
         told = json.loads(run(given, DRIVE_SECONDS).splitlines()[-1])
         return float(line["msgs_per_s"]) / float(told["msgs_per_s"])
 
@@ -279,6 +279,7 @@ def scenarios(quick: bool) -> list[Scenario]:
 def measure(root: Path, scratch: Path, quick: bool, chosen: list[str]) -> list[dict[str, Any]]:
     """The results of the chosen ones (all if none is named), for the report."""
     built = release(Places(root, root / ".tools", scratch), *BINARIES)
+    tools = Tools(built / "flymq", built / "flymq-cli", built / "bare-loop", scratch, quick)
     found = []
     for one in scenarios(quick):
         if chosen and one.name not in chosen:
@@ -289,7 +290,7 @@ def measure(root: Path, scratch: Path, quick: bool, chosen: list[str]) -> list[d
             with tempfile.TemporaryDirectory(prefix="scenario-", dir=scratch) as home:
                 os.sync()
                 try:
-                    values.append(one.once(Tools(*(built / name for name in BINARIES), scratch, quick), Path(home) / "flymq"))
+                    values.append(one.once(tools, Path(home) / "flymq"))
                 except BenchError as failed:
                     error = str(failed)
                     break
