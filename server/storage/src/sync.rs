@@ -70,6 +70,15 @@ impl Queue {
     }
 }
 
+/// What made the thread stop waiting.
+struct Due {
+    /// May be empty also when it is not idle: where somebody else ran the round.
+    dirty: Vec<Arc<LogInner>>,
+    /// Nothing happened for a while.
+    idle: bool,
+    stopping: bool,
+}
+
 #[derive(Debug)]
 pub(crate) struct Syncer {
     queue: Mutex<Queue>,
@@ -232,8 +241,7 @@ impl Syncer {
         let _guard = AbortOnPanic;
         let mut last_marks = self.clock.monotonic();
         loop {
-            let (dirty, stopping) = self.wait(interval);
-            let idle = dirty.is_empty();
+            let Due { dirty, idle, stopping } = self.wait(interval);
             self.sync_together(&dirty);
             self.end_round();
             if idle || stopping {
@@ -248,15 +256,17 @@ impl Syncer {
         }
     }
 
-    /// The logs of the next round; none when nothing happened for a while. From here on the round runs.
-    fn wait(&self, interval: Duration) -> (Vec<Arc<LogInner>>, bool) {
+    /// What the next round is for. From here on the round runs.
+    fn wait(&self, interval: Duration) -> Due {
         let mut queue = self.queue.lock();
+        let mut idle = false;
         self.nap(&mut queue, interval);
         while queue.dirty.is_empty() && !queue.stopping {
             queue.asked = false;
             if self.unmarked.lock().is_empty() {
                 self.wake.wait(&mut queue);
             } else if self.wake.wait_for(&mut queue, MARK_INTERVAL).timed_out() {
+                idle = queue.dirty.is_empty();
                 break;
             }
         }
@@ -272,7 +282,7 @@ impl Syncer {
         }
         queue.running = true;
         queue.asked = false;
-        (std::mem::take(&mut queue.dirty), queue.stopping)
+        Due { dirty: std::mem::take(&mut queue.dirty), idle, stopping: queue.stopping }
     }
 
     /// After a round the next append is likely: the thread looks again after an interval, so that an append whose round
