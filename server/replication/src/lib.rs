@@ -9,13 +9,17 @@
 
 mod convert;
 mod files;
+mod link;
 mod local;
+mod peer;
 mod raft;
 pub mod replica;
 mod task;
 
 pub use files::LocalMetaError;
+pub use link::{FrameSink, NodeLink, ReplicaKey, Sent};
 pub use local::{LocalMetaOptions, LocalMetaStore};
+pub use peer::{PeerCall, PeerCaller, PeerError, PeerService};
 pub use raft::{
     MemberInfo, MembershipError, MemoryNetwork, MemoryTransport, MetaPeer, MetaRequest, MetaRpc,
     MetaTransport, MetaTransportError, RaftId, RaftMetaError, RaftMetaOptions, RaftMetaSettings,
