@@ -11,6 +11,7 @@ mod convert;
 mod files;
 mod link;
 mod local;
+mod member;
 mod peer;
 mod raft;
 pub mod replica;
@@ -19,6 +20,7 @@ mod task;
 pub use files::LocalMetaError;
 pub use link::{FrameSink, NodeLink, ReplicaKey, Sent};
 pub use local::{LocalMetaOptions, LocalMetaStore};
+pub use member::{broker_of, member_id, node_of};
 pub use peer::{PeerCall, PeerCaller, PeerError, PeerService};
 pub use raft::{
     MemberInfo, MembershipError, MemoryNetwork, MemoryTransport, MetaPeer, MetaRequest, MetaRpc,
