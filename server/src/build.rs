@@ -110,7 +110,7 @@ pub(crate) async fn engine(
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Engine>, StartError> {
     let Storage { data, meta } = storage;
-    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta };
+    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta, replication: None };
     Engine::open(engine_options(config), deps).await.map_err(|error| StartError::Recovery {
         path: config.storage.data_dir.clone(),
         reason: error.to_string(),

@@ -64,6 +64,24 @@ impl From<EngineError> for BrokerError {
                     .with("in_sync", in_sync)
                     .with("required", required)
             }
+            E::NotLeader { topic, partition, leader, leader_epoch } => {
+                let mut error = failed(ErrorCode::NotLeader)
+                    .with("topic", topic)
+                    .with("partition", partition)
+                    .with("leader_epoch", leader_epoch);
+                if let Some(leader) = leader {
+                    error = error.with("leader", leader);
+                }
+                error
+            }
+            // Retryable: whoever asks again finds the node that is ready.
+            E::NotCoordinator { group, node } => {
+                let mut error = failed(ErrorCode::Unavailable).with("group", group);
+                if let Some(node) = node {
+                    error = error.with("coordinator", node);
+                }
+                error
+            }
             E::CorruptData { topic, partition, start, end } => failed(ErrorCode::CorruptData)
                 .with("topic", topic)
                 .with("partition", partition)

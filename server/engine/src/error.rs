@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flymq_storage::StorageError;
-use flymq_types::{BatchError, GroupId, Offset, PartitionId, TopicName};
+use flymq_types::{BatchError, GroupId, LeaderEpoch, NodeId, Offset, PartitionId, TopicName};
 
 use crate::meta::{MetaError, NodeRejection, PartitionRejection, Rejection};
 
@@ -60,6 +60,16 @@ pub enum EngineError {
     /// `acks=all` asks for more in-sync replicas than there are. Nothing was appended.
     #[error("{topic}/{partition} has {in_sync} in-sync replicas, acks=all needs {required}")]
     NotEnoughReplicas { topic: TopicName, partition: PartitionId, in_sync: u32, required: u32 },
+    /// Another node leads the partition, as far as is known here, or none does. For a produce: it is unknown whether the
+    /// records are kept if they were appended before the leadership ended; else nothing was appended.
+    #[error(
+        "not leader: {topic}/{partition} is led by {} in epoch {leader_epoch}",
+        leader.as_ref().map_or("nobody yet", NodeId::as_str)
+    )]
+    NotLeader { topic: TopicName, partition: PartitionId, leader: Option<NodeId>, leader_epoch: LeaderEpoch },
+    /// Another node keeps the group's offsets, or this one is not ready to yet.
+    #[error("not the coordinator of consumer group {group}: that is {}", node.as_ref().map_or("nobody yet", NodeId::as_str))]
+    NotCoordinator { group: GroupId, node: Option<NodeId> },
     /// The stored bytes of `start..end` are damaged; offsets around them can be read.
     #[error("offsets {start} to {end} (exclusive) of {topic}/{partition} are damaged on disk")]
     CorruptData { topic: TopicName, partition: PartitionId, start: Offset, end: Offset },

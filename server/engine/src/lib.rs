@@ -8,6 +8,7 @@
 //!          ├── fetch      batches below the high watermark, long poll, subscriptions
 //!          ├── offsets    earliest, latest, by time
 //!          ├── groups     offsets on `__consumer_offsets`, members
+//!          ├── replication  the traits of whoever keeps partitions on several nodes
 //!          └── meta       Command → State::apply, the MetaStore trait
 //! ```
 //!
@@ -23,6 +24,7 @@ mod options;
 mod partition;
 mod primitives;
 mod produce;
+mod replication;
 mod task;
 mod topic;
 
@@ -37,6 +39,7 @@ pub use groups::{
 pub use offsets::{HeaderMatch, StartFrom};
 pub use options::EngineOptions;
 pub use produce::{Appended, Target};
+pub use replication::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaListener, Replication};
 pub use topic::{
     CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, ScrubPass, TopicChange, TopicConfig,
     TopicInfo, TopicSettings,

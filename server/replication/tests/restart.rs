@@ -53,7 +53,7 @@ async fn open(disk: &SimDisk, rng: &Arc<SeededRng>) -> Option<Arc<Engine>> {
     let meta =
         LocalMetaOptions { snapshot_after_bytes: 200, ..LocalMetaOptions::new(disk, "/data/metadata") };
     let meta = Arc::new(LocalMetaStore::open(meta).ok()?);
-    let deps = EngineDeps { data, clock, rng: rng.clone(), meta };
+    let deps = EngineDeps { data, clock, rng: rng.clone(), meta, replication: None };
     Engine::open(EngineOptions::default(), deps).await.ok()
 }
 

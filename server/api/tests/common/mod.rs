@@ -35,6 +35,7 @@ impl TestBroker {
             clock: clock.clone(),
             rng: Arc::new(SystemRng),
             meta: Arc::new(MemoryMetaStore::default()),
+            replication: None,
         };
         let engine = Engine::open(EngineOptions::default(), deps).await.expect("an empty engine");
         let node = Arc::new(Node::new("test-cluster", "test-node"));

@@ -20,6 +20,8 @@ use crate::groups::Groups;
 use crate::meta::MetaStore;
 use crate::options::EngineOptions;
 use crate::partition::{Partition, Stop};
+use crate::replication::Replication;
+use crate::task::blocking;
 use crate::topic::{Registry, TopicInfo};
 
 /// What the engine works with; all of it can be real or simulated.
@@ -30,6 +32,8 @@ pub struct EngineDeps {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub meta: Arc<dyn MetaStore>,
+    /// Keeps partitions together with other nodes; none on a broker without cluster.
+    pub replication: Option<Arc<dyn Replication>>,
 }
 
 /// Figures over the whole engine.
@@ -54,6 +58,8 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) meta: Arc<dyn MetaStore>,
+    #[allow(dead_code, reason = "follow_metadata opens replicas through it")]
+    pub(crate) replication: Option<Arc<dyn Replication>>,
     pub(crate) topics: Registry,
     pub(crate) groups: Groups,
     pub(crate) counters: Arc<Counters>,
@@ -76,13 +82,14 @@ impl Engine {
     /// When the data directory cannot be listed, or the committed offsets cannot be read.
     pub async fn open(options: EngineOptions, deps: EngineDeps) -> Result<Arc<Self>, EngineError> {
         let counters = Arc::new(Counters::new());
-        let EngineDeps { data, clock, rng, meta } = deps;
+        let EngineDeps { data, clock, rng, meta, replication } = deps;
         let engine = Arc::new_cyclic(|me| Self {
             options,
             data,
             clock,
             rng,
             meta,
+            replication,
             topics: Registry::default(),
             groups: Groups::default(),
             counters,
@@ -159,6 +166,9 @@ impl Engine {
         }
         for (_, topic) in &topics {
             topic.stop(&Stop::ShuttingDown);
+            for partition in &topic.view().partitions {
+                partition.close().await;
+            }
         }
     }
 
@@ -170,9 +180,20 @@ impl Engine {
 }
 
 async fn last_sync(partition: &Partition) {
-    let Ok(log) = partition.log() else { return };
-    let durable = tokio::time::timeout(LAST_SYNC_WAIT, partition.durable(log.end_offset()));
-    match durable.await {
+    let Some(log) = partition.local_log() else { return };
+    let end = log.end_offset();
+    // What other nodes still lack is no reason to wait.
+    let durable = async {
+        match partition.replica() {
+            None => partition.durable(end).await,
+            Some(_) => {
+                let log = log.clone();
+                let synced = blocking(move || log.wait_durable(end, LAST_SYNC_WAIT)).await?;
+                synced.map_err(|error| partition.error(error))
+            }
+        }
+    };
+    match tokio::time::timeout(LAST_SYNC_WAIT, durable).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::error!(%error, "the last sync failed"),
         Err(_elapsed) => tracing::error!("the last sync did not end in time"),

@@ -10,7 +10,7 @@ use super::visible::visible;
 use super::{FetchSpec, Fetched};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::partition::Partition;
+use crate::partition::{HighWatermark, Partition};
 
 /// How long a read of records that are appended but not yet synced waits for them, even one that asks not to wait:
 /// their producer may have its acknowledgement already. A sync takes a fraction of a millisecond; this is the bound
@@ -22,7 +22,8 @@ impl Engine {
     /// At least one batch comes if any is readable, whatever its size.
     ///
     /// # Errors
-    /// `TopicNotFound` (also when the topic is deleted during the wait), `PartitionNotFound`, `OffsetOutOfRange`,
+    /// `TopicNotFound` (also when the topic is deleted during the wait), `PartitionNotFound`, `NotLeader` (also when the
+    /// leadership ends during the wait), `OffsetOutOfRange`,
     /// `CorruptData` for a damaged range alone, or a storage failure.
     pub async fn fetch(&self, spec: FetchSpec) -> Result<Fetched, EngineError> {
         let partition = self.partition(&spec.topic, spec.partition)?;
@@ -30,6 +31,7 @@ impl Engine {
         let limit = Duration::from_millis(self.options.limits.fetch_wait_ms.into());
         let poll = Poll {
             partition: &partition,
+            term: &partition.term(),
             offset: spec.offset,
             max_bytes,
             min_bytes: spec.min_bytes.clamp(1, max_bytes.max(1)),
@@ -55,6 +57,7 @@ impl Engine {
 
 struct Poll<'a> {
     partition: &'a Partition,
+    term: &'a HighWatermark,
     offset: Offset,
     max_bytes: usize,
     min_bytes: usize,
@@ -65,7 +68,7 @@ struct Poll<'a> {
 impl Poll<'_> {
     async fn run(&self) -> Result<Fetched, EngineError> {
         // Before the first look at the log's end: see `enter_reader`.
-        let _waiting = self.partition.high().enter_reader();
+        let _waiting = self.term.enter_reader();
         let fetched = self.read(self.offset)?;
         let at_once = self.max_wait.is_zero() && !self.commit_pending(&fetched);
         if at_once || fetched.bytes() >= self.min_bytes { Ok(fetched) } else { self.wait(fetched).await }
@@ -75,7 +78,6 @@ impl Poll<'_> {
     async fn wait(&self, mut fetched: Fetched) -> Result<Fetched, EngineError> {
         let mut deadline = pin!(sleep(self.max_wait));
         let mut commit_deadline = pin!(sleep(self.max_wait.max(COMMIT_WAIT)));
-        let high = self.partition.high();
         while fetched.bytes() < self.min_bytes {
             if fetched.log_end_offset > fetched.high_watermark {
                 self.partition.log()?.request_sync();
@@ -84,7 +86,7 @@ impl Poll<'_> {
             let until = if pending { commit_deadline.as_mut() } else { deadline.as_mut() };
             tokio::select! {
                 biased;
-                reached = high.reached(fetched.high_watermark.max(fetched.next_offset).plus(1)) => {
+                reached = self.term.reached(fetched.high_watermark.max(fetched.next_offset).plus(1)) => {
                     reached.map_err(|stop| self.partition.stop_error(stop))?;
                 }
                 () = until => break,
@@ -97,7 +99,7 @@ impl Poll<'_> {
     }
 
     fn read(&self, from: Offset) -> Result<Fetched, EngineError> {
-        read_at(self.partition, from, self.max_bytes, self.clock.wall())
+        read_at(self.partition, self.term, from, self.max_bytes, self.clock.wall())
     }
 
     /// Whether the asked record is appended and only waits for its sync.
@@ -106,22 +108,23 @@ impl Poll<'_> {
     }
 }
 
-/// What is readable now.
+/// What is readable now, in this term of leadership.
 pub(super) fn read_at(
     partition: &Partition,
+    term: &HighWatermark,
     offset: Offset,
     max_bytes: usize,
     now: Timestamp,
 ) -> Result<Fetched, EngineError> {
     let log = partition.log()?;
-    let high_watermark = partition.high().get();
+    let high_watermark = term.get();
     let (low_watermark, log_end_offset) = (log.start_offset(), log.end_offset());
     if offset < low_watermark || offset > log_end_offset {
         return Err(partition.out_of_range(offset, low_watermark, log_end_offset));
     }
     let mut next_offset = offset;
     let batches = loop {
-        let stored = partition.read(next_offset, max_bytes)?;
+        let stored = partition.read(next_offset, max_bytes, term.get())?;
         let Some(last) = stored.last() else { break stored };
         next_offset = last.next_offset();
         let seen = visible(stored, now).map_err(EngineError::InvalidBatch)?;
@@ -130,7 +133,7 @@ pub(super) fn read_at(
         }
     };
     // The watermark may have risen meanwhile: an answer never holds records above the one it names.
-    let high_watermark = high_watermark.max(next_offset.min(partition.high().get())).max(low_watermark);
+    let high_watermark = high_watermark.max(next_offset.min(term.get())).max(low_watermark);
     Ok(Fetched {
         batches,
         next_offset,

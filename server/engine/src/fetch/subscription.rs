@@ -8,7 +8,7 @@ use super::poll::read_at;
 use super::{Pulled, SubscribeSpec};
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::partition::{Listening, Partition, ReadyQueue};
+use crate::partition::{HighWatermark, Listening, Partition, ReadyQueue};
 
 /// A pull stream: partitions with news take turns, nothing is read ahead, no timer runs. A subscription that waits
 /// costs no work until a group commit makes records readable.
@@ -23,6 +23,8 @@ pub struct Subscription {
 #[derive(Debug)]
 struct Source {
     partition: Arc<Partition>,
+    /// The term of leadership in which the stream began: it ends with it.
+    term: Arc<HighWatermark>,
     position: Offset,
     _listening: Listening,
 }
@@ -47,13 +49,14 @@ impl Engine {
         let mut sources = Vec::with_capacity(spec.positions.len());
         for (index, (number, position)) in spec.positions.into_iter().enumerate() {
             let partition = topic.partition(number)?;
-            let listening = partition.high().listen(&ready, index);
-            let now = read_at(&partition, position, 1, self.clock.wall())?;
+            let term = partition.term();
+            let listening = term.listen(&ready, index);
+            let now = read_at(&partition, &term, position, 1, self.clock.wall())?;
             if now.log_end_offset > now.high_watermark {
                 partition.log()?.request_sync();
             }
             ready.push(index);
-            sources.push(Source { partition, position, _listening: listening });
+            sources.push(Source { partition, term, position, _listening: listening });
         }
         let max_bytes = self.options.limits.batch_bytes;
         Ok(Subscription { ready, sources, max_bytes, clock: self.clock.clone() })
@@ -65,15 +68,16 @@ impl Subscription {
     /// May be dropped while it waits; nothing is lost.
     ///
     /// # Errors
-    /// `TopicNotFound` once the topic is deleted, `OffsetOutOfRange` when retention has passed the position,
+    /// `TopicNotFound` once the topic is deleted, `NotLeader` once another node leads, `OffsetOutOfRange` when retention has passed the position,
     /// `CorruptData`, `ShuttingDown`, or a storage failure. The stream is then over.
     pub async fn next(&mut self, max_bytes: usize) -> Result<Pulled, EngineError> {
         loop {
             let index = self.ready.next().await;
             let source = &mut self.sources[index];
-            let stopped = source.partition.high().stopped();
+            let stopped = source.term.stopped();
             let max_bytes = max_bytes.min(self.max_bytes);
-            let fetched = read_at(&source.partition, source.position, max_bytes, self.clock.wall())?;
+            let fetched =
+                read_at(&source.partition, &source.term, source.position, max_bytes, self.clock.wall())?;
             source.position = fetched.next_offset;
             if fetched.batches.is_empty() {
                 match stopped {
@@ -81,7 +85,7 @@ impl Subscription {
                     None => continue,
                 }
             }
-            if stopped.is_some() || source.position < source.partition.high().get() {
+            if stopped.is_some() || source.position < source.term.get() {
                 self.ready.push(index); // behind the others that have news
             }
             return Ok(Pulled { partition: source.partition.number(), fetched });

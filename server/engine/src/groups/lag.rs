@@ -37,14 +37,15 @@ impl Engine {
     /// The log's end and the records between the commit and it; `None` where the partition is gone or offline.
     fn behind(&self, committed: &CommittedOffset) -> Option<(Offset, u64)> {
         let partition = self.topics.find(&committed.topic)?.partition(committed.partition).ok()?;
-        let latest = partition.log().ok()?.end_offset();
+        let latest = partition.local_log()?.end_offset();
         Some((latest, latest.get().saturating_sub(committed.offset.get())))
     }
 
     /// Milliseconds since the batch with `offset` (or the first one still there) was appended.
     fn age(&self, partition: &Partition, offset: Offset) -> u64 {
-        let Ok(log) = partition.log() else { return 0 };
-        let batches = partition.read(offset.max(log.start_offset()), 1).unwrap_or_default();
+        let Some(log) = partition.local_log() else { return 0 };
+        let from = offset.max(log.start_offset());
+        let batches = log.read(from, 1, partition.committed()).unwrap_or_default();
         let since =
             batches.first().map(|batch| self.clock.wall().as_millis() - batch.append_time().as_millis());
         since.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)

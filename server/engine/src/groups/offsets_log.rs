@@ -67,7 +67,7 @@ impl OffsetsLog {
 
     /// The end of what is durable.
     pub(super) fn high(&self) -> Offset {
-        self.partition.high().get()
+        self.partition.high()
     }
 
     /// Waits until `end` is durable; concurrent commits share the sync.
@@ -79,7 +79,7 @@ impl OffsetsLog {
     /// goes away before its answer.
     pub(super) fn settle(&self, book: &RwLock<Book>) {
         let mut pending = self.pending.lock();
-        let durable = self.partition.high().get();
+        let durable = self.partition.high();
         let ready = pending.partition_point(|(end, _)| *end <= durable);
         if ready > 0 {
             let mut book = book.write();
@@ -93,7 +93,7 @@ impl OffsetsLog {
         const CHUNK: usize = 4 << 20;
         let mut from = self.partition.log()?.start_offset();
         loop {
-            let batches = match self.partition.read(from, CHUNK) {
+            let batches = match self.partition.read(from, CHUNK, self.partition.high()) {
                 Ok(batches) => batches,
                 // Commits there are lost; their groups go back to the ones before and read some records twice.
                 Err(EngineError::CorruptData { start, end, .. }) => {

@@ -78,7 +78,7 @@ impl Engine {
             name: header.name,
             value: header.value,
             from: header.from,
-            upto: partition.high().get(),
+            upto: partition.high(),
             limit: header.limit,
         };
         let log = partition.log()?.clone();
@@ -107,6 +107,7 @@ impl Engine {
     async fn latest(&self, partition: &crate::partition::Partition) -> Result<Offset, EngineError> {
         let end = partition.log()?.end_offset();
         partition.durable(end).await?;
+        partition.check_sure()?;
         Ok(end)
     }
 

@@ -1,37 +1,65 @@
-//! One open partition: its log, its high watermark, and reads that respect it.
+//! One partition as this node has it: its log, its high watermark, and reads that respect it.
+//!
+//! | kept | log | records come | high watermark |
+//! |---|---|---|---|
+//! | alone | here | by [`Partition::append`] | the durable end of the log |
+//! | replicated | here | by the replica, while this node leads | one for each term of leadership |
+//! | elsewhere | none | never | none |
 
+mod info;
 #[cfg(all(loom, test))]
 mod models;
 mod ready;
+mod replicated;
 mod turn;
 mod watermark;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
-use flymq_storage::{DurableListener, IndexStats, Log, StorageError};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use flymq_storage::{DurableListener, Log, Retention, Retired, StorageError};
 use flymq_types::{BatchFlags, LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
 
 pub(crate) use ready::ReadyQueue;
+pub(crate) use replicated::Leadership;
 pub(crate) use turn::Turns;
 pub(crate) use watermark::{HighWatermark, Listening, Stop};
 
 use crate::error::EngineError;
 use crate::produce::Appended;
+use crate::replication::PartitionReplica;
 use crate::task::in_place;
-use crate::topic::{PartitionInfo, missing};
+use crate::topic::missing;
 
-/// An open partition; on one node the high watermark is the durable end of its log.
+/// A partition on this node.
 #[derive(Debug)]
 pub(crate) struct Partition {
     topic: TopicName,
     number: PartitionId,
-    /// The log, or why it could not be opened.
-    log: Result<Log, String>,
-    high: Arc<HighWatermark>,
+    store: Store,
+    /// Of this term of leadership; of a partition that is kept alone there is but one.
+    high: ArcSwap<HighWatermark>,
+    /// Where the partition is replicated.
+    replica: OnceLock<Arc<dyn PartitionReplica>>,
+    /// Who leads, as the metadata says; none where it is kept alone, and before the first metadata.
+    leadership: ArcSwapOption<Leadership>,
+    /// Ends every term that is yet to come.
+    ended: OnceLock<Stop>,
     turns: Turns,
     /// Records that expire were met since the start.
     expiring: AtomicBool,
+}
+
+/// What this node has of the records.
+#[derive(Debug)]
+enum Store {
+    Open(Log),
+    /// The log could not be opened, for this reason.
+    Offline(String),
+    /// Other nodes have it.
+    #[allow(dead_code, reason = "made by whoever follows the metadata")]
+    Elsewhere,
 }
 
 impl DurableListener for HighWatermark {
@@ -45,21 +73,30 @@ impl DurableListener for HighWatermark {
 }
 
 impl Partition {
-    pub(crate) fn online(topic: TopicName, number: PartitionId, log: Log) -> Self {
+    /// One that this node alone keeps.
+    pub(crate) fn alone(topic: TopicName, number: PartitionId, log: Log) -> Arc<Self> {
         let high = Arc::new(HighWatermark::new(log.durable_offset()));
         let listener: Arc<dyn DurableListener> = high.clone();
         log.subscribe(&listener); // held weakly: it lives as long as the partition
         high.advance(log.durable_offset()); // a round may have ended before the subscription
-        Self { topic, number, log: Ok(log), high, turns: Turns::default(), expiring: AtomicBool::new(false) }
+        Arc::new(Self::with(topic, number, Store::Open(log), high))
     }
 
-    pub(crate) fn offline(topic: TopicName, number: PartitionId, reason: String) -> Self {
+    /// One that this node alone keeps, and cannot open.
+    pub(crate) fn offline(topic: TopicName, number: PartitionId, reason: String) -> Arc<Self> {
         let high = Arc::new(HighWatermark::new(Offset::ZERO));
+        Arc::new(Self::with(topic, number, Store::Offline(reason), high))
+    }
+
+    fn with(topic: TopicName, number: PartitionId, store: Store, high: Arc<HighWatermark>) -> Self {
         Self {
             topic,
             number,
-            log: Err(reason),
-            high,
+            store,
+            high: ArcSwap::new(high),
+            replica: OnceLock::new(),
+            leadership: ArcSwapOption::empty(),
+            ended: OnceLock::new(),
             turns: Turns::default(),
             expiring: AtomicBool::new(false),
         }
@@ -78,40 +115,64 @@ impl Partition {
         &self.turns
     }
 
-    pub(crate) fn high(&self) -> &Arc<HighWatermark> {
-        &self.high
+    /// The high watermark of this term: whoever waits holds on to it, and is told when the term is over.
+    pub(crate) fn term(&self) -> Arc<HighWatermark> {
+        self.high.load_full()
     }
 
-    /// The log, or the error that the partition is offline, deleted or closing.
+    /// What may be read now.
+    pub(crate) fn high(&self) -> Offset {
+        self.high.load().get()
+    }
+
+    /// The log for whoever serves clients, or the error that the partition is offline, led by another node, deleted or
+    /// closing.
     pub(crate) fn log(&self) -> Result<&Log, EngineError> {
-        match (&self.log, self.high.stopped()) {
-            (Ok(_), Some(stop @ (Stop::Deleted | Stop::ShuttingDown))) => Err(self.stop_error(stop)),
-            (Ok(log), _) => Ok(log),
-            (Err(reason), _) => Err(EngineError::PartitionOffline {
+        let stopped = self.high.load().stopped();
+        match (&self.store, stopped) {
+            (_, Some(stop @ (Stop::Deleted | Stop::ShuttingDown))) => Err(self.stop_error(stop)),
+            (Store::Open(_) | Store::Elsewhere, Some(stop @ Stop::NotLeader)) => Err(self.stop_error(stop)),
+            (Store::Open(log), Some(Stop::Failed(_)) | None) => Ok(log),
+            (Store::Offline(reason), _) => Err(EngineError::PartitionOffline {
                 topic: self.topic.clone(),
                 partition: self.number,
                 reason: reason.clone(),
             }),
+            (Store::Elsewhere, Some(Stop::Failed(_)) | None) => Err(self.not_leader()),
         }
     }
 
-    /// Appends; a reader who waits has the group commit start at once.
+    /// The log that is here, whoever leads; none where the partition is deleted or closing.
+    pub(crate) fn local_log(&self) -> Option<&Log> {
+        match (&self.store, self.high.load().stopped()) {
+            (Store::Open(_), Some(Stop::Deleted | Stop::ShuttingDown)) => None,
+            (Store::Open(log), Some(Stop::Failed(_) | Stop::NotLeader) | None) => Some(log),
+            (Store::Offline(_) | Store::Elsewhere, _) => None,
+        }
+    }
+
+    /// Appends to a partition that is kept alone; a reader who waits has the group commit start at once.
     pub(crate) fn append(&self, batch: &RecordBatch, now: Timestamp) -> Result<Appended, EngineError> {
         let log = self.log()?;
         self.note_expiring(batch);
         let appended = log.append(batch, LeaderEpoch(0), now).map_err(|error| self.error(error))?;
+        let high = self.high.load();
         if cfg!(mutant = "early_high_watermark") {
-            self.high.advance(log.end_offset());
+            high.advance(log.end_offset());
         }
-        if self.high.has_readers() {
+        if high.has_readers() {
             log.request_sync();
         }
-        Ok(Appended {
+        Ok(self.appended(appended))
+    }
+
+    fn appended(&self, appended: flymq_storage::Appended) -> Appended {
+        Appended {
             partition: self.number,
             base_offset: appended.base_offset,
             last_offset: appended.last_offset,
             append_time: appended.append_time,
-        })
+        }
     }
 
     /// Appends batches of a backup at the offsets they had, without those that are there already. Returns the log's
@@ -126,24 +187,29 @@ impl Partition {
         Ok(log.end_offset())
     }
 
-    /// Has everything below `end` synced, and waits for it.
+    /// Has everything below `end` committed, and waits for it: on the disk of this node, and of all in-sync replicas.
     pub(crate) async fn durable(&self, end: Offset) -> Result<(), EngineError> {
-        if self.high.get() >= end || cfg!(mutant = "early_ack") {
+        if self.high() >= end || cfg!(mutant = "early_ack") {
             return Ok(());
         }
         // Whoever else has something to append does so first, for the same round.
         tokio::task::yield_now().await;
-        let log = self.log()?;
-        let alone = log.end_offset() == end && log.may_sync_alone();
+        let (log, term) = (self.log()?, self.term());
+        let alone = self.replica().is_none() && log.end_offset() == end && log.may_sync_alone();
         if !alone || in_place(|| log.sync_alone()) != Some(true) {
             log.request_sync();
         }
-        self.high.reached(end).await.map_err(|stop| self.stop_error(stop))
+        term.reached(end).await.map_err(|stop| self.stop_error(stop))
     }
 
-    /// Whole readable batches from `from` on: at least one if there is any, else none.
-    pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Vec<RecordBatch>, EngineError> {
-        let (log, high) = (self.log()?, self.high.get());
+    /// Whole batches below `high` from `from` on: at least one if there is any, else none.
+    pub(crate) fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        high: Offset,
+    ) -> Result<Vec<RecordBatch>, EngineError> {
+        let log = self.log()?;
         if from >= high {
             return Ok(Vec::new());
         }
@@ -153,6 +219,16 @@ impl Partition {
         })?;
         batches.iter().for_each(|batch| self.note_expiring(batch));
         Ok(batches)
+    }
+
+    /// Lets retention work where this node decides about it: at the leader, whose log start the others follow.
+    pub(crate) fn retain(&self, now: Timestamp, limits: Retention) -> Result<Retired, EngineError> {
+        let Ok(log) = self.log() else { return Ok(Retired::default()) };
+        let retired = log.retain(now, limits, self.high()).map_err(|error| self.error(error))?;
+        if let Some(replica) = self.replica().filter(|_| retired.segments > 0) {
+            replica.start_moved();
+        }
+        Ok(retired)
     }
 
     fn note_expiring(&self, batch: &RecordBatch) {
@@ -171,68 +247,26 @@ impl Partition {
         EngineError::OffsetOutOfRange { topic, partition, offset, start, end }
     }
 
+    /// A failure of the log. Damage is told to whoever can mend it.
     pub(crate) fn error(&self, error: StorageError) -> EngineError {
+        if let (StorageError::Corrupt { .. }, Some(replica)) = (&error, self.replica()) {
+            replica.damage_met();
+        }
         EngineError::storage(&self.topic, self.number, error)
     }
 
     pub(crate) fn stop_error(&self, stop: Stop) -> EngineError {
         match stop {
             Stop::Failed(error) => self.error(error),
+            Stop::NotLeader => self.not_leader(),
             Stop::Deleted => EngineError::TopicNotFound { topic: self.topic.clone() },
             Stop::ShuttingDown => EngineError::ShuttingDown,
         }
     }
 
-    /// Whether its log could not be opened at start.
-    pub(crate) fn is_offline(&self) -> bool {
-        self.log.is_err()
-    }
-
-    /// Whether its log takes no more records.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.log.as_ref().is_ok_and(|log| log.failure().is_some())
-    }
-
-    /// Whether any of its records are known to be damaged or missing.
-    pub(crate) fn is_damaged(&self) -> bool {
-        self.log.as_ref().is_ok_and(Log::is_damaged)
-    }
-
-    pub(crate) fn info(&self) -> PartitionInfo {
-        let mut info = PartitionInfo {
-            partition: self.number,
-            low: Offset::ZERO,
-            high: Offset::ZERO,
-            log_end: Offset::ZERO,
-            segments: 0,
-            bytes: 0,
-            last_sync: None,
-            leader_epoch: LeaderEpoch(0),
-            quarantined: Vec::new(),
-            offline: None,
-            failed: None,
-            last_append: None,
-            index: IndexStats::default(),
-            index_misled: 0,
-            scrub_finished: None,
-            scrub_bytes: 0,
-        };
-        match &self.log {
-            Ok(log) => {
-                let stats = log.stats();
-                // In this order, so that low <= high <= log_end also while appends go on.
-                (info.low, info.high) = (log.start_offset(), self.high.get());
-                info.log_end = log.end_offset();
-                info.high = info.high.max(info.low);
-                info.segments = u32::try_from(stats.segments).unwrap_or(u32::MAX);
-                info.bytes = stats.bytes;
-                (info.last_sync, info.quarantined) = (stats.last_sync, stats.quarantined);
-                (info.last_append, info.failed) = (stats.last_append, stats.failed.map(|e| e.to_string()));
-                (info.index, info.index_misled) = (stats.index, stats.index_misled);
-                (info.scrub_finished, info.scrub_bytes) = (stats.scrub_finished, stats.scrub_bytes);
-            }
-            Err(reason) => info.offline = Some(reason.clone()),
-        }
-        info
+    /// Ends every wait on the partition, now and later.
+    pub(crate) fn stop(&self, stop: Stop) {
+        self.ended.get_or_init(|| stop.clone());
+        self.high.load().stop(stop);
     }
 }

@@ -20,6 +20,8 @@ use crate::primitives::{AtomicU64, AtomicUsize, Mutex, Ordering, fence};
 pub(crate) enum Stop {
     /// The log failed; nothing more becomes durable until a restart.
     Failed(StorageError),
+    /// Another node leads now, or none: a later term has a watermark of its own.
+    NotLeader,
     Deleted,
     ShuttingDown,
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use flymq_storage::Log;
 use flymq_types::{Acks, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
 
 use super::check::{check_batch, check_keys};
@@ -13,7 +14,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::partition::Partition;
 use crate::task::blocking;
-use crate::topic::{CleanupPolicy, NODES};
+use crate::topic::{CleanupPolicy, NODES, OpenTopic};
 
 impl Engine {
     /// Appends one batch as the producer made it, and waits as long as `acks` asks (`features.md` decision 9). An
@@ -23,7 +24,7 @@ impl Engine {
     ///
     /// # Errors
     /// `TopicNotFound`, `PartitionNotFound`, `InternalTopic`, `InvalidBatch`, `TooLarge`, `KeyRequired`, `NotEnoughReplicas`: nothing
-    /// was appended. `StorageFull`, `ReadOnly`: likewise. `StorageFailed`: unknown.
+    /// was appended. `StorageFull`, `ReadOnly`: likewise. `StorageFailed`, `NotLeader`: unknown.
     pub async fn append(
         &self,
         topic: &TopicName,
@@ -53,6 +54,27 @@ impl Engine {
             }
         };
         let partition = topic.route(&target)?;
+        let records = batch.record_count();
+        let appended = match partition.replica() {
+            Some(replica) => {
+                let appended = partition.append_replicated(replica, batch, acks).await?;
+                self.retain_if_rolled(&topic, &partition);
+                appended
+            }
+            None => self.append_alone(&topic, &partition, &batch, acks).await?,
+        };
+        self.counters.count_produced(records);
+        Ok(appended)
+    }
+
+    /// Appends to a partition that this node alone keeps.
+    async fn append_alone(
+        &self,
+        topic: &OpenTopic,
+        partition: &Arc<Partition>,
+        batch: &RecordBatch,
+        acks: Acks,
+    ) -> Result<Appended, EngineError> {
         if acks == Acks::All {
             let required = topic.view().settings.min_insync_replicas;
             if required > NODES {
@@ -60,16 +82,19 @@ impl Engine {
                 return Err(EngineError::NotEnoughReplicas { topic, partition, in_sync: NODES, required });
             }
         }
-        let appended = self.append_to(&partition, &batch).await?;
-        self.counters.count_produced(batch.record_count());
-        if partition.log()?.take_rolled() {
-            self.retain_filled(&topic, &partition);
-        }
+        let appended = self.append_to(partition, batch).await?;
+        self.retain_if_rolled(topic, partition);
         match acks {
             Acks::None | Acks::Leader => {}
             Acks::All => partition.durable(appended.last_offset.plus(1)).await?,
         }
         Ok(appended)
+    }
+
+    fn retain_if_rolled(&self, topic: &OpenTopic, partition: &Arc<Partition>) {
+        if partition.local_log().is_some_and(Log::take_rolled) {
+            self.retain_filled(topic, partition);
+        }
     }
 
     /// A partition's first append makes its directory and segment, durably: work of many milliseconds, which goes to

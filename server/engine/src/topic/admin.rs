@@ -113,7 +113,7 @@ impl Engine {
         let partitions = view.partitions.iter().cloned().chain(added).collect();
         topic.replace(View { meta, settings, partitions });
         for partition in &topic.view().partitions {
-            if let Ok(log) = partition.log() {
+            if let Some(log) = partition.local_log() {
                 log.configure(settings.log_config(name));
             }
         }

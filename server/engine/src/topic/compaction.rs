@@ -13,7 +13,8 @@ use crate::task::blocking;
 
 impl Engine {
     /// Cleans the logs of all compacted topics in which enough is new, and takes expired records out of all others, one
-    /// after the other; internal topics see to themselves. The composition root calls it now and then. A partition that fails is logged, the others go on.
+    /// after the other; internal topics see to themselves, and replicated ones are not cleaned (their replicas stay equal
+    /// byte for byte). The composition root calls it now and then. A partition that fails is logged, the others go on.
     ///
     /// # Errors
     /// `ShuttingDown`.
@@ -38,11 +39,12 @@ fn clean_topic(topic: &Arc<OpenTopic>, now: Timestamp) -> Compacted {
         CleanupPolicy::Compact | CleanupPolicy::CompactDelete => true,
         CleanupPolicy::Delete => false,
     };
-    for partition in &view.partitions {
+    // Rewritten here alone, a log would no longer be the same as the other replicas'.
+    for partition in view.partitions.iter().filter(|partition| !partition.is_replicated()) {
         if !by_key && view.settings.ttl_ms == 0 && !partition.has_expiring() {
             continue;
         }
-        let how = Compaction::new(partition.high().get(), now, view.settings.delete_retention_ms);
+        let how = Compaction::new(partition.high(), now, view.settings.delete_retention_ms);
         let how = Compaction { by_key, ..how };
         match clean(partition, &how) {
             Ok(cleaned) => done.add(&cleaned),

@@ -30,7 +30,7 @@ impl OpenLogs {
         for number in numbers.clone().map(PartitionId) {
             let first = first.get(number.get() as usize).copied();
             match self.open_one(number, first) {
-                Ok(partition) => made.push(Arc::new(partition)),
+                Ok(partition) => made.push(partition),
                 Err(error) => {
                     drop(made);
                     self.remove(numbers.start..number.get() + 1);
@@ -51,24 +51,24 @@ impl OpenLogs {
     }
 
     /// Opens a log of a known topic; one that cannot be opened makes an offline partition, the others go on.
-    pub(crate) fn open_existing(&self, number: PartitionId) -> Partition {
+    pub(crate) fn open_existing(&self, number: PartitionId) -> Arc<Partition> {
         match self.open_one(number, None) {
             Ok(partition) => partition,
             Err(error) => self.offline(number, error.to_string()),
         }
     }
 
-    fn offline(&self, number: PartitionId, reason: String) -> Partition {
+    fn offline(&self, number: PartitionId, reason: String) -> Arc<Partition> {
         tracing::error!(topic = %self.id, partition = %number, reason, "partition is offline");
         Partition::offline(self.name.clone(), number, reason)
     }
 
-    fn open_one(&self, number: PartitionId, first: Option<Offset>) -> Result<Partition, StorageError> {
+    fn open_one(&self, number: PartitionId, first: Option<Offset>) -> Result<Arc<Partition>, StorageError> {
         let config = self.settings.log_config(&self.name);
         let (log, _report) = self.data.open_log(self.id, number, config)?;
         if let Some(first) = first.filter(|first| *first > Offset::ZERO) {
             log.start_at(first)?;
         }
-        Ok(Partition::online(self.name.clone(), number, log))
+        Ok(Partition::alone(self.name.clone(), number, log))
     }
 }

@@ -79,7 +79,7 @@ impl OpenTopic {
     /// Ends every wait on the topic.
     pub(crate) fn stop(&self, stop: &Stop) {
         for partition in &self.view.load().partitions {
-            partition.high().stop(stop.clone());
+            partition.stop(stop.clone());
         }
     }
 }

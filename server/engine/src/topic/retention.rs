@@ -68,8 +68,7 @@ fn retain_topic(topic: &Arc<OpenTopic>, now: Timestamp, limits: Retention) -> Re
 }
 
 fn retain_partition(partition: &Partition, now: Timestamp, limits: Retention) -> Retired {
-    let Ok(log) = partition.log() else { return Retired::default() };
-    log.retain(now, limits, partition.high().get()).unwrap_or_else(|error| {
+    partition.retain(now, limits).unwrap_or_else(|error| {
         let (topic, partition) = (partition.topic(), partition.number());
         tracing::warn!(%topic, %partition, %error, "retention failed");
         Retired::default()

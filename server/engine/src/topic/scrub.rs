@@ -52,11 +52,14 @@ impl Engine {
 
 /// One step in a partition, and whether it is done with.
 fn step(partition: &Partition, bytes: u64) -> (flymq_storage::Scrubbed, bool) {
-    let Ok(log) = partition.log() else { return (flymq_storage::Scrubbed::default(), true) };
+    let Some(log) = partition.local_log() else { return (flymq_storage::Scrubbed::default(), true) };
     match log.scrub(bytes) {
         Ok(done) => {
             metrics::counter!("flymq_scrub_bytes_total").increment(done.bytes);
             metrics::counter!("flymq_scrub_damaged_ranges_total").increment(done.damaged as u64);
+            if let Some(replica) = partition.replica().filter(|_| done.damaged > 0) {
+                replica.damage_met();
+            }
             (done, done.finished)
         }
         Err(error) => {

@@ -98,7 +98,7 @@ fn metadata_lost(logs: &mut [String]) -> EngineError {
 }
 
 fn open_chunk(logs: &OpenLogs, chunk: &[PartitionId]) -> Vec<Arc<crate::partition::Partition>> {
-    chunk.iter().map(|number| Arc::new(logs.open_existing(*number))).collect()
+    chunk.iter().map(|number| logs.open_existing(*number)).collect()
 }
 
 /// An empty log was made for a topic whose creation a crash cut: it goes. False for one with records, which stays.

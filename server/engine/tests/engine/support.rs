@@ -87,6 +87,7 @@ impl Node {
             clock: self.clock.clone(),
             rng: self.rng.clone(),
             meta: Arc::new(self.meta.clone()),
+            replication: None,
         };
         Engine::open(self.options.clone(), deps).await.unwrap()
     }

@@ -118,7 +118,7 @@ async fn engine(path: PathBuf, clock: Arc<SystemClock>) -> Arc<Engine> {
     };
     let data = Arc::new(DataDir::open(options).unwrap());
     let meta = Arc::new(MemoryMetaStore::default());
-    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta };
+    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta, replication: None };
     Engine::open(EngineOptions::default(), deps).await.unwrap()
 }
 

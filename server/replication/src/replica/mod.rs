@@ -43,6 +43,7 @@ mod epochs;
 mod event;
 mod follower;
 mod frame;
+mod inspect;
 mod isr;
 mod join;
 mod leader;

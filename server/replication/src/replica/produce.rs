@@ -18,7 +18,7 @@ pub(super) struct Request {
 impl Replica {
     pub(super) fn on_produce(&mut self, now: Millis, request: Request, out: &mut Vec<ReplicaAction>) {
         let Request { batch, records, acks, token } = request;
-        if let Err(error) = self.may_append(now, records, acks) {
+        if let Err(error) = self.check_append(now, records, acks) {
             out.push(ReplicaAction::Complete { token, result: Err(error) });
             return;
         }
@@ -34,7 +34,7 @@ impl Replica {
         leader.pump_all(now, &self.core, out);
     }
 
-    fn may_append(&self, now: Millis, records: u32, acks: Acks) -> Result<(), ReplicaError> {
+    pub(super) fn check_append(&self, now: Millis, records: u32, acks: Acks) -> Result<(), ReplicaError> {
         let meta = &self.core.meta;
         let Role::Leader(_) = &self.role else {
             let leader = meta.leader.filter(|id| *id != self.core.me);

@@ -1,0 +1,183 @@
+//! Partitions that other nodes keep, too: terms of leadership, and what this node says where it does not lead.
+
+use std::sync::Arc;
+
+use flymq_storage::{Log, StorageError};
+use flymq_types::{Acks, LeaderEpoch, NodeId, Offset, PartitionId, RecordBatch, TopicName};
+
+use super::{HighWatermark, Partition, Stop, Store};
+use crate::error::EngineError;
+use crate::meta::{MetaImage, PartitionMeta, TopicPartition};
+use crate::produce::Appended;
+use crate::replication::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaListener, Replication};
+
+/// Who leads a partition, as the metadata says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leadership {
+    /// None where nobody leads, and where it is this node: what it has not begun, or has lost, leads nowhere.
+    pub(crate) other: Option<NodeId>,
+    /// Whether it is this node.
+    pub(crate) here: bool,
+    pub(crate) epoch: LeaderEpoch,
+}
+
+impl Partition {
+    /// One that this node keeps with others, or why its log could not be opened. [`Partition::update`] comes next.
+    #[allow(dead_code, reason = "called by whoever follows the metadata")]
+    pub(crate) fn replicated(
+        at: TopicPartition,
+        log: Result<Log, String>,
+        replication: &dyn Replication,
+    ) -> Arc<Self> {
+        let own = log.as_ref().ok().cloned();
+        let store = log.map_or_else(Store::Offline, Store::Open);
+        let partition = Arc::new(Self::with(at.name.clone(), at.partition, store, between_terms()));
+        let listener: Arc<dyn ReplicaListener> = partition.clone();
+        let replica = replication.open(NewReplica { at, log: own, listener: Arc::downgrade(&listener) });
+        partition.replica.get_or_init(|| replica);
+        partition
+    }
+
+    /// One that only other nodes keep. [`Partition::update`] says who leads it.
+    #[allow(dead_code, reason = "called by whoever follows the metadata")]
+    pub(crate) fn elsewhere(topic: TopicName, number: PartitionId) -> Arc<Self> {
+        Arc::new(Self::with(topic, number, Store::Elsewhere, between_terms()))
+    }
+
+    /// The metadata says this of the partition now; call it for every newer image, in order.
+    #[allow(dead_code, reason = "called by whoever follows the metadata")]
+    pub(crate) fn update(&self, meta: &PartitionMeta, min_insync: usize, image: &Arc<MetaImage>) {
+        let here = self.replica().is_some_and(|replica| replica.update(meta, min_insync, image));
+        let other = meta.leader.clone().filter(|_| !here);
+        let now = Leadership { other, here, epoch: meta.leader_epoch };
+        if self.leadership.load().as_deref() != Some(&now) {
+            self.leadership.store(Some(Arc::new(now)));
+        }
+    }
+
+    /// Where the partition is replicated and this node has a copy.
+    pub(crate) fn replica(&self) -> Option<&Arc<dyn PartitionReplica>> {
+        self.replica.get()
+    }
+
+    /// Whether a cluster keeps it, here or elsewhere.
+    pub(crate) fn is_replicated(&self) -> bool {
+        match self.store {
+            Store::Open(_) | Store::Offline(_) => self.replica().is_some(),
+            Store::Elsewhere => true,
+        }
+    }
+
+    /// Who leads it, as the metadata says; none where it is kept alone.
+    pub(crate) fn leadership(&self) -> Option<Arc<Leadership>> {
+        self.leadership.load_full()
+    }
+
+    /// Appends to a replicated partition. The order of the calls is the order in the log.
+    pub(crate) fn append_replicated(
+        &self,
+        replica: &Arc<dyn PartitionReplica>,
+        batch: RecordBatch,
+        acks: Acks,
+    ) -> impl Future<Output = Result<Appended, EngineError>> + Send {
+        self.note_expiring(&batch);
+        let leads = self.log().map(|_log| replica.append(batch, acks));
+        async move {
+            let appended = leads?.await.map_err(|failure| self.failure(failure))?;
+            Ok(self.appended(appended))
+        }
+    }
+
+    /// What a replica's failure is called.
+    pub(crate) fn failure(&self, failure: ReplicaFailure) -> EngineError {
+        match failure {
+            ReplicaFailure::NotLeader => self.not_leader(),
+            ReplicaFailure::NotEnoughReplicas { in_sync, required } => EngineError::NotEnoughReplicas {
+                topic: self.topic.clone(),
+                partition: self.number,
+                in_sync,
+                required,
+            },
+            ReplicaFailure::NotCommitted { high_watermark } => {
+                let start = self.local_log().map_or(Offset::ZERO, Log::start_offset);
+                self.out_of_range(high_watermark.plus(1), start, high_watermark)
+            }
+            ReplicaFailure::Storage(error) => self.error(error),
+            ReplicaFailure::Closed => match self.ended.get() {
+                Some(stop) => self.stop_error(stop.clone()),
+                None => self.not_leader(),
+            },
+        }
+    }
+
+    /// Names who leads instead. Where the metadata still names this node, whoever comes next is not known yet.
+    pub(crate) fn not_leader(&self) -> EngineError {
+        let known = self.leadership();
+        let leader_epoch = known.as_ref().map_or_else(LeaderEpoch::default, |known| known.epoch);
+        EngineError::NotLeader {
+            topic: self.topic.clone(),
+            partition: self.number,
+            leader: known.and_then(|known| known.other.clone()),
+            leader_epoch,
+        }
+    }
+
+    /// Refuses to name the latest offset where another node may lead by now.
+    pub(crate) fn check_sure(&self) -> Result<(), EngineError> {
+        let Some(replica) = self.replica() else { return Ok(()) };
+        // In this order: a session counts only with the metadata of its time.
+        let sure = replica.is_sure() && self.leadership().is_some_and(|known| known.here);
+        if sure { Ok(()) } else { Err(self.not_leader()) }
+    }
+
+    /// Gives up the log where it is replicated: the one way to reopen or delete it.
+    pub(crate) async fn close(&self) {
+        if let Some(replica) = self.replica() {
+            self.stop(Stop::NotLeader);
+            replica.close().await;
+        }
+    }
+}
+
+/// The watermark of a node that does not lead.
+#[allow(dead_code, reason = "called by whoever follows the metadata")]
+fn between_terms() -> Arc<HighWatermark> {
+    let high = HighWatermark::new(Offset::ZERO);
+    high.stop(Stop::NotLeader);
+    Arc::new(high)
+}
+
+impl ReplicaListener for Partition {
+    fn leads(&self, _epoch: LeaderEpoch, high_watermark: Offset) {
+        self.high.store(Arc::new(HighWatermark::new(high_watermark)));
+        // Whoever ends the partition meanwhile sees the new term, or is seen here.
+        if let Some(stop) = self.ended.get() {
+            self.high.load().stop(stop.clone());
+        }
+    }
+
+    fn advanced(&self, high_watermark: Offset) {
+        self.high.load().advance(high_watermark);
+    }
+
+    fn ended(&self) {
+        self.high.load().stop(Stop::NotLeader);
+    }
+
+    fn failed(&self, error: &StorageError) {
+        self.high.load().stop(Stop::Failed(error.clone()));
+    }
+
+    fn reader_waits(&self) -> bool {
+        self.high.load().has_readers()
+    }
+}
+
+/// A partition that is dropped without being closed lets go of its replica, which ends by itself.
+impl Drop for Partition {
+    fn drop(&mut self) {
+        if let Some(replica) = self.replica.get() {
+            drop(replica.close());
+        }
+    }
+}
