@@ -12,6 +12,7 @@ mod files;
 mod link;
 mod local;
 mod member;
+mod net;
 mod peer;
 mod raft;
 pub mod replica;
@@ -21,6 +22,10 @@ pub use files::LocalMetaError;
 pub use link::{FrameSink, NodeLink, ReplicaKey, Sent};
 pub use local::{LocalMetaOptions, LocalMetaStore};
 pub use member::{broker_of, member_id, node_of};
+pub use net::{
+    ClusterSecret, PeerAddress, PeerLane, PeerMembership, PeerNetwork, PeerOptions, PeerSettings, PeerStats,
+    RaftAnswer, Refusal, Side,
+};
 pub use peer::{PeerCall, PeerCaller, PeerError, PeerService};
 pub use raft::{
     MemberInfo, MembershipError, MemoryNetwork, MemoryTransport, MetaPeer, MetaRequest, MetaRpc,

@@ -1,0 +1,161 @@
+//! The listener: lets members in, refuses everybody else, and is never taken down by what they do.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flymq_proto::internal as pb;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tracing::{info, warn};
+
+use super::handshake::{Channel, Transcript};
+use super::lane::PeerLane;
+use super::refusal::{Refusal, Refused};
+use super::serve::{self, Guest};
+use super::shared::{Keys, Shared};
+use super::socket;
+use crate::raft::RaftId;
+use crate::replica::BrokerEpoch;
+
+/// First and longest pause after a failed accept.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// Takes connections until the network stops.
+pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
+    let strangers = Arc::new(Semaphore::new(shared.settings.max_handshakes));
+    let mut pause = PAUSE.0;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = shared.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                pause = PAUSE.0;
+                let Ok(permit) = Arc::clone(&strangers).try_acquire_owned() else {
+                    refused(&shared, peer, &Refused::new(Refusal::TooMany, "too many handshakes at a time"));
+                    continue;
+                };
+                let task = Arc::clone(&shared);
+                shared.spawn(async move {
+                    let stop = task.stop.clone();
+                    let _ = stop.run_until_cancelled(one(&task, stream, peer, permit)).await;
+                });
+            }
+            Err(error) => {
+                warn!(%error, ?pause, "cannot accept a connection on the cluster port");
+                let _ = tokio::time::timeout(pause, shared.stop.cancelled()).await;
+                pause = (pause * 2).min(PAUSE.1);
+            }
+        }
+    }
+}
+
+pub(super) fn refused(shared: &Shared, peer: SocketAddr, refused: &Refused) {
+    shared.stats.add_refused(refused.reason);
+    let reason = refused.reason.name();
+    if refused.reason == Refusal::Closed {
+        info!(%peer, reason, "a connection to the cluster port ended in its handshake: {refused}");
+    } else {
+        warn!(%peer, reason, "a connection to the cluster port is refused: {refused}");
+    }
+}
+
+/// One connection, from its first byte to its last.
+async fn one(
+    shared: &Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: tokio::sync::OwnedSemaphorePermit,
+) {
+    let Ok(mut channel) = socket::channel(stream, &shared.settings) else { return };
+    let within = shared.settings.handshake;
+    let admitted = tokio::time::timeout(within, admit(shared, &mut channel)).await;
+    let late = |_| Refused::new(Refusal::Timeout, format!("no handshake within {} ms", within.as_millis()));
+    match admitted.map_err(late).flatten() {
+        Ok(guest) => {
+            drop(permit);
+            serve::run(shared, channel, guest, peer).await;
+        }
+        Err(why) => {
+            refused(shared, peer, &why);
+            let _ = tokio::time::timeout(within, channel.refuse(&why)).await;
+        }
+    }
+}
+
+/// Everything up to the proof of the other side. It is welcomed when it is known to be the only one on its lane.
+async fn admit(shared: &Shared, channel: &mut Channel) -> Result<Guest, Refused> {
+    let (hello, mut transcript) = channel.hello().await?;
+    let lane = PeerLane::from_number(hello.lane)
+        .ok_or_else(|| Refused::new(Refusal::Protocol, format!("lane {} is not known", hello.lane)))?;
+    let keys = shared.keys.load_full();
+    let keys = keys.ok_or_else(|| {
+        Refused::new(Refusal::NotInCluster, "this node is in no cluster and knows no token of one")
+    })?;
+    let challenge = pb::PeerChallenge { member: shared.me, nonce: shared.nonce() };
+    if lane == PeerLane::Join {
+        let wrong =
+            || Refused::new(Refusal::WrongToken, "the join token is wrong, or has ended: make another one");
+        let key = keys.membership.secret.join_key(&hello.token, shared.clock.wall()).ok_or_else(wrong)?;
+        channel.challenge(&challenge, &mut transcript, &key, wrong()).await?;
+        return Ok(Guest { from: None, lane, epoch: BrokerEpoch(0), key, transcript });
+    }
+    check_meant(shared, &keys, &hello)?;
+    let wrong = Refused::new(Refusal::WrongSecret, "the secret is not the one of this cluster");
+    channel.challenge(&challenge, &mut transcript, &keys.member, wrong).await?;
+    let epoch = BrokerEpoch(hello.from_epoch);
+    check_registered(shared, hello.from, lane, epoch)?;
+    Ok(Guest { from: Some(hello.from), lane, epoch, key: keys.member.clone(), transcript })
+}
+
+/// Another cluster, or another member of it, is meant: said before anything is proved, it gives nothing away.
+fn check_meant(shared: &Shared, keys: &Keys, hello: &pb::PeerHello) -> Result<(), Refused> {
+    let Some(cluster) = keys.membership.cluster else {
+        return Err(Refused::new(Refusal::NotInCluster, "this node is in no cluster yet"));
+    };
+    if hello.cluster.as_ref() != cluster {
+        let text = "this node belongs to another cluster: check the addresses of the nodes";
+        return Err(Refused::new(Refusal::WrongCluster, text));
+    }
+    if hello.to != shared.me {
+        let text = format!("this is member {}, not {}", shared.me, hello.to);
+        return Err(Refused::new(Refusal::WrongMember, text));
+    }
+    if hello.from == shared.me {
+        return Err(Refused::new(Refusal::WrongMember, "a node does not connect to itself"));
+    }
+    Ok(())
+}
+
+/// The lanes of brokers take the current registrations of brokers only.
+pub(super) fn check_registered(
+    shared: &Shared,
+    from: RaftId,
+    lane: PeerLane,
+    epoch: BrokerEpoch,
+) -> Result<(), Refused> {
+    if !lane.for_brokers_only() {
+        return Ok(());
+    }
+    let members = shared.members.load();
+    let Some(known) = members.get(&from) else {
+        let text = format!("member {from} is no broker of this cluster, as far as this node knows");
+        return Err(Refused::new(Refusal::UnknownMember, text));
+    };
+    // A newer one than this node knows of is right: metadata comes here later.
+    if epoch < known.broker_epoch {
+        let text =
+            format!("broker epoch {} of member {from} is over, {} is current", epoch.0, known.broker_epoch.0);
+        return Err(Refused::new(Refusal::StaleEpoch, text));
+    }
+    Ok(())
+}
+
+impl Guest {
+    pub(super) fn transcript(&self) -> &Transcript {
+        &self.transcript
+    }
+}

@@ -1,0 +1,1 @@
+//! The metadata group over sockets.
