@@ -95,16 +95,14 @@ fn codec(out: &mut String, unary: &[&RpcInfo]) -> std::fmt::Result {
             rpc.name
         )?;
     }
-    if rpcs().iter().any(|r| r.server_streaming) {
-        let streams: Vec<String> =
-            rpcs().iter().filter(|r| r.server_streaming).map(|r| format!("Rpc::{}", r.name)).collect();
-        writeln!(out, "            {} => None,", streams.join(" | "))?;
-    }
+    streams(out)?;
     writeln!(out, "        }}\n    }}\n")?;
     resource(out, unary)?;
+    encode(out, unary)?;
+    decode_response(out, unary)?;
     writeln!(
         out,
-        "}}\n\nimpl Response {{\n    /// Encodes the protobuf body.\n    pub fn encode(&self) -> Bytes {{\n        match self {{"
+        "    /// Encodes the protobuf body.\n    pub fn encode(&self) -> Bytes {{\n        match self {{"
     )?;
     for rpc in unary {
         writeln!(out, "            Self::{0}(m) => m.encode_to_vec().into(),", rpc.name)?;
@@ -117,6 +115,49 @@ fn codec(out: &mut String, unary: &[&RpcInfo]) -> std::fmt::Result {
         writeln!(out, "            Self::{0}(m) => m.encode_raw(out),", rpc.name)?;
     }
     writeln!(out, "        }}\n    }}\n}}")
+}
+
+/// The request's own encoder, and the end of its block.
+fn encode(out: &mut String, unary: &[&RpcInfo]) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\n    /// Encodes the protobuf body.\n    pub fn encode(&self) -> Bytes {{\n        match self {{"
+    )?;
+    for rpc in unary {
+        writeln!(out, "            Self::{0}(m) => m.encode_to_vec().into(),", rpc.name)?;
+    }
+    writeln!(out, "        }}\n    }}\n}}\n")
+}
+
+/// The beginning of the response's block, and its decoder.
+fn decode_response(out: &mut String, unary: &[&RpcInfo]) -> std::fmt::Result {
+    writeln!(
+        out,
+        "impl Response {{\n    /// Decodes the protobuf body of `rpc`'s answer; `None` when the rpc is a stream."
+    )?;
+    writeln!(
+        out,
+        "    pub fn decode(rpc: Rpc, body: Bytes) -> Option<Result<Self, prost::DecodeError>> {{\n        match rpc {{"
+    )?;
+    for rpc in unary {
+        writeln!(
+            out,
+            "            Rpc::{0} => Some(pb::{0}Response::decode(body).map(Self::{0})),",
+            rpc.name
+        )?;
+    }
+    streams(out)?;
+    writeln!(out, "        }}\n    }}\n")
+}
+
+/// The arm of the rpcs that are streams.
+fn streams(out: &mut String) -> std::fmt::Result {
+    let names: Vec<String> =
+        rpcs().iter().filter(|r| r.server_streaming).map(|r| format!("Rpc::{}", r.name)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "            {} => None,", names.join(" | "))
 }
 
 fn resource(out: &mut String, unary: &[&RpcInfo]) -> std::fmt::Result {

@@ -1,9 +1,19 @@
 //! The client: connections with failover, and every call with its retries.
 
+mod attempts;
 mod calls;
 mod links;
+mod route;
+mod streams;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use flymq_proto::RpcInfo;
@@ -11,9 +21,9 @@ use flymq_proto::RpcInfo;
 use crate::{
     ClientConfig, ClientError, Consumer, ConsumerConfig, Message, NewMessage, Producer, ProducerConfig, json,
     metadata::TopicCache,
-    retry::Retries,
     transport::{Transport, rpc_by_name},
 };
+pub(crate) use attempts::{Attempts, To};
 use links::Links;
 
 /// A connected client; clones share connections. Safe for use from many tasks and threads at once.
@@ -26,6 +36,8 @@ struct Inner {
     config: Arc<ClientConfig>,
     links: Links,
     topics: TopicCache,
+    /// Counts batches that name no partition, for their turns.
+    turn: AtomicUsize,
 }
 
 impl std::fmt::Debug for Client {
@@ -52,9 +64,11 @@ impl Client {
     pub async fn with_config(config: ClientConfig) -> Result<Self, ClientError> {
         let config = Arc::new(config);
         let links = Links::new(Arc::clone(&config));
-        links.get(0).await?;
-        let inner = Arc::new(Inner { config, links, topics: TopicCache::default() });
-        Ok(Self { inner })
+        let link = links.any(0).await?;
+        let inner = Inner { config, links, topics: TopicCache::default(), turn: AtomicUsize::new(0) };
+        let client = Self { inner: Arc::new(inner) };
+        client.meet(&link).await;
+        Ok(client)
     }
 
     /// The settings it was made with.
@@ -89,7 +103,21 @@ impl Client {
         Req: prost::Message,
         Resp: prost::Message + Default,
     {
-        let body = self.call_bytes(rpc_by_name(rpc)?, request.encode_to_vec().into()).await?;
+        self.ask(To::Any, rpc, request).await
+    }
+
+    /// As [`Client::call`], of the node that `to` says.
+    pub(crate) async fn ask<Req, Resp>(
+        &self,
+        to: To<'_>,
+        rpc: &str,
+        request: &Req,
+    ) -> Result<Resp, ClientError>
+    where
+        Req: prost::Message,
+        Resp: prost::Message + Default,
+    {
+        let body = self.call_to(to, rpc_by_name(rpc)?, request.encode_to_vec().into()).await?;
         Resp::decode(body)
             .map_err(|e| ClientError::protocol(format!("the server's reply cannot be read: {e}")))
     }
@@ -107,8 +135,12 @@ impl Client {
         json::decode_response(&rpc.method, body)
     }
 
+    async fn call_to(&self, to: To<'_>, rpc: &'static RpcInfo, body: Bytes) -> Result<Bytes, ClientError> {
+        self.with_retry(&rpc.name, rpc.op.idempotent, to, |link| link.call(rpc, body.clone())).await
+    }
+
     async fn call_bytes(&self, rpc: &'static RpcInfo, body: Bytes) -> Result<Bytes, ClientError> {
-        self.with_retry(&rpc.name, rpc.op.idempotent, |link| link.call(rpc, body.clone())).await
+        self.call_to(To::Any, rpc, body).await
     }
 
     /// Runs one request with retries and failover, within the request timeout.
@@ -116,47 +148,48 @@ impl Client {
         &self,
         what: &str,
         idempotent: bool,
+        to: To<'_>,
         request: impl Fn(&Arc<dyn Transport>) -> F,
     ) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,
     {
-        self.with_retry_within(self.inner.config.request_timeout, what, idempotent, request).await
+        self.with_retry_within(Duration::ZERO, what, idempotent, to, request).await
     }
 
-    /// As [`Client::with_retry`], within `limit`: for requests that the server may hold.
+    /// As [`Client::with_retry`], for requests that the server may hold for up to `held`.
     pub(crate) async fn with_retry_within<T, F>(
         &self,
-        limit: Duration,
+        held: Duration,
         what: &str,
         idempotent: bool,
+        to: To<'_>,
         request: impl Fn(&Arc<dyn Transport>) -> F,
     ) -> Result<T, ClientError>
     where
         F: Future<Output = Result<T, ClientError>>,
     {
-        let config = &self.inner.config;
-        let mut retries = Retries::new(config.max_retries, config.retry_backoff);
-        let attempts = async {
-            loop {
-                let error = match self.link(0).await {
-                    Ok(link) => match request(&link).await {
-                        Ok(reply) => return Ok(reply),
-                        Err(error) => error,
-                    },
-                    Err(error) => error,
-                };
-                let Some(wait) = retries.after(&error, idempotent) else { return Err(error) };
-                tracing::debug!(what, ?retries, %error, ?wait, "retrying");
-                tokio::time::sleep(wait).await;
+        // A long poll that finds nothing is no late answer.
+        let limit = self.inner.config.request_timeout + held;
+        let mut attempts = Attempts::new(self, what, idempotent, limit);
+        loop {
+            let attempt = async {
+                let link = self.link_to(to).await?;
+                let answer = request(&link);
+                match to {
+                    To::Any => self.unless_silent(&link, answer).await,
+                    To::Leader { .. } => self.watched(to, held, answer).await,
+                }
+            };
+            if let ControlFlow::Break(done) = attempts.step(to, attempt).await {
+                return done;
             }
-        };
-        tokio::time::timeout(limit, attempts).await.unwrap_or_else(|_| Err(ClientError::timeout(what, limit)))
+        }
     }
 
     /// The connection of a slot, made anew if it broke.
     pub(crate) async fn link(&self, slot: usize) -> Result<Arc<dyn Transport>, ClientError> {
-        self.inner.links.get(slot).await
+        self.inner.links.any(slot).await
     }
 
     /// The message as it is sent: encrypted where the client has a key.
@@ -182,5 +215,9 @@ impl Client {
 
     pub(crate) fn topics(&self) -> &TopicCache {
         &self.inner.topics
+    }
+
+    fn next_turn(&self) -> usize {
+        self.inner.turn.fetch_add(1, Ordering::Relaxed)
     }
 }

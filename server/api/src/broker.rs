@@ -19,6 +19,14 @@ pub enum Door {
 }
 
 impl Door {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Grpc, Self::NativeV1, Self::NativeV2, Self::Rest, Self::InProcess];
+
+    /// The door of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|door| door.name() == name)
+    }
+
     /// Label for logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -63,6 +71,8 @@ pub struct CallContext {
     pub deadline: Option<Instant>,
     /// Bytes the request took on the wire, for the byte budget.
     pub wire_bytes: usize,
+    /// Another node of the cluster sent it here: it is not sent on again.
+    pub forwarded: bool,
 }
 
 impl CallContext {
@@ -76,6 +86,7 @@ impl CallContext {
             request_id: request_id.into(),
             deadline: None,
             wire_bytes: 0,
+            forwarded: false,
         }
     }
 }

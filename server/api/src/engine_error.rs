@@ -65,23 +65,20 @@ impl From<EngineError> for BrokerError {
                     .with("required", required)
             }
             E::NotLeader { topic, partition, leader, leader_epoch } => {
-                let mut error = failed(ErrorCode::NotLeader)
+                let error = failed(ErrorCode::NotLeader)
                     .with("topic", topic)
                     .with("partition", partition)
                     .with("leader_epoch", leader_epoch);
-                if let Some(leader) = leader {
-                    error = error.with("leader", leader);
+                match leader {
+                    Some(leader) => error.with("leader", leader),
+                    None => error,
                 }
-                error
+            }
+            E::NotCoordinator { group, node: Some(node) } => {
+                failed(ErrorCode::NotLeader).with("group", group).with("leader", node)
             }
             // Retryable: whoever asks again finds the node that is ready.
-            E::NotCoordinator { group, node } => {
-                let mut error = failed(ErrorCode::Unavailable).with("group", group);
-                if let Some(node) = node {
-                    error = error.with("coordinator", node);
-                }
-                error
-            }
+            E::NotCoordinator { group, node: None } => failed(ErrorCode::Unavailable).with("group", group),
             E::CorruptData { topic, partition, start, end } => failed(ErrorCode::CorruptData)
                 .with("topic", topic)
                 .with("partition", partition)

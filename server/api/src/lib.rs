@@ -3,13 +3,14 @@
 //! door passes through.
 //!
 //! ```text
-//! door ─► Broker: trace ► deadline ► limits ► authenticate ► authorize ─► AuthorizedBroker: audit ► metrics ► EngineBroker
+//! door ─► Broker: trace ► deadline ► limits ► authenticate ► authorize ─► AuthorizedBroker: audit ► forward ► metrics ► EngineBroker
 //! ```
 //!
 //! [`stack`] puts it together. To add an rpc, declare it in `proto/flymq/v1` with its options, then give it its arm and
 //! its method in `dispatch/`.
 
 mod broker;
+mod cluster;
 mod convert;
 mod dispatch;
 mod engine_error;
@@ -23,16 +24,17 @@ mod stack;
 mod weight;
 
 pub use broker::{BatchStream, Broker, CallContext, Door, Principal};
+pub use cluster::{ClusterControl, ClusterLinks, PeerBroker, PeerFailure};
 pub use dispatch::EngineBroker;
 pub use error::{BrokerError, ErrorCode, ErrorTraits};
 pub use flymq_proto::pb;
 pub use layers::{
-    Audit, Authenticate, Authorize, Authorized, AuthorizedBroker, Deadline, LimitOptions, Limited, Measure,
-    Served, Totals, Trace,
+    Audit, Authenticate, Authorize, Authorized, AuthorizedBroker, Deadline, Forward, Forwarded, Forwarder,
+    LimitOptions, Limited, Measure, Served, Totals, Trace,
 };
 pub use node::{ConfigEntry, Node, Phase};
 pub use ops::{Access, AuditEvent, OPS, OpMeta, Request, Response, Rpc};
 pub use read_budget::{ReadBudget, ReadShare};
 pub use request_id::{REQUEST_ID_HEADER, request_id};
-pub use stack::{StackOptions, stack};
+pub use stack::{Stack, StackOptions, cluster_stack, stack};
 pub use weight::decoded_weight;

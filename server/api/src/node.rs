@@ -34,7 +34,7 @@ pub struct Node {
     pub version: &'static str,
     /// host:port under which clients reach the native port.
     pub client_addr: String,
-    /// host:port for other nodes; empty on a node without a cluster listener.
+    /// host:port for other nodes; empty on a broker without cluster, which is how doors tell.
     pub cluster_addr: String,
     pub started: Instant,
     pub config: Vec<ConfigEntry>,

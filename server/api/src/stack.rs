@@ -6,8 +6,11 @@ use flymq_engine::Engine;
 use flymq_types::{Acks, Clock, Limits};
 
 use crate::{
-    Broker, EngineBroker, Node,
-    layers::{Audit, Authenticate, Authorize, Deadline, LimitOptions, Limited, Measure, Totals, Trace},
+    Broker, ClusterLinks, EngineBroker, Node,
+    layers::{
+        Audit, Authenticate, Authorize, Deadline, Forward, Forwarded, Forwarder, LimitOptions, Limited,
+        Measure, Totals, Trace,
+    },
 };
 
 /// Settings of the layers and the engine's adapter.
@@ -37,20 +40,52 @@ impl Default for StackOptions {
     }
 }
 
-/// Wraps the engine into every layer, in their order. The metrics recorder must be installed before.
+/// The way in, from clients and from other nodes.
+#[derive(Clone)]
+pub struct Stack {
+    /// For the doors.
+    pub broker: Arc<dyn Broker>,
+    /// For what other nodes send on.
+    pub forwarded: Arc<Forwarded>,
+}
+
+impl std::fmt::Debug for Stack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stack").finish_non_exhaustive()
+    }
+}
+
+/// The way in of a broker without cluster: [`cluster_stack`] without links.
 pub fn stack(
     engine: Arc<Engine>,
     node: Arc<Node>,
     clock: Arc<dyn Clock>,
     options: &StackOptions,
 ) -> Arc<dyn Broker> {
+    cluster_stack(engine, node, clock, options, None).broker
+}
+
+/// Wraps the engine into every layer, in their order. The metrics recorder must be installed before.
+///
+/// `links`: how a member of a cluster reaches the others; `None` on a broker without cluster.
+pub fn cluster_stack(
+    engine: Arc<Engine>,
+    node: Arc<Node>,
+    clock: Arc<dyn Clock>,
+    options: &StackOptions,
+    links: Option<ClusterLinks>,
+) -> Stack {
     let totals = Arc::new(Totals::default());
-    let engine = EngineBroker::new(engine, node, totals.clone(), clock, options.bounds, options.default_acks);
-    let measured = Measure::new(engine, totals);
-    let audited = Audit::new(measured, options.audit_enabled);
+    let forwarder = links.as_ref().map(|links| Arc::new(Forwarder::new(&node.node_id, links.peers.clone())));
+    let control = links.map(|links| links.control);
+    let engine = EngineBroker::new(engine, node, totals.clone(), clock, options.bounds, options.default_acks)
+        .in_cluster(forwarder.clone(), control);
+    let measured = Arc::new(Measure::new(engine, totals));
+    let forwarded = Arc::new(Forwarded::new(measured.clone()));
+    let audited = Audit::new(Forward::new(measured, forwarder), options.audit_enabled);
     let authorized = Authorize::new(audited, options.auth_enabled);
     let authenticated = Authenticate::new(authorized, options.auth_enabled);
     let limited = Limited::new(authenticated, options.limits);
     let bounded = Deadline::new(limited, options.default_deadline);
-    Arc::new(Trace::new(bounded))
+    Stack { broker: Arc::new(Trace::new(bounded)), forwarded }
 }

@@ -44,6 +44,7 @@ impl Caller {
             request_id: id,
             deadline: None,
             wire_bytes,
+            forwarded: false,
         }
     }
 

@@ -1,16 +1,16 @@
 //! Typed calls: produce, consume, fetch, subscribe, topics, offsets.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
 
-use super::Client;
+use super::{Attempts, Client, To};
 use crate::{
     Acks, ClientError, FetchSpec, Fetched, FetchedBatches, Message, NewMessage, RecordMetadata, StartFrom,
     open::{open_batches, open_each},
     pb::{self, ErrorCode},
     producer::{ANY_PARTITION, batch_of_one},
-    transport::{ProduceCall, Push},
+    transport::{FetchReply, ProduceCall, ProduceReply, Push},
 };
 
 impl Client {
@@ -35,10 +35,32 @@ impl Client {
         let message = self.sealed(message)?;
         // Of a batch with one record the server takes the key, and it makes the topic where it may.
         let partition = message.partition.unwrap_or(ANY_PARTITION);
-        let call = ProduceCall { topic: topic.into(), partition, acks, batch: batch_of_one(&message)? };
-        let reply = self.with_retry("Produce", false, |link| link.produce(call.clone())).await?;
+        let batch = batch_of_one(&message)?;
+        let call = ProduceCall { topic: topic.into(), partition, acks, batch };
+        let reply = self.produce_call(call.clone(), message.key.as_deref()).await?;
         let (partition, offset, timestamp_ms) = (reply.partition, reply.base_offset, reply.timestamp_ms);
         Ok(RecordMetadata { topic: call.topic, partition, offset, timestamp_ms })
+    }
+
+    async fn produce_call(
+        &self,
+        mut call: ProduceCall,
+        key: Option<&[u8]>,
+    ) -> Result<ProduceReply, ClientError> {
+        let topic = Arc::clone(&call.topic);
+        let mut attempts = Attempts::new(self, "Produce", false, self.config().request_timeout);
+        loop {
+            let attempt = async {
+                self.place(&mut call, key).await?;
+                let to = To::Leader { topic: &topic, partition: call.partition };
+                let link = self.link_to(to).await?;
+                self.watched(to, Duration::ZERO, link.produce(call.clone())).await
+            };
+            let tried = attempts.step(To::Leader { topic: &topic, partition: -1 }, attempt).await;
+            if let ControlFlow::Break(done) = tried {
+                return done;
+            }
+        }
     }
 
     /// Stores messages in their order (per partition); the metadata comes in the same order.
@@ -67,7 +89,10 @@ impl Client {
             records,
             ..pb::ProduceRequest::default()
         };
-        let reply: pb::ProduceResponse = self.call("Produce", &request).await?;
+        let reply: pb::ProduceResponse = match partition {
+            Some(partition) => self.ask(To::Leader { topic, partition }, "Produce", &request).await?,
+            None => self.call("Produce", &request).await?,
+        };
         let topic: Arc<str> = topic.into();
         let stored = reply.records.into_iter().map(|r| RecordMetadata {
             topic: Arc::clone(&topic),
@@ -89,7 +114,8 @@ impl Client {
             offset,
             ..pb::ConsumeRequest::default()
         };
-        let reply: pb::ConsumeResponse = self.call("Consume", &request).await?;
+        let to = To::Leader { topic, partition };
+        let reply: pb::ConsumeResponse = self.ask(to, "Consume", &request).await?;
         let record = reply.record.ok_or_else(|| ClientError::protocol("the server sent no record"))?;
         let mut messages = self.opened(vec![Message::from_record(&topic.into(), reply.partition, record)])?;
         messages.pop().ok_or_else(|| ClientError::protocol("the server sent no record"))
@@ -100,9 +126,7 @@ impl Client {
     /// # Errors
     /// `TopicNotFound`, `PartitionNotFound`, `OffsetOutOfRange`, `CorruptData`, transport errors.
     pub async fn fetch(&self, spec: &FetchSpec) -> Result<Fetched, ClientError> {
-        // A long poll that finds nothing is no late answer.
-        let limit = self.config().request_timeout + spec.max_wait;
-        let reply = self.with_retry_within(limit, "Fetch", true, |link| link.fetch(spec)).await?;
+        let reply = self.fetch_call(spec).await?;
         let opened =
             open_batches(&spec.topic, spec.partition, reply.batches, spec.offset, spec.max_messages)?;
         let messages = self.opened(opened.messages)?;
@@ -111,14 +135,18 @@ impl Client {
         Ok(Fetched { messages, next_offset, high_watermark, low_watermark })
     }
 
+    async fn fetch_call(&self, spec: &FetchSpec) -> Result<FetchReply, ClientError> {
+        let to = To::Leader { topic: &spec.topic, partition: spec.partition };
+        self.with_retry_within(spec.max_wait, "Fetch", true, to, |link| link.fetch(spec)).await
+    }
+
     /// As [`Client::fetch`], but the batches as they are: not checked, not decompressed, not decrypted, and
     /// `max_messages` is not looked at. For backups and mirrors.
     ///
     /// # Errors
     /// Those of [`Client::fetch`].
     pub async fn fetch_batches(&self, spec: &FetchSpec) -> Result<FetchedBatches, ClientError> {
-        let limit = self.config().request_timeout + spec.max_wait;
-        let reply = self.with_retry_within(limit, "Fetch", true, |link| link.fetch(spec)).await?;
+        let reply = self.fetch_call(spec).await?;
         Ok(FetchedBatches {
             batches: reply.batches,
             next_offset: reply.next_offset,
@@ -135,10 +163,9 @@ impl Client {
         &self,
         request: pb::SubscribeRequest,
     ) -> Result<impl Stream<Item = Result<Message, ClientError>> + Send + use<>, ClientError> {
-        let pushes = self.with_retry("Subscribe", true, |link| link.subscribe(request.clone())).await?;
-        let from = if request.from() == StartFrom::Offset { request.offset } else { 0 };
+        let pushes = self.pushes(&request).await?;
         let client = self.clone();
-        Ok(pushes.flat_map(move |push| stream::iter(client.opened_push(push, from))))
+        Ok(pushes.flat_map(move |push| stream::iter(client.opened_push(push))))
     }
 
     /// Creates a topic.
@@ -232,7 +259,8 @@ impl Client {
             at: at.into(),
             ..pb::FindOffsetRequest::default()
         };
-        let reply: pb::FindOffsetResponse = self.call("FindOffset", &request).await?;
+        let to = To::Leader { topic, partition };
+        let reply: pb::FindOffsetResponse = self.ask(to, "FindOffset", &request).await?;
         Ok(reply.offset)
     }
 
@@ -241,7 +269,7 @@ impl Client {
     /// # Errors
     /// `TopicNotFound`, transport errors.
     pub async fn partition_count(&self, topic: &str) -> Result<u32, ClientError> {
-        if let Some(count) = self.topics().get(topic) {
+        if let Some(count) = self.topics().count(topic) {
             return Ok(count);
         }
         let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()] };
@@ -251,9 +279,8 @@ impl Client {
             let message = format!("topic not found: {topic}");
             return Err(ClientError::new(ErrorCode::TopicNotFound, message).with("topic", topic));
         }
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        self.topics().put(topic, count);
-        Ok(count)
+        self.take_metadata(&reply);
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
     /// Whether the server serves; how long it took to say so.
@@ -270,11 +297,10 @@ impl Client {
     fn opened_push(
         &self,
         push: Result<Push, ClientError>,
-        from: u64,
     ) -> impl Iterator<Item = Result<Message, ClientError>> + Send + use<> {
         let client = self.clone();
         let (pushed, failed) = match push {
-            Ok(push) => (Some(open_each(push.topic, push.partition, push.batches, from)), None),
+            Ok(push) => (Some(open_each(push.topic, push.partition, push.batches, push.from)), None),
             Err(error) => (None, Some(Err(error))),
         };
         let runs = pushed.into_iter().flatten().chain(failed);

@@ -1,8 +1,14 @@
-//! The client's connections: a few slots, each made at first use and anew after it broke, at the first server that answers.
+//! The client's connections: a few to whichever server answers, and one to each node that leads something. Each is made at
+//! first use and anew after it broke.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+mod connect;
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use futures::{
@@ -12,25 +18,45 @@ use futures::{
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::{
-    ClientConfig, ClientError, runtime,
-    transport::{self, Transport},
-};
+use crate::{ClientConfig, ClientError, metadata::Leader, pb, runtime, transport::Transport};
+
+type Link = Arc<dyn Transport>;
 
 /// The one attempt that all callers without a connection wait for.
-type Connecting = Shared<BoxFuture<'static, Result<Arc<dyn Transport>, ClientError>>>;
+type Connecting = Shared<BoxFuture<'static, Result<Link, ClientError>>>;
 
 #[derive(Default)]
 struct Slot {
-    link: Option<Arc<dyn Transport>>,
+    link: Option<Link>,
     connecting: Option<Connecting>,
+}
+
+impl Slot {
+    fn open(&self) -> Option<&Link> {
+        self.link.as_ref().filter(|link| !link.is_closed())
+    }
+}
+
+/// What a slot is connected to.
+#[derive(Debug, Clone)]
+enum Target {
+    /// Any server that answers.
+    Any,
+    /// The node of this name at this address.
+    Node { node: Arc<str>, addr: Arc<str> },
 }
 
 struct Inner {
     config: Arc<ClientConfig>,
-    slots: Vec<Mutex<Slot>>,
-    /// Bootstrap server that answered last.
+    any: Vec<Arc<Mutex<Slot>>>,
+    /// By address.
+    nodes: Mutex<HashMap<Arc<str>, Arc<Mutex<Slot>>>>,
+    /// Server that answered last, by its place among all that are known.
     server: AtomicUsize,
+    /// Addresses of nodes that the cluster has told of and that are not in the configuration.
+    told: Mutex<Vec<String>>,
+    /// The servers are nodes of one cluster.
+    cluster: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -38,36 +64,117 @@ pub(super) struct Links(Arc<Inner>);
 
 impl Links {
     pub(super) fn new(config: Arc<ClientConfig>) -> Self {
-        let slots = (0..config.connections.max(1)).map(|_| Mutex::default()).collect();
-        Self(Arc::new(Inner { config, slots, server: AtomicUsize::new(0), closed: AtomicBool::new(false) }))
+        let any = (0..config.connections.max(1)).map(|_| Arc::default()).collect();
+        Self(Arc::new(Inner {
+            config,
+            any,
+            nodes: Mutex::default(),
+            server: AtomicUsize::new(0),
+            told: Mutex::default(),
+            cluster: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }))
     }
 
-    /// The slot's connection; where it has none, a task makes one, so that it comes about also if the caller who asked
-    /// first is not polled any more.
-    pub(super) async fn get(&self, slot: usize) -> Result<Arc<dyn Transport>, ClientError> {
-        let inner = &self.0;
-        let number = slot % inner.slots.len();
-        let connecting = {
-            let mut slot = inner.slots[number].lock();
-            inner.check_open()?;
-            if let Some(link) = slot.link.as_ref().filter(|link| !link.is_closed()) {
-                return Ok(Arc::clone(link));
-            }
-            slot.connecting.get_or_insert_with(|| inner.begin(number)).clone()
-        };
-        let made = connecting.clone().await;
-        if made.is_err() {
-            // Its task may have ended with its runtime, and cleared nothing.
-            inner.slots[number].lock().connecting.take_if(|known| known.ptr_eq(&connecting));
+    /// A connection to any server.
+    pub(super) async fn any(&self, slot: usize) -> Result<Link, ClientError> {
+        let any = &self.0.any;
+        self.get(&any[slot % any.len()], Target::Any).await
+    }
+
+    /// The connection to the node that leads something: one that is there already, where it is that node's.
+    pub(super) async fn to(&self, leader: &Leader) -> Result<Link, ClientError> {
+        if let Some(link) = self.open_to(leader) {
+            return Ok(link);
         }
-        made
+        if leader.addr.is_empty() {
+            // Such a node can only be reached through the others.
+            return self.any(0).await;
+        }
+        let slot = Arc::clone(self.0.nodes.lock().entry(Arc::clone(&leader.addr)).or_default());
+        let target = Target::Node { node: Arc::clone(&leader.node), addr: Arc::clone(&leader.addr) };
+        self.get(&slot, target).await
+    }
+
+    /// As [`Links::to`], if it needs no wait.
+    pub(super) fn open_to(&self, leader: &Leader) -> Option<Link> {
+        if let Some(link) = self.open_any().filter(|link| link.node_id() == &*leader.node) {
+            return Some(link);
+        }
+        let slot = self.0.nodes.lock().get(&leader.addr).cloned()?;
+        let slot = slot.lock();
+        slot.open().cloned()
+    }
+
+    /// The first connection to any server, if it needs no wait.
+    pub(super) fn open_any(&self) -> Option<Link> {
+        self.0.any.first()?.lock().open().cloned()
+    }
+
+    /// Gives up a connection that does not answer; the next one is made to another server.
+    pub(super) fn leave(&self, link: &Link) {
+        for slot in &self.0.any {
+            let mut slot = slot.lock();
+            if slot.link.as_ref().is_some_and(|known| Arc::ptr_eq(known, link)) {
+                slot.link = None;
+                self.0.server.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Remembers the nodes of the cluster.
+    pub(super) fn learn(&self, members: &[pb::ClusterMember]) {
+        if members.len() < 2 {
+            return;
+        }
+        self.is_cluster();
+        let addrs = members.iter().map(|member| &member.client_addr).filter(|addr| !addr.is_empty());
+        let unknown = addrs.filter(|addr| !self.0.config.bootstrap_servers.contains(addr));
+        *self.0.told.lock() = unknown.cloned().collect();
+    }
+
+    /// The servers are nodes of one cluster.
+    pub(super) fn is_cluster(&self) {
+        self.0.cluster.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn in_cluster(&self) -> bool {
+        self.0.cluster.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is another server to try where one fails.
+    pub(super) fn have_others(&self) -> bool {
+        self.0.config.bootstrap_servers.len() > 1 || !self.0.told.lock().is_empty()
     }
 
     pub(super) fn close(&self) {
         self.0.closed.store(true, Ordering::Release);
-        for slot in &self.0.slots {
+        for slot in &self.0.any {
             slot.lock().link = None;
         }
+        for (_, slot) in self.0.nodes.lock().drain() {
+            slot.lock().link = None;
+        }
+    }
+
+    /// The slot's connection; where it has none, a task makes one, so that it comes about also if the caller who asked
+    /// first is not polled any more.
+    async fn get(&self, place: &Arc<Mutex<Slot>>, target: Target) -> Result<Link, ClientError> {
+        let inner = &self.0;
+        let connecting = {
+            let mut slot = place.lock();
+            inner.check_open()?;
+            if let Some(link) = slot.open() {
+                return Ok(Arc::clone(link));
+            }
+            slot.connecting.get_or_insert_with(|| inner.begin(Arc::clone(place), target)).clone()
+        };
+        let made = connecting.clone().await;
+        if made.is_err() {
+            // Its task may have ended with its runtime, and cleared nothing.
+            place.lock().connecting.take_if(|known| known.ptr_eq(&connecting));
+        }
+        made
     }
 }
 
@@ -76,12 +183,12 @@ impl Inner {
         if self.closed.load(Ordering::Acquire) { Err(ClientError::closed("client")) } else { Ok(()) }
     }
 
-    fn begin(self: &Arc<Self>, number: usize) -> Connecting {
+    fn begin(self: &Arc<Self>, place: Arc<Mutex<Slot>>, target: Target) -> Connecting {
         let (sender, receiver) = oneshot::channel();
         let inner = Arc::clone(self);
         let connect = async move {
-            let made = inner.connect().await;
-            let made = inner.keep(number, made);
+            let made = inner.connect(target).await;
+            let made = inner.keep(&place, made);
             // Nobody may be left who waits.
             let _ = sender.send(made);
         };
@@ -90,46 +197,15 @@ impl Inner {
         made.boxed().shared()
     }
 
-    fn keep(
-        &self,
-        number: usize,
-        made: Result<Arc<dyn Transport>, ClientError>,
-    ) -> Result<Arc<dyn Transport>, ClientError> {
-        let mut slot = self.slots[number].lock();
+    fn keep(&self, place: &Mutex<Slot>, made: Result<Link, ClientError>) -> Result<Link, ClientError> {
+        let mut slot = place.lock();
         slot.connecting = None;
         // Under the lock: a close either sees the connection or is seen.
         self.check_open()?;
         slot.link = made.as_ref().ok().cloned();
+        if made.as_ref().is_ok_and(|link| link.in_cluster()) {
+            self.cluster.store(true, Ordering::Relaxed);
+        }
         made
     }
-
-    /// Tries every server once, beginning with the one that answered last.
-    async fn connect(&self) -> Result<Arc<dyn Transport>, ClientError> {
-        let config = &*self.config;
-        let servers = &config.bootstrap_servers;
-        let first = self.server.load(Ordering::Relaxed);
-        let mut failures = Vec::new();
-        for turn in 0..servers.len() {
-            let index = (first + turn) % servers.len();
-            match transport::connect(&servers[index], config).await {
-                Ok(link) => {
-                    self.server.store(index, Ordering::Relaxed);
-                    return Ok(link);
-                }
-                Err(error) => failures.push(error),
-            }
-        }
-        Err(all_failed(failures))
-    }
-}
-
-fn all_failed(mut failures: Vec<ClientError>) -> ClientError {
-    if failures.len() > 1 {
-        let all: Vec<&str> = failures.iter().map(|f| f.message.as_str()).collect();
-        let message = format!("none of {} servers answered: {}", failures.len(), all.join("; "));
-        let mut last = failures.pop().expect("there are several");
-        last.message = message;
-        return last;
-    }
-    failures.pop().unwrap_or_else(|| ClientError::invalid("no server address given"))
 }

@@ -4,8 +4,9 @@
 //! linger is over, and keeps up to `max_in_flight` of each partition on their way. So a batch grows by itself while the
 //! ones before it are on the wire, also with a linger of zero.
 //!
-//! Order: batches of a partition leave in the order of `send`. A batch that failed without an effect is repeated; with
-//! several in flight a later one may then stand before it (set `max_in_flight` to 1 where that matters).
+//! Order: batches of a partition leave in the order of `send`. One that failed is repeated, and nothing of its partition leaves
+//! behind it meanwhile; but of several that were on their way, a later one may have been stored before it (set
+//! `max_in_flight` to 1 where that matters). In a cluster each batch goes to the node that leads its partition.
 
 mod delivery;
 mod queue;
@@ -45,12 +46,21 @@ pub(crate) struct Shared {
     due: Notify,
     /// Callers who wait for room in the buffer.
     line: Line,
+    /// Rung when a batch is answered, for those that are repeated in their turn.
+    turned: Notify,
 }
 
 impl Producer {
     pub(crate) fn new(client: Client, config: ProducerConfig) -> Self {
         let queues = Mutex::new(Queues::new(config.buffer_bytes));
-        let shared = Arc::new(Shared { client, config, queues, due: Notify::new(), line: Line::default() });
+        let shared = Arc::new(Shared {
+            client,
+            config,
+            queues,
+            due: Notify::new(),
+            line: Line::default(),
+            turned: Notify::new(),
+        });
         crate::runtime::spawn(sender::run(Arc::clone(&shared)));
         Self { shared }
     }
@@ -165,7 +175,7 @@ impl Shared {
         match (message.partition, &message.key) {
             (Some(partition), _) => Some(partition),
             (None, None) => Some(ANY_PARTITION),
-            (None, Some(key)) => self.client.topics().get(topic).map(|count| partition_of(key, count)),
+            (None, Some(key)) => self.client.topics().count(topic).map(|count| partition_of(key, count)),
         }
     }
 

@@ -23,6 +23,8 @@ const SPARE_BUFFERS: usize = 32;
 
 /// A batch that takes no more messages.
 pub(super) struct Sealed {
+    /// Its place among the batches of its queue, by the order in which they leave.
+    pub turn: u64,
     pub topic: Arc<str>,
     pub partition: i32,
     pub bytes: Bytes,
@@ -47,7 +49,12 @@ struct Queue {
     partition: i32,
     open: Option<Open>,
     sealed: VecDeque<Sealed>,
-    in_flight: Vec<Arc<BatchResult>>,
+    /// With their turns, in that order.
+    in_flight: Vec<(u64, Arc<BatchResult>)>,
+    /// Of the next batch that leaves.
+    next_turn: u64,
+    /// Batches on their way that have to be repeated, or wait for a connection: nothing leaves behind them meanwhile.
+    held: u32,
     /// It stands in `ready` already.
     listed: bool,
 }
@@ -177,6 +184,8 @@ impl Queues {
             open: None,
             sealed: VecDeque::new(),
             in_flight: Vec::new(),
+            next_turn: 0,
+            held: 0,
             listed: false,
         });
         id
@@ -228,15 +237,17 @@ impl Queues {
         while let Some(id) = self.ready.pop_front() {
             let queue = self.queue(id).expect("a listed queue exists");
             queue.listed = false;
-            if queue.in_flight.len() >= max_in_flight.max(1) {
+            if queue.held > 0 || queue.in_flight.len() >= max_in_flight.max(1) {
                 // Listed again when one of them is answered.
                 continue;
             }
             if queue.sealed.is_empty() && queue.seal().is_err() {
                 continue;
             }
-            let Some(sealed) = queue.sealed.pop_front() else { continue };
-            queue.in_flight.push(Arc::clone(&sealed.result));
+            let Some(mut sealed) = queue.sealed.pop_front() else { continue };
+            sealed.turn = queue.next_turn;
+            queue.next_turn += 1;
+            queue.in_flight.push((sealed.turn, Arc::clone(&sealed.result)));
             if queue.has_more() {
                 self.list(id);
             }
@@ -250,7 +261,7 @@ impl Queues {
         self.room += sealed.weight;
         let closed = self.closed;
         let Some(queue) = self.queue(id) else { return };
-        queue.in_flight.retain(|one| !Arc::ptr_eq(one, &sealed.result));
+        queue.in_flight.retain(|(turn, _)| *turn != sealed.turn);
         let waits = queue.has_more() || (queue.open.is_some() && (!linger || closed));
         if waits {
             self.list(id);
@@ -265,6 +276,25 @@ impl Queues {
         }
     }
 
+    /// Lets nothing leave behind the batches that are on their way, until it is released as often.
+    pub(super) fn hold(&mut self, id: QueueId) {
+        if let Some(queue) = self.queue(id) {
+            queue.held += 1;
+        }
+    }
+
+    /// Ends a hold; the answer of the batch that held, which follows, lists the queue.
+    pub(super) fn release(&mut self, id: QueueId) {
+        if let Some(queue) = self.queue(id) {
+            queue.held -= 1;
+        }
+    }
+
+    /// Whether every batch that left before this one is answered.
+    pub(super) fn is_first(&mut self, id: QueueId, turn: u64) -> bool {
+        self.queue(id).and_then(|queue| queue.in_flight.first()).is_none_or(|(first, _)| *first >= turn)
+    }
+
     /// Makes every open batch due; all results that are still to come.
     pub(super) fn flush(&mut self) -> Vec<Arc<BatchResult>> {
         let mut waiting = Vec::new();
@@ -274,7 +304,7 @@ impl Queues {
             if queue.seal().is_ok() && !queue.sealed.is_empty() {
                 due.push(id);
             }
-            waiting.extend(queue.in_flight.iter().cloned());
+            waiting.extend(queue.in_flight.iter().map(|(_, result)| Arc::clone(result)));
             waiting.extend(queue.sealed.iter().map(|sealed| Arc::clone(&sealed.result)));
         }
         for id in due {
@@ -305,7 +335,7 @@ impl Queue {
         match builder.build() {
             Ok(bytes) => {
                 let (topic, partition) = (Arc::clone(&self.topic), self.partition);
-                self.sealed.push_back(Sealed { topic, partition, bytes, result, weight, since });
+                self.sealed.push_back(Sealed { turn: 0, topic, partition, bytes, result, weight, since });
                 Ok(())
             }
             Err(error) => {
@@ -394,6 +424,25 @@ mod tests {
         assert!(queues.take(1).is_none(), "one in flight is the most");
         queues.answered(key, first, true);
         assert!(queues.take(1).is_some());
+    }
+
+    /// A batch is repeated: nothing overtakes it, and of several that are repeated the first goes first.
+    #[test]
+    fn nothing_leaves_behind_a_batch_that_is_held() {
+        let config = ProducerConfig { batch_messages: 1, ..ProducerConfig::default() };
+        let mut queues = Queues::new(1 << 20);
+        for _ in 0..3 {
+            push(&mut queues, &config);
+        }
+        let (id, first) = queues.take(2).expect("the first");
+        let (_, second) = queues.take(2).expect("two may be on their way");
+        assert!(queues.is_first(id, first.turn) && !queues.is_first(id, second.turn));
+        queues.hold(id);
+        queues.answered(id, second, false);
+        assert!(queues.take(2).is_none(), "the first is not stored yet");
+        queues.release(id);
+        queues.answered(id, first, false);
+        assert!(queues.take(2).is_some_and(|(id, third)| queues.is_first(id, third.turn)));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The task that sends batches.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use flymq_wire::batch::{Compression, pack};
@@ -13,6 +17,7 @@ use super::{
 };
 use crate::{
     ClientError, ProducerConfig,
+    client::{Attempts, To},
     retry::Retries,
     transport::{ProduceCall, ProduceReply},
 };
@@ -64,23 +69,53 @@ pub(super) async fn run(shared: Arc<Shared>) {
 }
 
 /// Puts the batch on the wire before it returns, so that batches leave in order; the future waits for the answer.
+///
+/// Only in a cluster, where there is no connection yet to the node that leads its partition, the future makes that, too, and
+/// holds its queue: other partitions go on meanwhile.
 async fn launch(shared: &Arc<Shared>, id: QueueId, sealed: Sealed) -> BoxFuture<'static, Answer> {
-    let call = ProduceCall {
+    let mut call = ProduceCall {
         topic: Arc::clone(&sealed.topic),
         partition: sealed.partition,
         acks: shared.config.acks,
         batch: packed(&shared.config, sealed.bytes.clone()).await,
     };
-    let first = shared.client.link(0).await.map(|link| link.produce(call.clone()));
+    let client = &shared.client;
+    let first = if client.routes() {
+        let placed = client.place_now(&mut call, None);
+        let link = placed.then(|| client.open_link_to(leader_of(&call))).flatten();
+        link.map(|link| Ok(link.produce(call.clone())))
+    } else {
+        Some(client.link(0).await.map(|link| link.produce(call.clone())))
+    };
     let shared = Arc::clone(shared);
+    let hold = first.is_none().then(|| Hold::new(&shared, id));
     Box::pin(async move {
-        let due = sealed.since + shared.config.delivery_timeout;
-        let attempts = deliver(&shared, &call, first);
-        let result = tokio::time::timeout_at(due.into(), attempts)
-            .await
-            .unwrap_or_else(|_| Err(ClientError::timeout("delivery", shared.config.delivery_timeout)));
+        let result = deliver(&shared, (id, &sealed), call, first, hold).await;
         (id, sealed, result)
     })
+}
+
+fn leader_of(call: &ProduceCall) -> To<'_> {
+    To::Leader { topic: &call.topic, partition: call.partition }
+}
+
+/// Keeps the batches of a queue that are not on their way yet from leaving.
+struct Hold {
+    shared: Arc<Shared>,
+    id: QueueId,
+}
+
+impl Hold {
+    fn new(shared: &Arc<Shared>, id: QueueId) -> Self {
+        shared.queues.lock().hold(id);
+        Self { shared: Arc::clone(shared), id }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.queues.lock().release(self.id);
+    }
 }
 
 /// The batch as it goes on the wire: compressed once, here, where neither `send` nor its lock waits for it.
@@ -101,22 +136,52 @@ async fn packed(config: &ProducerConfig, batch: Bytes) -> Bytes {
 
 /// Waits for the answer, and repeats the batch while its failure allows it. At least once: a connection that broke before
 /// the answer may have stored it.
-async fn deliver(shared: &Shared, call: &ProduceCall, first: Attempt) -> Result<ProduceReply, ClientError> {
-    let mut retries = Retries::new(shared.config.retries, shared.config.retry_backoff);
-    let mut attempt = first;
+async fn deliver(
+    shared: &Arc<Shared>,
+    (id, sealed): (QueueId, &Sealed),
+    mut call: ProduceCall,
+    mut first: Option<Attempt>,
+    mut hold: Option<Hold>,
+) -> Result<ProduceReply, ClientError> {
+    let config = &shared.config;
+    let retries = Retries::new(config.retries, config.retry_backoff);
+    let attempts = Attempts::new(&shared.client, "delivery", true, config.delivery_timeout);
+    let mut attempts = attempts.with(retries, sealed.since);
+    let topic = Arc::clone(&call.topic);
     loop {
-        let error = match attempt {
-            Ok(reply) => match reply.await {
-                Ok(reply) => return Ok(reply),
-                Err(error) => error,
-            },
-            Err(error) => error,
+        let to = To::Leader { topic: &topic, partition: call.partition };
+        let attempt = async {
+            match first.take() {
+                Some(sent) => shared.client.watched(to, Duration::ZERO, sent?).await,
+                None => again(shared, (id, sealed), &mut call).await,
+            }
         };
-        let Some(wait) = retries.after(&error, true) else { return Err(error) };
-        tracing::debug!(topic = %call.topic, partition = call.partition, ?retries, %error, "repeating a batch");
-        tokio::time::sleep(wait).await;
-        attempt = shared.client.link(0).await.map(|link| link.produce(call.clone()));
+        if let ControlFlow::Break(done) = attempts.step(to, attempt).await {
+            return done;
+        }
+        hold.get_or_insert_with(|| Hold::new(shared, id));
     }
+}
+
+/// Sends the batch, again or for the first time, once those that left before it are answered.
+async fn again(
+    shared: &Shared,
+    (id, sealed): (QueueId, &Sealed),
+    call: &mut ProduceCall,
+) -> Result<ProduceReply, ClientError> {
+    loop {
+        let turned = shared.turned.notified();
+        if shared.queues.lock().is_first(id, sealed.turn) {
+            break;
+        }
+        turned.await;
+    }
+    let client = &shared.client;
+    call.partition = sealed.partition;
+    client.place(call, None).await?;
+    let to = leader_of(call);
+    let link = client.link_to(to).await?;
+    client.watched(to, Duration::ZERO, link.produce(call.clone())).await
 }
 
 fn finish(shared: &Shared, (id, sealed, result): Answer) {
@@ -127,6 +192,7 @@ fn finish(shared: &Shared, (id, sealed, result): Answer) {
     }
     let promise = Arc::clone(&sealed.result);
     shared.queues.lock().answered(id, sealed, !shared.config.linger.is_zero());
+    shared.turned.notify_waiters();
     shared.line.room_made();
     promise.complete(result);
 }

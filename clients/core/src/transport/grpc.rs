@@ -2,7 +2,10 @@
 
 mod codec;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use flymq_proto::{RpcInfo, pb};
@@ -15,7 +18,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{FetchReply, ProduceCall, ProduceReply, Push, PushStream, Transport, rpc_by_name};
+use super::{FetchReply, ProduceCall, ProduceReply, Push, PushStream, Transport, rpc_by_name, wanted_from};
 use crate::{ClientConfig, ClientError, FetchSpec};
 use codec::BytesCodec;
 
@@ -27,6 +30,22 @@ pub(super) struct GrpcTransport {
     addr: String,
     grpc: Grpc<Channel>,
     authorization: Option<MetadataValue<tonic::metadata::Ascii>>,
+    /// The connection was lost: the channel would make it anew, but always to the same server.
+    lost: Lost,
+}
+
+/// Whether a connection was lost.
+#[derive(Debug, Clone, Default)]
+struct Lost(Arc<AtomicBool>);
+
+impl Lost {
+    /// Notes it where the error says so.
+    fn note(&self, error: ClientError) -> ClientError {
+        if error.code == pb::ErrorCode::Connection {
+            self.0.store(true, Ordering::Relaxed);
+        }
+        error
+    }
 }
 
 impl GrpcTransport {
@@ -42,7 +61,8 @@ impl GrpcTransport {
         })?;
         let grpc =
             Grpc::new(channel).max_decoding_message_size(MAX_MESSAGE).max_encoding_message_size(MAX_MESSAGE);
-        Ok(Self { addr: addr.to_owned(), grpc, authorization: basic(config)? })
+        let authorization = basic(config)?;
+        Ok(Self { addr: addr.to_owned(), grpc, authorization, lost: Lost::default() })
     }
 
     fn request(&self, body: Bytes) -> tonic::Request<Bytes> {
@@ -55,12 +75,12 @@ impl GrpcTransport {
 
     fn unary(&self, rpc: &'static RpcInfo, body: Bytes) -> BoxFuture<'static, Result<Bytes, ClientError>> {
         let (mut grpc, request, addr) = (self.grpc.clone(), self.request(body), self.addr.clone());
+        let lost = self.lost.clone();
         async move {
-            grpc.ready().await.map_err(|e| ClientError::broken(&addr, root_cause(&e)))?;
+            grpc.ready().await.map_err(|e| lost.note(ClientError::broken(&addr, root_cause(&e)).unsent()))?;
             let path = PathAndQuery::from_static(&rpc.path);
-            let reply =
-                grpc.unary(request, path, BytesCodec).await.map_err(|status| from_status(&addr, &status))?;
-            Ok(reply.into_inner())
+            let reply = grpc.unary(request, path, BytesCodec).await;
+            Ok(reply.map_err(|status| lost.note(from_status(&addr, &status)))?.into_inner())
         }
         .boxed()
     }
@@ -131,30 +151,50 @@ impl Transport for GrpcTransport {
     ) -> BoxFuture<'static, Result<PushStream, ClientError>> {
         request.batches = true;
         let topic: Arc<str> = request.topic.as_str().into();
-        let rpc = rpc_by_name("Subscribe");
-        let (mut grpc, addr) = (self.grpc.clone(), self.addr.clone());
+        let (rpc, from) = (rpc_by_name("Subscribe"), wanted_from(&request));
+        let (mut grpc, addr, lost) = (self.grpc.clone(), self.addr.clone(), self.lost.clone());
         let request = self.request(request.encode_to_vec().into());
         async move {
-            grpc.ready().await.map_err(|e| ClientError::broken(&addr, root_cause(&e)))?;
+            grpc.ready().await.map_err(|e| lost.note(ClientError::broken(&addr, root_cause(&e))))?;
             let path = PathAndQuery::from_static(&rpc?.path);
             let stream = grpc.server_streaming(request, path, BytesCodec).await;
-            let stream = stream.map_err(|status| from_status(&addr, &status))?.into_inner();
-            Ok(stream.map(move |item| push(&topic, &addr, item)).boxed())
+            let stream = stream.map_err(|status| lost.note(from_status(&addr, &status)))?.into_inner();
+            Ok(stream
+                .map(move |item| push((&topic, from), &addr, item).map_err(|error| lost.note(error)))
+                .boxed())
         }
         .boxed()
     }
 
-    /// A channel connects anew by itself.
     fn is_closed(&self) -> bool {
+        self.lost.0.load(Ordering::Relaxed)
+    }
+
+    /// gRPC has no greeting that would tell.
+    fn node_id(&self) -> &str {
+        ""
+    }
+
+    fn in_cluster(&self) -> bool {
         false
+    }
+
+    /// Every node sends gRPC requests on to the one that leads.
+    fn leads_for(&self, _node: &str) -> bool {
+        true
     }
 }
 
-fn push(topic: &Arc<str>, addr: &str, item: Result<Bytes, tonic::Status>) -> Result<Push, ClientError> {
+fn push(
+    (topic, from): (&Arc<str>, u64),
+    addr: &str,
+    item: Result<Bytes, tonic::Status>,
+) -> Result<Push, ClientError> {
     let body = item.map_err(|status| from_status(addr, &status))?;
     let run = pb::SubscribeResponse::decode(body).map_err(|e| unreadable(&e))?;
     let topic = if run.topic == **topic { Arc::clone(topic) } else { run.topic.as_str().into() };
-    Ok(Push { topic, partition: run.partition, batches: joined(run.batches) })
+    let batches = joined(run.batches);
+    Ok(Push { topic, partition: run.partition, from, next_offset: run.next_offset, batches })
 }
 
 /// One run of bytes out of several; copies only when there is more than one.

@@ -45,7 +45,16 @@ pub(crate) struct FetchReply {
 pub(crate) struct Push {
     pub topic: Arc<str>,
     pub partition: i32,
+    /// First offset that was asked for: the first batch may begin before it.
+    pub from: u64,
+    /// Offset behind the batches.
+    pub next_offset: u64,
     pub batches: Bytes,
+}
+
+/// First offset that a subscription wants of its partitions.
+fn wanted_from(request: &pb::SubscribeRequest) -> u64 {
+    if request.from() == pb::StartFrom::Offset { request.offset } else { 0 }
 }
 
 pub(crate) type PushStream = BoxStream<'static, Result<Push, ClientError>>;
@@ -64,6 +73,15 @@ pub(crate) trait Transport: Send + Sync + 'static {
     fn subscribe(&self, request: pb::SubscribeRequest)
     -> BoxFuture<'static, Result<PushStream, ClientError>>;
     fn is_closed(&self) -> bool;
+
+    /// Name of the node at the other end; empty where that is not known.
+    fn node_id(&self) -> &str;
+
+    /// Whether the server says that it is a node of a cluster.
+    fn in_cluster(&self) -> bool;
+
+    /// Whether a request for what `node` leads may be sent here: it is that node, or sends it on.
+    fn leads_for(&self, node: &str) -> bool;
 }
 
 /// Connects to `addr` and says hello.

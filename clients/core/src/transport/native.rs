@@ -11,16 +11,21 @@ use flymq_wire::v2;
 use futures::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use prost::Message as _;
 
-use super::{FetchReply, ProduceCall, ProduceReply, Push, PushStream, Transport};
+use super::{FetchReply, ProduceCall, ProduceReply, Push, PushStream, Transport, wanted_from};
 use crate::{ClientConfig, ClientError, FetchSpec, pb};
 use connection::Connection;
 
 /// Credit of a subscription that names none: bytes on their way to us at most.
 const DEFAULT_CREDIT: u32 = 4 << 20;
 
+/// The feature of a server that is a node of a cluster.
+const CLUSTER: &str = "cluster";
+
 /// The native port's side of [`Transport`].
 pub(super) struct NativeTransport {
     connection: Arc<Connection>,
+    node_id: String,
+    in_cluster: bool,
 }
 
 impl NativeTransport {
@@ -37,7 +42,8 @@ impl NativeTransport {
         let reply = pb::HelloResponse::decode(body)
             .map_err(|e| ClientError::protocol(format!("hello reply: {e}")))?;
         tracing::debug!(addr, server = reply.server_version, node = reply.node_id, "connected");
-        Ok(Self { connection })
+        let in_cluster = reply.features.iter().any(|feature| feature == CLUSTER);
+        Ok(Self { connection, node_id: reply.node_id, in_cluster })
     }
 }
 
@@ -101,9 +107,10 @@ impl Transport for NativeTransport {
         request.batches = true;
         let connection = Arc::clone(&self.connection);
         let topic: Arc<str> = request.topic.as_str().into();
+        let from = wanted_from(&request);
         async move {
             let stream = connection.open_stream(v2::op::SUBSCRIBE_STREAM, request.encode_to_vec().into())?;
-            Ok(stream.map(move |item| push(&topic, item?)).boxed())
+            Ok(stream.map(move |item| push(&topic, from, item?)).boxed())
         }
         .boxed()
     }
@@ -111,12 +118,25 @@ impl Transport for NativeTransport {
     fn is_closed(&self) -> bool {
         self.connection.is_closed()
     }
+
+    fn node_id(&self) -> &str {
+        &self.node_id
+    }
+
+    fn in_cluster(&self) -> bool {
+        self.in_cluster
+    }
+
+    fn leads_for(&self, node: &str) -> bool {
+        self.node_id == node
+    }
 }
 
-fn push(topic: &Arc<str>, body: Bytes) -> Result<Push, ClientError> {
+fn push(topic: &Arc<str>, from: u64, body: Bytes) -> Result<Push, ClientError> {
     let push = v2::PushBody::decode(body).map_err(unreadable)?;
     let topic = if *push.topic == **topic { Arc::clone(topic) } else { push.topic.as_str().into() };
-    Ok(Push { topic, partition: push.partition, batches: push.runs.into_iter().next().unwrap_or_default() })
+    let batches = push.runs.into_iter().next().unwrap_or_default();
+    Ok(Push { topic, partition: push.partition, from, next_offset: push.next_offset, batches })
 }
 
 fn unreadable(error: flymq_wire::codec::DecodeError) -> ClientError {

@@ -40,6 +40,15 @@ pub(crate) fn acks(number: i32) -> Result<Option<Acks>, BrokerError> {
     }
 }
 
+/// As a request names it.
+pub(crate) fn acks_message(acks: Acks) -> pb::Acks {
+    match acks {
+        Acks::None => pb::Acks::None,
+        Acks::Leader => pb::Acks::Leader,
+        Acks::All => pb::Acks::All,
+    }
+}
+
 pub(crate) fn isolation(number: i32) -> Result<Isolation, BrokerError> {
     match pb::Isolation::try_from(number).map_err(|_| unknown("isolation", number))? {
         pb::Isolation::Unspecified | pb::Isolation::ReadCommitted => Ok(Isolation::ReadCommitted),

@@ -7,7 +7,9 @@ mod produce;
 mod read;
 mod topics;
 
-pub(crate) use fields::{acks, group, invalid, isolation, optional_partition, partition, start_from, topic};
+pub(crate) use fields::{
+    acks, acks_message, group, invalid, isolation, optional_partition, partition, start_from, topic,
+};
 pub(crate) use open::Opener;
 pub(crate) use produce::{BuiltBatch, Produce, ProducePlan, ReadyBatch, build, key_of, value_of};
 pub(crate) use read::{Fetch, Page, Shape, inflates, no_filter};

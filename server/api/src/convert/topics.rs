@@ -7,7 +7,10 @@ use flymq_proto::pb;
 use flymq_types::{Offset, TopicName};
 
 use super::{index, invalid};
-use crate::{BrokerError, Node, dispatch::not_built};
+use crate::{
+    BrokerError,
+    dispatch::{Map, not_built},
+};
 
 /// A topic to create; absent options are the server's defaults.
 pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, BrokerError> {
@@ -110,7 +113,7 @@ fn cleanup_policy(number: i32) -> Result<Option<CleanupPolicy>, BrokerError> {
 }
 
 /// A topic with its settings in force and each partition's watermarks.
-pub(crate) fn topic_message(topic: &TopicInfo, node: &Node) -> pb::Topic {
+pub(crate) fn topic_message(topic: &TopicInfo, map: &Map<'_>) -> pb::Topic {
     let settings = &topic.settings;
     let options = pb::TopicOptions {
         partitions: count(topic.partitions.len()),
@@ -134,12 +137,14 @@ pub(crate) fn topic_message(topic: &TopicInfo, node: &Node) -> pb::Topic {
         id: topic.id.to_string(),
         options: Some(options),
         created_ms: topic.created.as_millis(),
-        partitions: topic.partitions.iter().map(|p| partition_message(p, node)).collect(),
+        partitions: topic.partitions.iter().map(|p| partition_message(&topic.name, p, map)).collect(),
         restoring: topic.restoring.as_deref().unwrap_or_default().to_owned(),
     }
 }
 
-fn partition_message(info: &PartitionInfo, node: &Node) -> pb::Partition {
+fn partition_message(topic: &TopicName, info: &PartitionInfo, map: &Map<'_>) -> pb::Partition {
+    let meta = map.image.topic(topic).and_then(|meta| meta.partitions.get(info.partition.get() as usize));
+    let place = map.place(meta.map(|meta| &**meta), Some(info));
     let quarantined = info
         .quarantined
         .iter()
@@ -151,12 +156,12 @@ fn partition_message(info: &PartitionInfo, node: &Node) -> pb::Partition {
         log_end_offset: info.log_end.get(),
         segments: info.segments,
         bytes: info.bytes,
-        leader: node.node_id.clone(),
-        leader_addr: node.client_addr.clone(),
-        leader_epoch: info.leader_epoch.get(),
-        replicas: vec![node.node_id.clone()],
-        isr: vec![node.node_id.clone()],
-        state: partition_state(info).into(),
+        leader: place.leader,
+        leader_addr: place.leader_addr,
+        leader_epoch: place.leader_epoch,
+        replicas: place.replicas,
+        isr: place.isr,
+        state: place.state.unwrap_or_else(|| partition_state(info)).into(),
         last_sync_ms: info.last_sync.map_or(0, |at| at.as_millis()),
         quarantined: quarantined.collect(),
         failure: info.offline.as_ref().or(info.failed.as_ref()).cloned().unwrap_or_default(),

@@ -2,53 +2,113 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use flymq_engine::{Appended, FetchSpec, Fetched, Target};
+use bytes::Bytes;
+use flymq_engine::{Appended, EngineError, FetchSpec, Fetched, Target};
 use flymq_proto::pb;
-use flymq_types::{Acks, Offset, PartitionId, TopicName};
+use flymq_types::{Acks, Offset, PartitionId, Timestamp, TopicName};
 use futures::future::join_all;
 
 use super::EngineBroker;
 use crate::{
-    BrokerError, Door, ErrorCode,
+    BrokerError, CallContext, Door, ErrorCode, Response,
     convert::{self, BuiltBatch, Fetch, Produce, ProducePlan, ReadyBatch, Shape},
-    layers::Served,
+    layers::{Forwarder, Served},
 };
 
 /// How long a read of an appended but not yet synced record waits for its sync where the caller asked for no wait.
 const SYNC_WAIT: Duration = Duration::from_secs(5);
 
+/// Where the records of a request go.
+struct Destination<'a> {
+    topic: TopicName,
+    /// None: the broker picks one.
+    partition: Option<PartitionId>,
+    acks: Acks,
+    elsewhere: Option<(&'a Forwarder, &'a CallContext)>,
+}
+
+/// What the leader says of a batch that it appended.
+fn appended_there(served: Served) -> Result<Appended, BrokerError> {
+    let Response::Produce(reply) = served.response else {
+        return Err(BrokerError::new(ErrorCode::Internal, "another node answered another request"));
+    };
+    let base_offset = Offset(reply.base_offset);
+    Ok(Appended {
+        partition: convert::partition(reply.partition)?,
+        base_offset,
+        last_offset: base_offset.plus(u64::from(reply.record_count.saturating_sub(1))),
+        append_time: Timestamp::from_millis(reply.timestamp_ms),
+    })
+}
+
 impl EngineBroker {
     pub(super) async fn produce(
         &self,
+        ctx: &CallContext,
         request: pb::ProduceRequest,
     ) -> Result<pb::ProduceResponse, BrokerError> {
+        let elsewhere = self.elsewhere(ctx, &request);
         let produce = Produce::parse(request, &self.limits)?;
         let acks = produce.acks.unwrap_or(self.default_acks);
+        let to = Destination { topic: produce.topic, partition: produce.partition, acks, elsewhere };
         match produce.plan {
-            ProducePlan::Ready(batch) => {
-                self.append_ready(produce.topic, produce.partition, acks, batch).await
-            }
-            ProducePlan::Records(records) => {
-                self.append_records(produce.topic, produce.partition, acks, &records, produce.ttl_ms).await
-            }
+            ProducePlan::Ready(batch) => self.append_ready(to, batch).await,
+            ProducePlan::Records(records) => self.append_records(to, &records, produce.ttl_ms).await,
         }
+    }
+
+    /// How batches for partitions that other nodes lead get there; none where the client sends them there itself.
+    fn elsewhere<'a>(
+        &'a self,
+        ctx: &'a CallContext,
+        request: &pb::ProduceRequest,
+    ) -> Option<(&'a Forwarder, &'a CallContext)> {
+        let forwarder = self.forwarder.as_deref()?;
+        Forwarder::takes(ctx, !request.batch.is_empty()).then_some((forwarder, ctx))
+    }
+
+    /// Appends a batch here, or has it appended by the node that leads its partition.
+    async fn append(
+        &self,
+        to: &Destination<'_>,
+        target: Target,
+        batch: Bytes,
+    ) -> Result<Appended, BrokerError> {
+        // Kept only where it may be needed: a batch that nobody else holds is stamped in its place.
+        let copy = to.elsewhere.map(|(forwarder, ctx)| (forwarder, ctx, batch.clone()));
+        let error = match self.engine.append(&to.topic, target, batch, to.acks).await {
+            Ok(appended) => return Ok(appended),
+            Err(error) => error,
+        };
+        let (Some((forwarder, ctx, batch)), EngineError::NotLeader { partition, leader: Some(leader), .. }) =
+            (copy, &error)
+        else {
+            return Err(error.into());
+        };
+        let request = pb::ProduceRequest {
+            topic: to.topic.to_string(),
+            partition: Some(convert::count(partition.get() as usize)),
+            acks: convert::acks_message(to.acks).into(),
+            batch,
+            ..pb::ProduceRequest::default()
+        };
+        let served = forwarder.send(leader, ctx, request.into()).await?;
+        appended_there(served)
     }
 
     async fn append_ready(
         &self,
-        topic: TopicName,
-        partition: Option<PartitionId>,
-        acks: Acks,
+        to: Destination<'_>,
         batch: ReadyBatch,
     ) -> Result<pb::ProduceResponse, BrokerError> {
-        let target = match (partition, batch.key) {
+        let target = match (to.partition, batch.key) {
             (Some(partition), _) => Target::Partition(partition),
             (None, Some(key)) => Target::Key(key),
             (None, None) => Target::RoundRobin,
         };
-        let appended = self.engine.append(&topic, target, batch.bytes, acks).await?;
+        let appended = self.append(&to, target, batch.bytes).await?;
         Ok(pb::ProduceResponse {
-            topic: topic.to_string(),
+            topic: to.topic.to_string(),
             partition: convert::count(appended.partition.get() as usize),
             base_offset: appended.base_offset.get(),
             record_count: batch.records,
@@ -60,22 +120,20 @@ impl EngineBroker {
     /// One batch per partition, all at once, so that they share a round of the group commit.
     async fn append_records(
         &self,
-        topic: TopicName,
-        partition: Option<PartitionId>,
-        acks: Acks,
+        to: Destination<'_>,
         records: &[pb::Record],
         ttl_ms: i64,
     ) -> Result<pb::ProduceResponse, BrokerError> {
         let now = self.clock.wall();
         let mut batches = Vec::new();
-        for (partition, indexes) in self.route(&topic, partition, records).await? {
+        for (partition, indexes) in self.route(&to.topic, to.partition, records).await? {
             for batch in convert::build(records, &indexes, now, ttl_ms, &self.limits)? {
                 batches.push((partition, batch));
             }
         }
-        let appends = batches.iter().map(|(partition, batch)| {
-            self.engine.append(&topic, Target::Partition(*partition), batch.bytes.clone(), acks)
-        });
+        let appends = batches
+            .iter()
+            .map(|(partition, batch)| self.append(&to, Target::Partition(*partition), batch.bytes.clone()));
         let results = join_all(appends).await;
         let mut stored = Vec::with_capacity(results.len());
         let mut failed = None;
@@ -87,10 +145,9 @@ impl EngineBroker {
         }
         if let Some(error) = failed {
             let records: usize = stored.iter().map(|(_, batch)| batch.indexes.len()).sum();
-            let error = BrokerError::from(error);
             return Err(if records > 0 { error.with("records_stored", records) } else { error });
         }
-        Ok(produced(&topic, records, now.as_millis(), &stored))
+        Ok(produced(&to.topic, records, now.as_millis(), &stored))
     }
 
     /// Which records go to which partition, by index and in order. Records without key stay together: round robin

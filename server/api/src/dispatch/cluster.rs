@@ -1,79 +1,115 @@
-//! The cluster, which is one node for now.
+//! What the cluster looks like: nodes, leaders, replicas.
 
-use flymq_engine::TopicInfo;
+use std::collections::BTreeSet;
+
+use flymq_engine::{PartitionInfo, meta::TopicMeta};
 use flymq_proto::pb;
+use flymq_types::{NodeId, TopicName};
 
-use super::EngineBroker;
-use crate::{BrokerError, Phase, convert};
+use super::{EngineBroker, placement::Map};
+use crate::{BrokerError, CallContext, Door, convert, layers::Served};
 
 impl EngineBroker {
-    pub(super) fn get_cluster(&self, _request: pb::GetClusterRequest) -> pb::GetClusterResponse {
-        let stats = self.engine.stats();
+    pub(super) fn get_cluster(&self, door: Door, _request: pb::GetClusterRequest) -> pb::GetClusterResponse {
+        let map = self.map(door);
+        let own = || self.node.node_id.clone();
+        let leader = match &self.control {
+            Some(control) => control.metadata_leader().map(|leader| leader.to_string()).unwrap_or_default(),
+            None => own(),
+        };
+        let (topics, partitions) = self.counts(&map);
         pb::GetClusterResponse {
-            cluster_id: self.node.cluster_id.clone(),
-            node_id: self.node.node_id.clone(),
-            leader: self.node.node_id.clone(),
+            cluster_id: self.cluster_id(&map),
+            node_id: own(),
+            leader,
             version: self.node.version.to_owned(),
             role: self.node.role.clone(),
             uptime_ms: self.node.uptime_ms(),
-            topics: convert::count(stats.topics),
-            partitions: convert::count(stats.partitions),
-            members: vec![self.member()],
+            topics: convert::count(topics),
+            partitions: convert::count(partitions),
+            members: map.members(),
         }
+    }
+
+    /// Topics and partitions, without internal ones.
+    fn counts(&self, map: &Map<'_>) -> (usize, usize) {
+        if map.is_cluster() {
+            let topics = map.image.topics.values().filter(|topic| !topic.name.is_internal());
+            topics
+                .fold((0, 0), |(topics, partitions), topic| (topics + 1, partitions + topic.partitions.len()))
+        } else {
+            let stats = self.engine.stats();
+            (stats.topics, stats.partitions)
+        }
+    }
+
+    fn cluster_id(&self, map: &Map<'_>) -> String {
+        let id = map.image.cluster.id.as_ref();
+        id.map_or_else(|| self.node.cluster_id.clone(), ToString::to_string)
     }
 
     pub(super) fn get_metadata(
         &self,
+        door: Door,
         request: &pb::GetMetadataRequest,
     ) -> Result<pb::GetMetadataResponse, BrokerError> {
-        let topics = if request.topics.is_empty() {
-            self.engine.list_topics(false)
+        let map = self.map(door);
+        let names = if request.topics.is_empty() {
+            self.engine.list_topics(false).into_iter().map(|topic| topic.name).collect()
         } else {
-            let named = request.topics.iter().map(|name| {
-                let name = convert::topic("topics", name)?;
-                Ok(self.engine.topic(&name)?)
-            });
+            let named = request.topics.iter().map(|name| convert::topic("topics", name));
             named.collect::<Result<Vec<_>, BrokerError>>()?
         };
+        let topics = names.iter().map(|name| self.topic_metadata(&map, name));
         Ok(pb::GetMetadataResponse {
-            cluster_id: self.node.cluster_id.clone(),
-            members: vec![self.member()],
-            topics: topics.iter().map(|topic| self.topic_metadata(topic)).collect(),
+            cluster_id: self.cluster_id(&map),
+            members: map.members(),
+            topics: topics.collect::<Result<_, BrokerError>>()?,
         })
     }
 
-    pub(super) fn list_members(&self, _request: pb::ListMembersRequest) -> pb::ListMembersResponse {
-        pb::ListMembersResponse { members: vec![self.member()] }
+    pub(super) fn list_members(
+        &self,
+        door: Door,
+        _request: pb::ListMembersRequest,
+    ) -> pb::ListMembersResponse {
+        pb::ListMembersResponse { members: self.map(door).members() }
     }
 
-    fn member(&self) -> pb::ClusterMember {
-        pb::ClusterMember {
-            node_id: self.node.node_id.clone(),
-            client_addr: self.node.client_addr.clone(),
-            cluster_addr: self.node.cluster_addr.clone(),
-            role: self.node.role.clone(),
-            state: match self.node.phase() {
-                Phase::Starting => "starting",
-                Phase::Ready => "online",
-                Phase::Stopping => "stopping",
-            }
-            .to_owned(),
-            version: self.node.version.to_owned(),
-            rack: String::new(),
-            uptime_ms: self.node.uptime_ms(),
-        }
+    fn topic_metadata(&self, map: &Map<'_>, name: &TopicName) -> Result<pb::TopicMetadata, BrokerError> {
+        let topic = self.engine.topic(name)?;
+        let meta = map.image.topic(name);
+        let partitions = topic.partitions.iter().map(|info| partition(map, meta.map(|meta| &**meta), info));
+        Ok(pb::TopicMetadata { name: topic.name.to_string(), partitions: partitions.collect() })
     }
 
-    fn topic_metadata(&self, topic: &TopicInfo) -> pb::TopicMetadata {
-        let partitions = topic.partitions.iter().map(|info| pb::PartitionMetadata {
-            partition: convert::count(info.partition.get() as usize),
-            leader: self.node.node_id.clone(),
-            leader_addr: self.node.client_addr.clone(),
-            leader_epoch: info.leader_epoch.get(),
-            replicas: vec![self.node.node_id.clone()],
-            isr: vec![self.node.node_id.clone()],
-            state: convert::partition_state(info).into(),
-        });
-        pb::TopicMetadata { name: topic.name.to_string(), partitions: partitions.collect() }
+    /// Asks each of `nodes` but this one the same request, at once; the answers of those that gave one.
+    pub(super) async fn ask_others(
+        &self,
+        ctx: &CallContext,
+        nodes: BTreeSet<NodeId>,
+        request: &crate::Request,
+    ) -> Vec<(NodeId, Served)> {
+        let Some(forwarder) = self.forwarder.as_ref().filter(|_| !ctx.forwarded) else { return Vec::new() };
+        let asked =
+            nodes.into_iter().filter(|node| node.as_str() != self.node.node_id).map(|node| async move {
+                let served = forwarder.send(&node, ctx, request.clone()).await;
+                served.ok().map(|served| (node, served))
+            });
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
+    }
+}
+
+fn partition(map: &Map<'_>, topic: Option<&TopicMeta>, info: &PartitionInfo) -> pb::PartitionMetadata {
+    let meta = topic.and_then(|topic| topic.partitions.get(info.partition.get() as usize));
+    let place = map.place(meta.map(|meta| &**meta), Some(info));
+    pb::PartitionMetadata {
+        partition: convert::count(info.partition.get() as usize),
+        leader: place.leader,
+        leader_addr: place.leader_addr,
+        leader_epoch: place.leader_epoch,
+        replicas: place.replicas,
+        isr: place.isr,
+        state: place.state.unwrap_or_else(|| convert::partition_state(info)).into(),
     }
 }

@@ -1,11 +1,13 @@
 //! Consumer groups and their offsets.
 
+use std::collections::BTreeMap;
+
 use flymq_engine::{CommittedOffset, GroupState, MemberInfo, OffsetCommit, PartitionLag, StartFrom};
 use flymq_proto::pb;
 use flymq_types::{Offset, TopicName};
 
 use super::{EngineBroker, not_built};
-use crate::{BrokerError, convert};
+use crate::{BrokerError, CallContext, Response, convert};
 
 impl EngineBroker {
     pub(super) async fn get_start_offset(
@@ -77,9 +79,11 @@ impl EngineBroker {
         Ok(pb::ResetOffsetsResponse { offsets: offsets.into_iter().map(committed).collect() })
     }
 
-    pub(super) fn list_groups(
+    /// In a cluster each node knows the groups that it coordinates: all that answer are asked.
+    pub(super) async fn list_groups(
         &self,
-        request: &pb::ListGroupsRequest,
+        ctx: &CallContext,
+        request: pb::ListGroupsRequest,
     ) -> Result<pb::ListGroupsResponse, BrokerError> {
         let topic = optional_topic(&request.topic)?;
         let groups = self.engine.groups(topic.as_ref()).into_iter().map(|group| pb::GroupSummary {
@@ -88,7 +92,18 @@ impl EngineBroker {
             members: convert::count(group.members),
             topics: group.topics.iter().map(TopicName::to_string).collect(),
         });
-        Ok(pb::ListGroupsResponse { groups: groups.collect() })
+        let mut groups: BTreeMap<String, pb::GroupSummary> =
+            groups.map(|group| (group.group.clone(), group)).collect();
+        let nodes = self.engine.metadata();
+        let alive = nodes.cluster.nodes.values().filter(|node| node.state.is_alive());
+        let alive = alive.map(|node| node.id.clone()).collect();
+        for (_, served) in self.ask_others(ctx, alive, &request.into()).await {
+            let Response::ListGroups(there) = served.response else { continue };
+            for group in there.groups {
+                merge(groups.entry(group.group.clone()).or_default(), group);
+            }
+        }
+        Ok(pb::ListGroupsResponse { groups: groups.into_values().collect() })
     }
 
     pub(super) fn describe_group(
@@ -124,6 +139,16 @@ impl EngineBroker {
         self.engine.delete_group(&group, topic.as_ref()).await?;
         Ok(pb::DeleteGroupResponse {})
     }
+}
+
+/// Adds what another node knows of the same group: its members are counted where they are connected.
+fn merge(here: &mut pb::GroupSummary, there: pb::GroupSummary) {
+    here.state = here.state.max(there.state);
+    here.members = here.members.saturating_add(there.members);
+    here.topics.extend(there.topics);
+    here.topics.sort_unstable();
+    here.topics.dedup();
+    here.group = there.group;
 }
 
 fn optional_topic(name: &str) -> Result<Option<TopicName>, BrokerError> {

@@ -5,6 +5,8 @@ mod broker;
 mod cluster;
 mod cut;
 mod groups;
+mod operate;
+mod placement;
 mod security;
 mod storage_checks;
 mod subscribe;
@@ -18,11 +20,12 @@ use flymq_proto::pb;
 use flymq_types::{Acks, Clock, Limits};
 use futures::{FutureExt as _, future::BoxFuture};
 
+pub(crate) use placement::Map;
 pub(crate) use unbuilt::not_built;
 
 use crate::{
-    BatchStream, BrokerError, CallContext, Node, Request, Response,
-    layers::{Authorized, AuthorizedBroker, Served, Totals},
+    BatchStream, BrokerError, CallContext, ClusterControl, Node, Request, Response,
+    layers::{Authorized, AuthorizedBroker, Forwarder, Served, Totals},
 };
 
 /// Carries out authorized requests on the engine of this node.
@@ -35,6 +38,9 @@ pub struct EngineBroker {
     limits: Limits,
     default_acks: Acks,
     cutter: cut::Cutter,
+    /// None on a broker without cluster.
+    forwarder: Option<Arc<Forwarder>>,
+    control: Option<Arc<dyn ClusterControl>>,
 }
 
 impl EngineBroker {
@@ -47,38 +53,52 @@ impl EngineBroker {
         default_acks: Acks,
     ) -> Self {
         let cutter = cut::Cutter::new(limits);
-        Self { engine, node, totals, clock, limits, default_acks, cutter }
+        Self { engine, node, totals, clock, limits, default_acks, cutter, forwarder: None, control: None }
+    }
+
+    /// As a member of a cluster, whose other nodes it reaches by these.
+    pub(crate) fn in_cluster(
+        self,
+        forwarder: Option<Arc<Forwarder>>,
+        control: Option<Arc<dyn ClusterControl>>,
+    ) -> Self {
+        Self { forwarder, control, ..self }
     }
 
     async fn serve(&self, ctx: CallContext, request: Request) -> Result<Served, BrokerError> {
         use Request as R;
         let response: Response = match request {
-            R::Produce(m) => self.produce(m).await?.into(),
+            R::Produce(m) => self.produce(&ctx, m).await?.into(),
             R::Consume(m) => self.consume(m).await?.into(),
             R::Fetch(m) => return self.fetch(ctx.door, m).await,
 
-            R::CreateTopic(m) => self.create_topic(&m).await?.into(),
-            R::GetTopic(m) => self.get_topic(&m)?.into(),
+            R::CreateTopic(m) => self.create_topic(ctx.door, &m).await?.into(),
+            R::GetTopic(m) => self.get_topic(&ctx, m).await?.into(),
             R::ListTopics(m) => self.list_topics(&m)?.into(),
             R::DeleteTopic(m) => self.delete_topic(&m).await?.into(),
-            R::AlterTopic(m) => self.alter_topic(&m).await?.into(),
+            R::AlterTopic(m) => self.alter_topic(ctx.door, &m).await?.into(),
             R::DeleteRecords(m) => self.delete_records(&m).await?.into(),
             R::RestoreRecords(m) => self.restore_records(m).await?.into(),
-            R::FinishRestore(m) => self.finish_restore(&m).await?.into(),
+            R::FinishRestore(m) => self.finish_restore(ctx.door, &m).await?.into(),
             R::FindOffset(m) => self.find_offset(&m).await?.into(),
 
             R::GetStartOffset(m) => self.get_start_offset(&m).await?.into(),
             R::CommitOffsets(m) => self.commit_offsets(m).await?.into(),
             R::GetOffsets(m) => self.get_offsets(&m)?.into(),
             R::ResetOffsets(m) => self.reset_offsets(&m).await?.into(),
-            R::ListGroups(m) => self.list_groups(&m)?.into(),
+            R::ListGroups(m) => self.list_groups(&ctx, m).await?.into(),
             R::DescribeGroup(m) => self.describe_group(&m)?.into(),
             R::GetLag(m) => self.get_lag(&m)?.into(),
             R::DeleteGroup(m) => self.delete_group(&m).await?.into(),
 
-            R::GetCluster(m) => self.get_cluster(m).into(),
-            R::GetMetadata(m) => self.get_metadata(&m)?.into(),
-            R::ListMembers(m) => self.list_members(m).into(),
+            R::GetCluster(m) => self.get_cluster(ctx.door, m).into(),
+            R::GetMetadata(m) => self.get_metadata(ctx.door, &m)?.into(),
+            R::ListMembers(m) => self.list_members(ctx.door, m).into(),
+            R::LeaveCluster(m) => self.leave_cluster(&m).await?.into(),
+            R::CreateJoinToken(m) => self.create_join_token(m).await?.into(),
+            R::ReassignPartitions(m) => self.reassign_partitions(m).await?.into(),
+            R::BalanceLeaders(m) => self.balance_leaders(m).await?.into(),
+            R::DrainNode(m) => self.drain_node(&m).await?.into(),
 
             R::WhoAmI(m) => Self::who_am_i(&ctx, m).into(),
 
@@ -92,11 +112,6 @@ impl EngineBroker {
             | R::Acknowledge(_)
             | R::Nack(_)
             | R::JoinCluster(_)
-            | R::LeaveCluster(_)
-            | R::CreateJoinToken(_)
-            | R::ReassignPartitions(_)
-            | R::BalanceLeaders(_)
-            | R::DrainNode(_)
             | R::InitProducer(_)
             | R::BeginTransaction(_)
             | R::CommitTransaction(_)
@@ -146,7 +161,11 @@ impl AuthorizedBroker for EngineBroker {
         ctx: CallContext,
         request: Authorized<Request>,
     ) -> BoxFuture<'_, Result<Served, BrokerError>> {
-        self.serve(ctx, request.into_inner()).boxed()
+        async move {
+            let door = ctx.door;
+            self.serve(ctx, request.into_inner()).await.map_err(|error| self.located(door, error))
+        }
+        .boxed()
     }
 
     fn subscribe(
@@ -154,6 +173,11 @@ impl AuthorizedBroker for EngineBroker {
         ctx: CallContext,
         request: Authorized<pb::SubscribeRequest>,
     ) -> BoxFuture<'_, Result<BatchStream, BrokerError>> {
-        self.open_subscription(ctx, request.into_inner()).boxed()
+        async move {
+            let door = ctx.door;
+            let opened = self.open_subscription(ctx, request.into_inner()).await;
+            opened.map_err(|error| self.located(door, error))
+        }
+        .boxed()
     }
 }

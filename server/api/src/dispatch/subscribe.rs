@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use flymq_engine::{EngineError, MemberGuard, MemberInfo, Pulled, StartFrom, SubscribeSpec, Subscription};
+use flymq_engine::{
+    Engine, EngineError, MemberGuard, MemberInfo, Pulled, StartFrom, SubscribeSpec, Subscription,
+};
 use flymq_proto::pb;
 use flymq_types::{GroupId, Offset, PartitionId, TopicName};
 use futures::{StreamExt as _, stream};
 
-use super::EngineBroker;
+use super::{EngineBroker, placement::located};
 use crate::{
-    BatchStream, BrokerError, CallContext, Node,
+    BatchStream, BrokerError, CallContext, Door, Node,
     convert::{self, Shape},
     dispatch::cut::Cutter,
 };
@@ -43,6 +45,8 @@ impl EngineBroker {
             max_bytes: self.limits.batch_bytes,
         };
         let state = Reader {
+            engine: self.engine.clone(),
+            door: ctx.door,
             node: self.node.clone(),
             topic: request.topic,
             subscription,
@@ -56,7 +60,7 @@ impl EngineBroker {
             let mut reader = state?;
             match reader.next().await {
                 Ok(push) => Some((Ok(push), Some(reader))),
-                Err(error) => Some((Err(error), None)),
+                Err(error) => Some((Err(located(&reader.engine, reader.door, error)), None)),
             }
         })
         .boxed())
@@ -95,6 +99,8 @@ fn member(ctx: &CallContext, topic: &TopicName) -> MemberInfo {
 }
 
 struct Reader {
+    engine: Arc<Engine>,
+    door: Door,
     node: Arc<Node>,
     topic: String,
     subscription: Subscription,

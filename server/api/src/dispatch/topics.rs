@@ -1,28 +1,59 @@
 //! Topics.
 
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
 use flymq_engine::{HeaderMatch, StartFrom};
 use flymq_proto::pb;
-use flymq_types::{Offset, PartitionId, TopicName};
+use flymq_types::{NodeId, Offset, PartitionId, TopicName};
 use flymq_wire::batch::BatchSlices;
 
 use super::EngineBroker;
-use crate::{BrokerError, convert};
+use crate::{BrokerError, CallContext, Door, Response, convert};
+
+/// How long the other leaders of a topic have to tell of their partitions.
+const TELL_WAIT: Duration = Duration::from_secs(1);
+
+fn soon(deadline: Option<Instant>) -> Option<Instant> {
+    let soon = Instant::now() + TELL_WAIT;
+    Some(deadline.map_or(soon, |deadline| deadline.min(soon)))
+}
 
 impl EngineBroker {
     pub(super) async fn create_topic(
         &self,
+        door: Door,
         request: &pb::CreateTopicRequest,
     ) -> Result<pb::CreateTopicResponse, BrokerError> {
         let topic = self.engine.create_topic(convert::new_topic(request)?).await?;
-        Ok(pb::CreateTopicResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
+        Ok(pb::CreateTopicResponse { topic: Some(convert::topic_message(&topic, &self.map(door))) })
     }
 
-    pub(super) fn get_topic(
+    /// In a cluster, what is said of a partition comes from its leader where that answers, else from this node.
+    pub(super) async fn get_topic(
         &self,
-        request: &pb::GetTopicRequest,
+        ctx: &CallContext,
+        request: pb::GetTopicRequest,
     ) -> Result<pb::GetTopicResponse, BrokerError> {
         let topic = self.engine.topic(&convert::topic("name", &request.name)?)?;
-        Ok(pb::GetTopicResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
+        let mut topic = convert::topic_message(&topic, &self.map(ctx.door));
+        let leaders = topic.partitions.iter().filter_map(|partition| NodeId::new(&partition.leader).ok());
+        let leaders: BTreeSet<NodeId> = leaders.collect();
+        let bounded = CallContext { deadline: soon(ctx.deadline), ..ctx.clone() };
+        for (node, served) in self.ask_others(&bounded, leaders, &request.into()).await {
+            let Response::GetTopic(pb::GetTopicResponse { topic: Some(seen) }) = served.response else {
+                continue;
+            };
+            for there in seen.partitions.into_iter().filter(|there| there.leader == node.as_str()) {
+                if let Some(here) = topic.partitions.iter_mut().find(|here| here.partition == there.partition)
+                {
+                    *here = there;
+                }
+            }
+        }
+        Ok(pb::GetTopicResponse { topic: Some(topic) })
     }
 
     /// In pages by name: the token is the last name of the page before.
@@ -60,12 +91,13 @@ impl EngineBroker {
 
     pub(super) async fn alter_topic(
         &self,
+        door: Door,
         request: &pb::AlterTopicRequest,
     ) -> Result<pb::AlterTopicResponse, BrokerError> {
         let name = convert::topic("name", &request.name)?;
         let change = convert::topic_changes(&request.options.clone().unwrap_or_default())?;
         let topic = self.engine.alter_topic(&name, change).await?;
-        Ok(pb::AlterTopicResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
+        Ok(pb::AlterTopicResponse { topic: Some(convert::topic_message(&topic, &self.map(door))) })
     }
 
     pub(super) async fn delete_records(
@@ -92,11 +124,12 @@ impl EngineBroker {
 
     pub(super) async fn finish_restore(
         &self,
+        door: Door,
         request: &pb::FinishRestoreRequest,
     ) -> Result<pb::FinishRestoreResponse, BrokerError> {
         let topic = convert::topic("topic", &request.topic)?;
         let topic = self.engine.finish_restore(&topic, &request.backup_id).await?;
-        Ok(pb::FinishRestoreResponse { topic: Some(convert::topic_message(&topic, &self.node)) })
+        Ok(pb::FinishRestoreResponse { topic: Some(convert::topic_message(&topic, &self.map(door))) })
     }
 
     async fn find_by_header(

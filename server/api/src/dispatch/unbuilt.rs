@@ -11,6 +11,15 @@ pub(crate) fn not_built(feature: &str) -> BrokerError {
 /// `UNIMPLEMENTED` for a whole rpc, naming the feature it belongs to.
 pub(super) fn rpc(rpc: Rpc) -> BrokerError {
     let meta = rpc.meta();
+    if rpc == Rpc::JoinCluster {
+        return BrokerError::new(
+            ErrorCode::Unimplemented,
+            "nodes join by themselves: start the new one with FLYMQ_ROLE=agent, FLYMQ_SERVER (the cluster address of \
+             a member) and FLYMQ_JOIN_TOKEN (flymq-cli cluster token)",
+        )
+        .with("rpc", meta.rpc)
+        .with("feature", "joining through a client");
+    }
     let feature = match (meta.service, rpc) {
         (_, Rpc::Acknowledge | Rpc::Nack) => "acknowledging and redelivering single records",
         ("GroupService", _) => "group membership with assignments",

@@ -1,6 +1,6 @@
 //! Who may do what. The one place that mints [`Authorized`], without which the engine does nothing.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use flymq_proto::pb;
 use futures::{FutureExt as _, future::BoxFuture};
@@ -11,7 +11,8 @@ use crate::{
     Response, Rpc,
 };
 
-/// A request that its caller has the right to make. Only [`Authorize`] can make one:
+/// A request that its caller has the right to make. Only [`Authorize`] can make one, and the receiver of what another
+/// node's [`Authorize`] has let pass:
 ///
 /// ```compile_fail
 /// use flymq_api::{Authorized, Request, pb};
@@ -23,6 +24,11 @@ pub struct Authorized<T> {
 }
 
 impl<T> Authorized<T> {
+    /// One that the node which sent it here has authorized.
+    pub(super) fn by_peer(request: T) -> Self {
+        Self { request }
+    }
+
     /// The request, to look at.
     pub fn get(&self) -> &T {
         &self.request
@@ -61,6 +67,24 @@ pub trait AuthorizedBroker: Send + Sync + 'static {
         ctx: CallContext,
         request: Authorized<pb::SubscribeRequest>,
     ) -> BoxFuture<'_, Result<BatchStream, BrokerError>>;
+}
+
+impl<B: AuthorizedBroker + ?Sized> AuthorizedBroker for Arc<B> {
+    fn call(
+        &self,
+        ctx: CallContext,
+        request: Authorized<Request>,
+    ) -> BoxFuture<'_, Result<Served, BrokerError>> {
+        (**self).call(ctx, request)
+    }
+
+    fn subscribe(
+        &self,
+        ctx: CallContext,
+        request: Authorized<pb::SubscribeRequest>,
+    ) -> BoxFuture<'_, Result<BatchStream, BrokerError>> {
+        (**self).subscribe(ctx, request)
+    }
 }
 
 /// Reads the right an rpc needs from the op table and holds it against the caller.

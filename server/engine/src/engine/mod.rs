@@ -17,7 +17,7 @@ pub use health::StorageHealth;
 
 use crate::error::EngineError;
 use crate::groups::Groups;
-use crate::meta::MetaStore;
+use crate::meta::{Applied, Command, MetaImage, MetaStore};
 use crate::options::EngineOptions;
 use crate::partition::{Partition, Stop};
 use crate::replication::Replication;
@@ -116,6 +116,20 @@ impl Engine {
 
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The metadata as this node has applied it.
+    pub fn metadata(&self) -> Arc<MetaImage> {
+        self.meta.image()
+    }
+
+    /// Changes the metadata by all of these commands, or by none of them.
+    ///
+    /// # Errors
+    /// `ShuttingDown`, why a command does not apply, or `MetaUnavailable`: then it may have been applied.
+    pub async fn propose(&self, commands: Vec<Command>) -> Result<Applied, EngineError> {
+        self.check_running()?;
+        Ok(self.meta.propose(commands).await?)
     }
 
     /// Topics by name.

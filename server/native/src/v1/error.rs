@@ -108,11 +108,12 @@ impl<'a> About<'a> {
 
 /// The Go client follows `leader_addr` where the text also holds `not leader`.
 fn not_leader(error: &BrokerError) -> String {
-    match (error.metadata.get("leader_id"), error.metadata.get("leader_addr")) {
+    match (error.metadata.get("leader"), error.metadata.get("leader_addr")) {
         (id, Some(addr)) => {
             format!("not leader: leader_id={} leader_addr={addr}", id.map_or("", String::as_str))
         }
-        (_, None) => "not leader: no leader elected".to_owned(),
+        (Some(id), None) => format!("not leader: leader_id={id}, which has no address for this client"),
+        (None, None) => "not leader: no leader elected".to_owned(),
     }
 }
 
@@ -133,7 +134,9 @@ mod tests {
         assert_eq!(told(&error(ErrorCode::GroupNotFound)), "consumer group not found: t:g");
         assert_eq!(told(&error(ErrorCode::EndOfPartition)), "EOF");
         assert_eq!(told(&error(ErrorCode::NotLeader)), "not leader: no leader elected");
-        let leader = error(ErrorCode::NotLeader).with("leader_id", "n2").with("leader_addr", "h:9092");
+        let leader = error(ErrorCode::NotLeader).with("leader", "n2");
+        assert_eq!(told(&leader), "not leader: leader_id=n2, which has no address for this client");
+        let leader = leader.with("leader_addr", "h:9092");
         assert_eq!(told(&leader), "not leader: leader_id=n2 leader_addr=h:9092");
         assert_eq!(told(&error(ErrorCode::Timeout)), "other words");
     }

@@ -39,13 +39,18 @@ pub(super) async fn answer(
         .map_err(|error| BrokerError::new(ErrorCode::Internal, error.to_string()))
 }
 
+/// What tells a client that there are other nodes, which it may have to send requests to.
+const CLUSTER: &str = "cluster";
+
 fn response(door: &Door) -> pb::HelloResponse {
     let options = &door.options;
+    let member = options.node.as_ref().is_some_and(|node| !node.cluster_addr.is_empty());
+    let features = FEATURES.into_iter().chain(member.then_some(CLUSTER));
     pb::HelloResponse {
         server_version: options.version.clone(),
         node_id: options.node_id.clone(),
         cluster_id: options.cluster_id.clone(),
-        features: FEATURES.map(str::to_owned).to_vec(),
+        features: features.map(str::to_owned).collect(),
         max_frame_bytes: options.max_frame,
         max_record_bytes: options.max_record,
         auth_required: options.auth_required,

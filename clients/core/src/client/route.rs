@@ -1,0 +1,253 @@
+//! Which node a request goes to. A client of a broker without cluster has one, and asks nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Client, attempts::To};
+use crate::{
+    ClientError, TransportKind,
+    metadata::{Known, Leader, partition_of},
+    pb::{self, ErrorCode},
+    producer::ANY_PARTITION,
+    transport::{ProduceCall, Transport, rpc_by_name},
+};
+
+/// A node that has said nothing for so long may have lost what it leads: the others are asked.
+const SILENCE: Duration = Duration::from_millis(1_000);
+/// How long a node has to say who leads what, before another one is asked.
+const ASK_WAIT: Duration = Duration::from_millis(1_000);
+
+impl Client {
+    /// Learns the nodes of a cluster, so that the client outlives the one it was told. Natively a server says that it is one
+    /// of several; by gRPC it has to be asked.
+    pub(super) async fn meet(&self, link: &Arc<dyn Transport>) {
+        if self.config().transport == TransportKind::Native && !link.in_cluster() {
+            return;
+        }
+        let met = async {
+            let reply = link.call(rpc_by_name("ListMembers")?, bytes::Bytes::new()).await?;
+            prost::Message::decode(reply).map_err(|e| ClientError::protocol(e.to_string()))
+        };
+        let met: Result<Result<pb::ListMembersResponse, _>, _> = tokio::time::timeout(ASK_WAIT, met).await;
+        match met {
+            Ok(Ok(reply)) => self.inner.links.learn(&reply.members),
+            // It goes on with the servers of its configuration.
+            Ok(Err(error)) => tracing::debug!(%error, "the nodes of the cluster are not known"),
+            Err(_) => tracing::debug!("the nodes of the cluster are not known: no answer"),
+        }
+    }
+
+    /// Whether requests go to the leaders of partitions.
+    pub(crate) fn routes(&self) -> bool {
+        self.inner.links.in_cluster()
+    }
+
+    /// Whether another node may answer soon where one does not.
+    pub(crate) fn has_others(&self) -> bool {
+        self.inner.links.have_others()
+    }
+
+    /// A connection on which the request may be made.
+    pub(crate) async fn link_to(&self, to: To<'_>) -> Result<Arc<dyn Transport>, ClientError> {
+        match self.leader_of(to).await? {
+            Some(leader) => self.inner.links.to(&leader).await,
+            None => self.link(0).await,
+        }
+    }
+
+    /// As [`Client::link_to`], if it needs no wait.
+    pub(crate) fn open_link_to(&self, to: To<'_>) -> Option<Arc<dyn Transport>> {
+        let To::Leader { topic, partition } = to else { return self.inner.links.open_any() };
+        if !self.routes() {
+            return self.inner.links.open_any();
+        }
+        match self.topics().leader(topic, partition) {
+            Known::Leader(leader) => self.inner.links.open_to(&leader),
+            Known::Nobody | Known::Unknown => None,
+        }
+    }
+
+    /// The leader that a request goes to; `None`: any node will do.
+    async fn leader_of(&self, to: To<'_>) -> Result<Option<Leader>, ClientError> {
+        let To::Leader { topic, partition } = to else { return Ok(None) };
+        if !self.routes() || partition < 0 {
+            return Ok(None);
+        }
+        if let Known::Leader(leader) = self.topics().leader(topic, partition) {
+            return Ok(Some(leader));
+        }
+        match self.refresh(topic).await {
+            Ok(()) => {}
+            // Who gets the request says so, or makes the topic.
+            Err(error) if error.code == ErrorCode::TopicNotFound => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        match self.topics().leader(topic, partition) {
+            Known::Leader(leader) => Ok(Some(leader)),
+            Known::Nobody => Err(no_leader(topic, partition)),
+            Known::Unknown => Ok(None),
+        }
+    }
+
+    /// Asks who leads the partitions of a topic; many callers at once ask once.
+    pub(crate) async fn refresh(&self, topic: &str) -> Result<(), ClientError> {
+        let _turn = self.topics().asking.lock().await;
+        if self.topics().is_new(topic) {
+            return Ok(());
+        }
+        let link = self.link(0).await?;
+        let asked = tokio::time::timeout(ASK_WAIT, self.ask_leaders(&link, topic)).await;
+        asked.unwrap_or_else(|_| {
+            self.inner.links.leave(&link);
+            let limit = ASK_WAIT.as_millis();
+            Err(ClientError::broken(link.node_id(), format!("no answer within {limit} ms")).unsent())
+        })
+    }
+
+    async fn ask_leaders(&self, link: &Arc<dyn Transport>, topic: &str) -> Result<(), ClientError> {
+        let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()] };
+        let body = prost::Message::encode_to_vec(&request).into();
+        let reply = link.call(rpc_by_name("GetMetadata")?, body).await?;
+        let reply: pb::GetMetadataResponse = prost::Message::decode(reply)
+            .map_err(|e| ClientError::protocol(format!("the server's reply cannot be read: {e}")))?;
+        self.take_metadata(&reply);
+        Ok(())
+    }
+
+    /// Remembers nodes and leaders.
+    pub(crate) fn take_metadata(&self, reply: &pb::GetMetadataResponse) {
+        self.inner.links.learn(&reply.members);
+        for topic in &reply.topics {
+            self.topics().put(topic);
+        }
+    }
+
+    /// What a failed request says of where the next one has to go.
+    pub(crate) fn learn(&self, to: To<'_>, error: &ClientError) {
+        let moved = error.code == ErrorCode::NotLeader;
+        if moved {
+            self.inner.links.is_cluster();
+        }
+        let To::Leader { topic, partition } = to else { return };
+        match error.code {
+            ErrorCode::NotLeader => self.topics().moved(topic, partition, error),
+            ErrorCode::Connection | ErrorCode::Unavailable if self.routes() => self.topics().doubt(topic),
+            _ => {}
+        }
+    }
+
+    /// Waits for an answer of the partition's leader. One that is silent for longer than `held` explains is given up once
+    /// another node leads the partition.
+    ///
+    /// # Errors
+    /// The answer's own, `Connection` for an answer that was given up: the request may have taken effect.
+    pub(crate) async fn watched<T>(
+        &self,
+        to: To<'_>,
+        held: Duration,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        if !self.routes() {
+            return answer.await;
+        }
+        let To::Leader { topic, partition } = to else { return answer.await };
+        let Known::Leader(asked) = self.topics().leader(topic, partition) else { return answer.await };
+        let mut answer = std::pin::pin!(answer);
+        let mut silence = SILENCE + held;
+        loop {
+            if let Ok(answered) = tokio::time::timeout(silence, answer.as_mut()).await {
+                return answered;
+            }
+            silence = SILENCE;
+            if self.lost_leadership(topic, partition, &asked).await {
+                let why = format!("it is silent, and no longer leads {topic}/{partition}");
+                return Err(ClientError::broken(&asked.addr, why));
+            }
+        }
+    }
+
+    /// Waits for an answer of any node. One that has become silent altogether is given up, in a cluster: the others go on.
+    ///
+    /// # Errors
+    /// The answer's own, `Connection` for an answer that was given up: the request may have taken effect.
+    pub(crate) async fn unless_silent<T>(
+        &self,
+        link: &Arc<dyn Transport>,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        if !self.routes() {
+            return answer.await;
+        }
+        let mut answer = std::pin::pin!(answer);
+        loop {
+            if let Ok(answered) = tokio::time::timeout(SILENCE, answer.as_mut()).await {
+                return answered;
+            }
+            let ping = link.call(rpc_by_name("GetHealth")?, bytes::Bytes::new());
+            tokio::select! {
+                answered = answer.as_mut() => return answered,
+                pinged = tokio::time::timeout(ASK_WAIT, ping) => if pinged.is_err() {
+                    self.inner.links.leave(link);
+                    return Err(ClientError::broken(link.node_id(), "the node is silent"));
+                },
+            }
+        }
+    }
+
+    /// Whether a node other than `asked` says that somebody else leads the partition now.
+    async fn lost_leadership(&self, topic: &str, partition: i32, asked: &Leader) -> bool {
+        if self.inner.links.open_any().is_some_and(|link| link.node_id() == &*asked.node)
+            && let Some(link) = self.inner.links.open_any()
+        {
+            // It would be asked about itself.
+            self.inner.links.leave(&link);
+        }
+        self.topics().doubt(topic);
+        if self.refresh(topic).await.is_err() {
+            return false;
+        }
+        match self.topics().leader(topic, partition) {
+            Known::Leader(now) => now != *asked,
+            Known::Nobody => true,
+            Known::Unknown => false,
+        }
+    }
+
+    /// Chooses the partition of a batch that names none, where the client has to send it to the leader.
+    ///
+    /// # Errors
+    /// Those of asking for the topic's partitions.
+    pub(crate) async fn place(&self, call: &mut ProduceCall, key: Option<&[u8]>) -> Result<(), ClientError> {
+        if call.partition != ANY_PARTITION || !self.routes() {
+            return Ok(());
+        }
+        if self.topics().count(&call.topic).is_none() {
+            match self.refresh(&call.topic).await {
+                Ok(()) => {}
+                Err(error) if error.code == ErrorCode::TopicNotFound => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        self.place_now(call, key);
+        Ok(())
+    }
+
+    /// As [`Client::place`], by what is known; false where that is too little.
+    pub(crate) fn place_now(&self, call: &mut ProduceCall, key: Option<&[u8]>) -> bool {
+        if call.partition != ANY_PARTITION || !self.routes() {
+            return true;
+        }
+        let Some(count) = self.topics().count(&call.topic) else { return false };
+        let led = self.topics().led(&call.topic);
+        call.partition = match (key, led.len()) {
+            (Some(key), _) => partition_of(key, count),
+            (None, 0) => return false,
+            (None, some) => led[self.next_turn() % some],
+        };
+        true
+    }
+}
+
+fn no_leader(topic: &str, partition: i32) -> ClientError {
+    let message = format!("nobody leads {topic}/{partition}: none of its in-sync replicas is up");
+    ClientError::new(ErrorCode::NotLeader, message).with("topic", topic).with("partition", partition)
+}

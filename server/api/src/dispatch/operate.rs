@@ -1,0 +1,141 @@
+//! Changes to the cluster: nodes that leave or are emptied, replicas and leaderships that move.
+
+use std::{sync::Arc, time::Duration};
+
+use flymq_engine::meta::{
+    Command, DrainBroker, ElectPreferred, NodeMeta, Reassign, RemoveBroker, Reply, TopicPartition,
+};
+use flymq_proto::pb;
+use flymq_types::NodeId;
+
+use super::{EngineBroker, not_built};
+use crate::{BrokerError, Door, ErrorCode, convert};
+
+/// How long a join token is good for where nothing is asked.
+const TOKEN_VALID: Duration = Duration::from_secs(60 * 60);
+/// The longest that may be asked.
+const TOKEN_VALID_MOST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+impl EngineBroker {
+    /// Removes a node that is stopped and keeps no replica.
+    pub(super) async fn leave_cluster(
+        &self,
+        request: &pb::LeaveClusterRequest,
+    ) -> Result<pb::LeaveClusterResponse, BrokerError> {
+        let node = self.registered(&request.node_id)?;
+        let remove = RemoveBroker { id: node.id.clone(), broker_epoch: node.broker_epoch };
+        self.engine.propose(vec![Command::RemoveBroker(remove)]).await?;
+        Ok(pb::LeaveClusterResponse {})
+    }
+
+    /// Moves leaderships off a node, and gives it none until it is restarted.
+    pub(super) async fn drain_node(
+        &self,
+        request: &pb::DrainNodeRequest,
+    ) -> Result<pb::DrainNodeResponse, BrokerError> {
+        let node = self.registered(&request.node_id)?;
+        let drain = DrainBroker { id: node.id.clone(), broker_epoch: node.broker_epoch };
+        let moved = self.moved(Command::DrainBroker(drain)).await?;
+        Ok(pb::DrainNodeResponse { moved })
+    }
+
+    /// Gives leaderships back to the first replicas.
+    pub(super) async fn balance_leaders(
+        &self,
+        _request: pb::BalanceLeadersRequest,
+    ) -> Result<pb::BalanceLeadersResponse, BrokerError> {
+        self.check_cluster()?;
+        let elect = ElectPreferred { partitions: Vec::new() };
+        Ok(pb::BalanceLeadersResponse { moved: self.moved(Command::ElectPreferred(elect)).await? })
+    }
+
+    /// Lets other nodes keep partitions of a topic; all of the request, or nothing.
+    pub(super) async fn reassign_partitions(
+        &self,
+        request: pb::ReassignPartitionsRequest,
+    ) -> Result<pb::ReassignPartitionsResponse, BrokerError> {
+        self.check_cluster()?;
+        if request.throttle_bytes_per_s > 0 {
+            return Err(not_built("a throttle for one reassignment (field throttle_bytes_per_s)"));
+        }
+        let name = convert::topic("topic", &request.topic)?;
+        let image = self.engine.metadata();
+        let topic = image.topic(&name).ok_or(flymq_engine::EngineError::TopicNotFound { topic: name })?;
+        if request.partitions.is_empty() {
+            return Err(convert::invalid("partitions", "name at least one partition with its replicas"));
+        }
+        let mut commands = Vec::with_capacity(request.partitions.len());
+        for asked in request.partitions {
+            let partition = convert::partition(asked.partition)?;
+            let at = TopicPartition { topic: topic.id, name: topic.name.clone(), partition };
+            let present = image.partition(&at).map_err(flymq_engine::EngineError::from)?;
+            let replicas = asked.replicas.iter().map(|id| node_id("partitions.replicas", id));
+            commands.push(Command::Reassign(Reassign {
+                partition_epoch: present.partition_epoch,
+                replicas: replicas.collect::<Result<_, _>>()?,
+                at,
+            }));
+        }
+        self.engine.propose(commands).await?;
+        Ok(pb::ReassignPartitionsResponse {})
+    }
+
+    /// Makes a token for nodes that are to join.
+    pub(super) async fn create_join_token(
+        &self,
+        request: pb::CreateJoinTokenRequest,
+    ) -> Result<pb::CreateJoinTokenResponse, BrokerError> {
+        self.check_cluster()?;
+        let valid = match request.valid_seconds {
+            0 => TOKEN_VALID,
+            seconds => Duration::from_secs(seconds.into()),
+        };
+        if valid > TOKEN_VALID_MOST {
+            let most = TOKEN_VALID_MOST.as_secs();
+            return Err(convert::invalid("valid_seconds", format!("is at most {most} (30 days)")));
+        }
+        let control = self.control.as_ref().ok_or_else(no_cluster)?;
+        Ok(pb::CreateJoinTokenResponse { token: control.create_join_token(valid).await? })
+    }
+
+    /// Proposes the command; how many partitions have another leader or other replicas with it.
+    async fn moved(&self, command: Command) -> Result<i32, BrokerError> {
+        let applied = self.engine.propose(vec![command]).await?;
+        let moved = applied.replies.iter().map(|reply| match reply {
+            Reply::Node { partitions, .. } | Reply::LeadersMoved { partitions } => *partitions,
+            Reply::TopicCreated(_)
+            | Reply::TopicDeleted { .. }
+            | Reply::TopicAltered(_)
+            | Reply::NodeRemoved { .. }
+            | Reply::PartitionChanged { .. }
+            | Reply::FeaturesRaised { .. } => 0,
+        });
+        Ok(i32::try_from(moved.sum::<u32>()).unwrap_or(i32::MAX))
+    }
+
+    fn registered(&self, id: &str) -> Result<Arc<NodeMeta>, BrokerError> {
+        let id = node_id("node_id", id)?;
+        self.check_cluster()?;
+        let image = self.engine.metadata();
+        image.cluster.node(&id).cloned().ok_or_else(|| {
+            let nodes: Vec<_> = image.cluster.nodes.keys().map(NodeId::as_str).collect();
+            let why = format!("no node of the cluster has this name ({id}); it has {}", nodes.join(", "));
+            convert::invalid("node_id", why).with("node", &id)
+        })
+    }
+
+    fn check_cluster(&self) -> Result<(), BrokerError> {
+        if self.map(Door::InProcess).is_cluster() { Ok(()) } else { Err(no_cluster()) }
+    }
+}
+
+fn node_id(field: &str, id: &str) -> Result<NodeId, BrokerError> {
+    NodeId::new(id).map_err(|why| convert::invalid(field, why))
+}
+
+fn no_cluster() -> BrokerError {
+    BrokerError::new(
+        ErrorCode::FeatureDisabled,
+        "this broker belongs to no cluster: start it with FLYMQ_ROLE=bootstrap, and the others with FLYMQ_ROLE=agent",
+    )
+}
