@@ -1,9 +1,11 @@
 //! The way to one member on one lane: connects, connects again, and says at once when it cannot.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use flymq_proto::internal as pb;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -139,7 +141,7 @@ impl Link {
         let mut channel = socket::connect(&address, &shared.settings).await?;
         let hello = pb::PeerHello {
             version: VERSION,
-            cluster: bytes::Bytes::copy_from_slice(&cluster),
+            cluster: Bytes::copy_from_slice(&cluster),
             from: shared.me,
             to: self.to,
             from_epoch: shared.epoch_of(shared.me).0,
@@ -151,19 +153,21 @@ impl Link {
         Ok(channel)
     }
 
-    /// Uses the connection until it ends: why it ended, and whether anything was heard.
+    /// Uses the connection until it ends: why it ended, and whether the next attempt is worth waiting for. Not where the
+    /// other side never said anything, or has fallen silent.
     async fn carry(&self, shared: &Shared, channel: Channel, connection: &Connection) -> (String, bool) {
         let Channel { mut reader, mut writer } = channel;
         reader.set_limits(shared.settings.max_packet_bytes, self.lane.dead_after(&shared.settings));
         let heard = AtomicBool::new(false);
         let _open = shared.stats.open(self.lane, Side::Outgoing);
-        let reason = tokio::select! {
+        let ended: ReadError = tokio::select! {
             biased;
-            () = connection.gone.cancelled() => "it was closed here".to_owned(),
-            error = read_answers(connection, &mut reader, &heard, shared) => error,
-            error = write_all_of(connection, &mut writer, Some(shared.settings.ping_every)) => error.to_string(),
+            () = connection.gone.cancelled() => io::Error::other("it was closed here").into(),
+            ended = read_answers(connection, &mut reader, &heard, shared) => ended,
+            ended = write_all_of(connection, &mut writer, Some(shared.settings.ping_every)) => ended.into(),
         };
-        (reason, heard.into_inner())
+        let silent = matches!(ended, ReadError::Silent(_));
+        (ended.to_string(), heard.into_inner() && !silent)
     }
 }
 
@@ -250,30 +254,30 @@ async fn read_answers(
     reader: &mut PacketReader,
     heard: &AtomicBool,
     shared: &Shared,
-) -> String {
+) -> ReadError {
     loop {
         let read = reader.next().await;
         shared.stats.add_received(connection.lane, reader.take_received());
         let packet = match read {
             Ok(Some(packet)) => packet,
-            Ok(None) => return "the other node has closed it".to_owned(),
-            Err(error) => return error.to_string(),
+            Ok(None) => return io::Error::other("the other node has closed it").into(),
+            Err(error) => return error,
         };
         heard.store(true, Ordering::Relaxed);
-        let taken: Result<(), ReadError> = match packet.kind {
+        let taken = match packet.kind {
             Kind::Pong => Ok(()),
-            Kind::Answer => packet.decode::<pb::PeerAnswerHead>().map_err(ReadError::from).map(|head| {
+            Kind::Answer => packet.decode::<pb::PeerAnswerHead>().map(|head| {
                 connection.calls.finish(head.id, answer_from(head.status, packet.body));
             }),
-            other => Err(PacketError::Unexpected(other).into()),
+            other => Err(PacketError::Unexpected(other)),
         };
         if let Err(error) = taken {
-            return error.to_string();
+            return error.into();
         }
     }
 }
 
-pub(super) fn answer_from(status: u32, body: bytes::Bytes) -> Result<bytes::Bytes, PeerError> {
+pub(super) fn answer_from(status: u32, body: Bytes) -> Result<Bytes, PeerError> {
     let reason = || String::from_utf8_lossy(&body).into_owned();
     match status {
         0 => Ok(body),
@@ -285,7 +289,7 @@ pub(super) fn answer_from(status: u32, body: bytes::Bytes) -> Result<bytes::Byte
 }
 
 /// The number for an outcome, and what follows it.
-pub(super) fn answer_to(answer: Result<bytes::Bytes, PeerError>) -> (u32, bytes::Bytes) {
+pub(super) fn answer_to(answer: Result<Bytes, PeerError>) -> (u32, Bytes) {
     match answer {
         Ok(body) => (0, body),
         Err(PeerError::Refused { reason }) => (1, reason.into()),
