@@ -40,7 +40,7 @@ const LOCK_FILE: &str = "flymq.lock";
 const TOPICS: &str = "topics";
 /// Kept by another crate, in here so that one lock and one backup cover both.
 const METADATA: &str = "metadata";
-const DEFAULT_TAIL_BUDGET_BYTES: usize = 256 << 20;
+const DEFAULT_TAIL_BUDGET_BYTES: usize = 64 << 20;
 /// Well within the soft limit that most systems set.
 const DEFAULT_OPEN_FILES: usize = 512;
 const DEFAULT_SYNC_INTERVAL_MS: u64 = 5;
@@ -67,7 +67,7 @@ pub struct DataDirOptions {
 }
 
 impl DataDirOptions {
-    /// The operating system's disk, clock and chance; a sync thread with an interval of 5 ms; 256 MiB of tail caches.
+    /// The operating system's disk, clock and chance; a sync thread with an interval of 5 ms; 64 MiB of tail caches.
     pub fn real(path: impl Into<PathBuf>) -> Self {
         let interval = std::time::Duration::from_millis(DEFAULT_SYNC_INTERVAL_MS);
         Self {
@@ -168,6 +168,7 @@ impl DataDir {
         disk.sync_dir(&path).on("sync directory", &path)?;
         let space = Arc::new(Space::new(disk.clone(), path.clone(), space));
         space.adopt_reserve();
+        let whole = disk.whole(&topics).on("look at the file system of", &topics)?;
         let vital: Arc<dyn Disk> = Arc::new(VitalDisk::new(disk.clone(), space.clone()));
         let context = Arc::new(Context {
             disk,
@@ -175,7 +176,7 @@ impl DataDir {
             space: space.clone(),
             clock: clock.clone(),
             rng,
-            syncer: Arc::new(Syncer::new(clock)),
+            syncer: Arc::new(Syncer::new(clock, whole)),
             tail_budget: Arc::new(TailBudget::new(tail_cache_bytes)),
             directory: id,
             keyring,

@@ -94,10 +94,24 @@ pub trait Disk: Send + Sync + Debug {
     /// Takes an exclusive lock on the file, which is created where needed and then holds this process's id.
     fn lock_exclusive(&self, path: &Path) -> io::Result<LockOutcome>;
 
+    /// A way to sync everything that lies on the file system of `dir` at once; none where it could not be trusted. Ask
+    /// for it before anything is written: it tells of failures since then.
+    fn whole(&self, _dir: &Path) -> io::Result<Option<Arc<dyn WholeSync>>> {
+        Ok(None)
+    }
+
     /// Looks at the lock without taking it, and without writing anything. Free where there is no such file.
     fn lock_state(&self, _path: &Path) -> io::Result<LockState> {
         Ok(LockState::Free)
     }
+}
+
+/// See [`Disk::whole`].
+pub trait WholeSync: Send + Sync + Debug {
+    /// Returns when everything that was written to any file before the call is on the disk. After an error this can never
+    /// be trusted again: it has been told, once, and nobody knows of which file; each file's own
+    /// [`DiskFile::fdatasync`] still tells of that one.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// An open file; all methods may be called from several threads.
@@ -111,6 +125,14 @@ pub trait DiskFile: Send + Sync + Debug {
     /// Returns when the bytes written so far (and the length) are on the disk. After an error nothing is known
     /// about the bytes written since the last success, and calling again proves nothing: never retry.
     fn fdatasync(&self) -> io::Result<()>;
+
+    /// Counts the writes so far.
+    fn writes(&self) -> u64 {
+        0
+    }
+
+    /// A [`WholeSync`] that began when the file had so many writes was successful.
+    fn note_synced(&self, _writes: u64) {}
 
     /// Takes real blocks for `[0, len)` and makes the file at least that long; new bytes read as zero.
     fn allocate(&self, len: u64) -> io::Result<()>;

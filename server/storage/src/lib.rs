@@ -62,7 +62,7 @@ pub use crypt::{EncryptionKey, EncryptionKeys, FileCipher, FileVault, KeyError, 
 pub use data_dir::{DataDir, DataDirOptions, DirectoryId, Rotation, RotationStep};
 pub use disk::{
     DirEntry, Disk, DiskFile, DiskLock, DiskSpace, FaultOp, FileMap, LockOutcome, LockState, OpenMode,
-    RealDisk, SimDisk,
+    RealDisk, SimDisk, WholeSync,
 };
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};

@@ -41,6 +41,7 @@ use crate::segment::tip::Tip;
 use crate::space::Space;
 use crate::sync::{DurableListener, Syncer};
 use crate::tail::TailBudget;
+pub(crate) use durable::Syncing;
 use spare::Recycling;
 pub(crate) use spare::Spare;
 use view::{Extent, SegmentView, View};

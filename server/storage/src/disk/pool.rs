@@ -14,7 +14,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskFile, DiskSpace, LockOutcome, OpenMode};
+use super::{DirEntry, Disk, DiskFile, DiskSpace, LockOutcome, OpenMode, WholeSync};
 use file::PooledFile;
 
 /// A disk whose log files share `limit` descriptors.
@@ -161,6 +161,10 @@ impl Disk for PooledDisk {
         self.inner.remove_file(path)?;
         self.pool.state.lock().by_path.remove(path);
         Ok(())
+    }
+
+    fn whole(&self, dir: &Path) -> io::Result<Option<Arc<dyn WholeSync>>> {
+        self.inner.whole(dir)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {

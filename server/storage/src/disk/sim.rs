@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{DirEntry, Disk, DiskFile, DiskLock, DiskSpace, LockOutcome, OpenMode};
+use super::{DirEntry, Disk, DiskFile, DiskLock, DiskSpace, LockOutcome, OpenMode, WholeSync};
 use flymq_types::Rng;
 use state::{InodeId, State};
 
@@ -18,6 +18,7 @@ use state::{InodeId, State};
 pub enum FaultOp {
     Write,
     Fdatasync,
+    WholeSync,
     SyncDir,
     Allocate,
 }
@@ -105,9 +106,20 @@ impl SimDisk {
         self.0.lock().files()
     }
 
+    /// How many syncs of the whole disk have succeeded.
+    pub fn whole_syncs(&self) -> u64 {
+        self.0.lock().whole_syncs
+    }
+
     /// How many fdatasync calls have succeeded.
     pub fn fdatasyncs(&self) -> u64 {
         self.0.lock().fdatasyncs
+    }
+}
+
+impl WholeSync for SimDisk {
+    fn sync(&self) -> io::Result<()> {
+        self.0.lock().whole_sync()
     }
 }
 
@@ -154,6 +166,10 @@ impl Disk for SimDisk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.0.lock().remove(path, false)
+    }
+
+    fn whole(&self, _dir: &Path) -> io::Result<Option<Arc<dyn WholeSync>>> {
+        Ok(Some(Arc::new(self.clone())))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {

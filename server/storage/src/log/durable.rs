@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flymq_types::Offset;
+use parking_lot::MutexGuard;
 
+use super::view::SegmentView;
 use super::{Log, LogInner};
 use crate::checkpoint::{Checkpoint, Mark};
 use crate::error::{IoContext, Result, StorageError};
@@ -70,47 +72,84 @@ impl Log {
     }
 }
 
+/// One log's part of a round, from the look at its end to the word that it is durable. What is cut off meanwhile must not be
+/// called durable afterwards: whoever cuts waits for it.
+pub(crate) struct Syncing<'a> {
+    log: &'a LogInner,
+    /// The newest segment. Older ones were made durable when they were sealed.
+    last: SegmentView,
+    /// Its writes at the look.
+    writes: u64,
+    _syncing: MutexGuard<'a, ()>,
+}
+
+impl Syncing<'_> {
+    /// Syncs the file, and ends as [`Syncing::done`].
+    pub fn one(self) -> bool {
+        let segment = &self.last.segment;
+        let mut synced = Ok(());
+        if !cfg!(mutant = "no_fdatasync") {
+            synced = segment.file.fdatasync().on("fdatasync", &segment.path);
+        }
+        if cfg!(mutant = "retry_failed_fsync") && synced.is_err() {
+            synced = segment.file.fdatasync().on("fdatasync", &segment.path);
+        }
+        match synced {
+            Ok(()) => self.durable(),
+            Err(error) => {
+                self.log.fail(&error);
+                self.log.announce_failure();
+                false
+            }
+        }
+    }
+
+    /// A sync of everything that began after the look was successful. Says whether the log has to be remembered for a mark:
+    /// once until it gets one.
+    pub fn done(self) -> bool {
+        self.last.segment.file.note_synced(self.writes);
+        self.durable()
+    }
+
+    fn durable(self) -> bool {
+        let log = self.log;
+        *log.last_sync.lock() = Some(log.context.clock.wall());
+        let behind = log.note_mark(self.last.mark());
+        log.advance_durable(self.last.tip.next_offset);
+        if behind >= MARK_BYTES {
+            log.write_mark();
+            return false;
+        }
+        !log.awaits_mark.swap(true, Ordering::AcqRel)
+    }
+}
+
+impl SegmentView {
+    fn mark(&self) -> Mark {
+        let segment = &self.segment;
+        Mark { segment_base: segment.base_offset, incarnation: segment.incarnation, tip: self.tip }
+    }
+}
+
 impl LogInner {
     /// One log's part of a round. Says whether the log has to be remembered for a mark: once until it gets one.
     pub(crate) fn sync(&self) -> bool {
-        // What is cut off meanwhile must not be called durable afterwards.
-        let _syncing = self.syncing.lock();
+        self.begin_sync().is_some_and(Syncing::one)
+    }
+
+    /// Looks at what there is to sync; nothing where the log takes no writes.
+    pub(crate) fn begin_sync(&self) -> Option<Syncing<'_>> {
+        let syncing = self.syncing.lock();
         // Before the snapshot: an append after it queues the log again.
         self.dirty.swap(false, Ordering::AcqRel);
-        if self.check_writable().is_err() {
-            return false;
-        }
-        let Some(last) = self.view.lock().segments.last().cloned() else { return false };
-        // Older segments were made durable when they were sealed.
-        let mark = Mark {
-            segment_base: last.segment.base_offset,
-            incarnation: last.segment.incarnation,
-            tip: last.tip,
-        };
+        self.check_writable().ok()?;
+        let last = self.view.lock().segments.last().cloned()?;
         if cfg!(mutant = "checkpoint_ahead") {
-            self.note_mark(mark);
+            self.note_mark(last.mark());
             self.write_mark();
         }
-        let mut synced = Ok(());
-        if !cfg!(mutant = "no_fdatasync") {
-            synced = last.segment.file.fdatasync().on("fdatasync", &last.segment.path);
-        }
-        if cfg!(mutant = "retry_failed_fsync") && synced.is_err() {
-            synced = last.segment.file.fdatasync().on("fdatasync", &last.segment.path);
-        }
-        if let Err(error) = synced {
-            self.fail(&error);
-            self.announce_failure();
-            return false;
-        }
-        *self.last_sync.lock() = Some(self.context.clock.wall());
-        let behind = self.note_mark(mark);
-        self.advance_durable(last.tip.next_offset);
-        if behind >= MARK_BYTES {
-            self.write_mark();
-            return false;
-        }
-        !self.awaits_mark.swap(true, Ordering::AcqRel)
+        let writes = last.segment.file.writes();
+        Some(Syncing { log: self, last, writes, _syncing: syncing })
     }
 
     /// Remembers a true mark; returns how many bytes the one on disk is behind it.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Space, SpaceWatch};
-use crate::disk::{DirEntry, Disk, DiskFile, DiskSpace, FileMap, LockOutcome, OpenMode};
+use crate::disk::{DirEntry, Disk, DiskFile, DiskSpace, FileMap, LockOutcome, OpenMode, WholeSync};
 
 #[derive(Debug)]
 pub(crate) struct VitalDisk {
@@ -54,6 +54,10 @@ impl Disk for VitalDisk {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.space.with_reserve(|| self.inner.remove_file(path))
+    }
+
+    fn whole(&self, dir: &Path) -> io::Result<Option<Arc<dyn WholeSync>>> {
+        self.inner.whole(dir)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {

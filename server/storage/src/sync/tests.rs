@@ -110,3 +110,54 @@ fn appends_from_many_threads_all_become_durable() {
     drop((log, dir));
     assert_eq!(self::log(&open(&disk, NEVER), 0).end_offset().0, 800);
 }
+
+/// Many dirty logs cost one sync of the file system, none of their own.
+#[test]
+fn many_logs_are_synced_as_one() {
+    let disk = SimDisk::new();
+    let dir = open(&disk, NEVER);
+    let logs: Vec<_> = (0..6).map(|partition| log(&dir, partition)).collect();
+    let round = |logs: &[Log]| {
+        logs.iter().for_each(put);
+        logs[0].request_sync();
+        logs.iter().for_each(|log| log.wait_durable(log.end_offset(), NEVER).unwrap());
+    };
+    // Their first appends make segments, with syncs of their own.
+    round(&logs);
+    let (each, whole) = (disk.fdatasyncs(), disk.whole_syncs());
+    round(&logs);
+    assert_eq!((disk.fdatasyncs(), disk.whole_syncs()), (each, whole + 1));
+    disk.crash_losing_all();
+    drop((logs, dir));
+    let dir = open(&disk, NEVER);
+    (0..6).for_each(|partition| assert_eq!(log(&dir, partition).end_offset().0, 2));
+}
+
+/// `syncfs` tells of a failure once and of no file: what it said is worth nothing from then on, each file is asked.
+#[test]
+fn after_a_failed_whole_sync_each_log_is_asked() {
+    const EIO: i32 = 5;
+    let disk = SimDisk::new();
+    let dir = open(&disk, NEVER);
+    let logs: Vec<_> = (0..8).map(|partition| log(&dir, partition)).collect();
+    logs.iter().for_each(put);
+    logs.iter().for_each(|log| log.wait_durable(log.end_offset(), NEVER).unwrap());
+    logs.iter().for_each(put);
+    disk.fail(crate::FaultOp::WholeSync, 1, EIO);
+    // The third file that is asked had the failure.
+    disk.fail(crate::FaultOp::Fdatasync, 3, EIO);
+    let whole = disk.whole_syncs();
+    logs[0].request_sync();
+    let failed = logs.iter().filter(|log| log.wait_durable(log.end_offset(), NEVER).is_err()).count();
+    assert_eq!((failed, disk.whole_syncs()), (1, whole));
+    let good: Vec<_> = logs.iter().filter(|log| log.failure().is_none()).collect();
+    good.iter().for_each(|log| put(log));
+    good[0].request_sync();
+    good.iter().for_each(|log| log.wait_durable(log.end_offset(), NEVER).unwrap());
+    assert_eq!(disk.whole_syncs(), whole, "it is not believed again");
+    disk.crash_losing_all();
+    drop((logs, dir));
+    let dir = open(&disk, NEVER);
+    let ends: Vec<_> = (0..8).map(|partition| log(&dir, partition).end_offset().0).collect();
+    assert_eq!(ends.iter().filter(|end| **end == 3).count(), 7, "{ends:?}");
+}

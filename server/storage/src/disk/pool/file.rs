@@ -148,6 +148,15 @@ impl DiskFile for PooledFile {
         Ok(())
     }
 
+    fn writes(&self) -> u64 {
+        self.state.lock().writes
+    }
+
+    fn note_synced(&self, writes: u64) {
+        let mut state = self.state.lock();
+        state.synced = state.synced.max(writes);
+    }
+
     fn allocate(&self, len: u64) -> io::Result<()> {
         self.get(1)?.allocate(len)
     }

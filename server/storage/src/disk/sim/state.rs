@@ -57,6 +57,7 @@ pub(super) struct State {
     pub(super) max_write: usize,
     pub(super) read_only: bool,
     pub(super) fdatasyncs: u64,
+    pub(super) whole_syncs: u64,
 }
 
 impl Default for State {
@@ -72,6 +73,7 @@ impl Default for State {
             max_write: usize::MAX,
             read_only: false,
             fdatasyncs: 0,
+            whole_syncs: 0,
         }
     }
 }
@@ -282,6 +284,19 @@ impl State {
             self.fdatasyncs += 1;
         }
         outcome
+    }
+
+    /// As `syncfs`: it tells of a failure without saying whose. The pages of whatever `fdatasync` would not have saved
+    /// stay lost.
+    pub(super) fn whole_sync(&mut self) -> io::Result<()> {
+        self.step(Some(FaultOp::WholeSync))?;
+        for inode in self.inodes.values_mut() {
+            if let Inode::File { synced, pending, .. } = inode {
+                replay(synced, &std::mem::take(pending));
+            }
+        }
+        self.whole_syncs += 1;
+        Ok(())
     }
 
     pub(super) fn allocate(&mut self, id: InodeId, len: u64) -> io::Result<()> {
