@@ -74,7 +74,7 @@ pub enum Command {
     /// Consumer groups.
     #[command(subcommand, visible_alias = "group")]
     Groups(commands::groups::GroupsCommand),
-    /// The cluster: status, members.
+    /// The cluster: status, members, join, remove, drain, reassign, balance, token.
     Cluster(commands::cluster::Cluster),
     /// Whether the server lives and serves.
     Health(commands::health::Health),

@@ -59,6 +59,8 @@ fn moves(error: &ClientError, others: bool) -> bool {
     match error.code {
         ErrorCode::NotLeader => true,
         ErrorCode::Connection | ErrorCode::Unavailable => others,
+        // A leader that was replaced before the record was everywhere says so with its epoch.
+        ErrorCode::Timeout => error.metadata.contains_key("leader_epoch"),
         _ => false,
     }
 }
@@ -120,6 +122,9 @@ mod tests {
             moving.after(&ClientError::broken("a:1", "reset"), false, true).is_none(),
             "it may be stored"
         );
+        let replaced = ClientError::new(ErrorCode::Timeout, "the leader changed").with("leader_epoch", 3);
+        assert!(moving.after(&replaced, true, false).expect("the next leader answers") <= TAKE_OVER.1);
+        assert!(moving.after(&replaced, false, false).is_none(), "it may be stored");
         // Busy is counted as ever.
         let busy = ClientError::new(ErrorCode::Overloaded, "busy");
         assert!(moving.after(&busy, true, true).is_some() && moving.after(&busy, true, true).is_some());

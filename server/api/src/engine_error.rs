@@ -74,6 +74,10 @@ impl From<EngineError> for BrokerError {
                     None => error,
                 }
             }
+            E::LeadershipLost { topic, partition, leader_epoch } => failed(ErrorCode::Timeout)
+                .with("topic", topic)
+                .with("partition", partition)
+                .with("leader_epoch", leader_epoch),
             E::NotCoordinator { group, node: Some(node) } => {
                 failed(ErrorCode::NotLeader).with("group", group).with("leader", node)
             }

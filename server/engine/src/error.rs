@@ -60,13 +60,17 @@ pub enum EngineError {
     /// `acks=all` asks for more in-sync replicas than there are. Nothing was appended.
     #[error("{topic}/{partition} has {in_sync} in-sync replicas, acks=all needs {required}")]
     NotEnoughReplicas { topic: TopicName, partition: PartitionId, in_sync: u32, required: u32 },
-    /// Another node leads the partition, as far as is known here, or none does. For a produce: it is unknown whether the
-    /// records are kept if they were appended before the leadership ended; else nothing was appended.
+    /// Another node leads the partition, as far as is known here, or none does. Nothing was done.
     #[error(
         "not leader: {topic}/{partition} is led by {} in epoch {leader_epoch}",
         leader.as_ref().map_or("nobody yet", NodeId::as_str)
     )]
     NotLeader { topic: TopicName, partition: PartitionId, leader: Option<NodeId>, leader_epoch: LeaderEpoch },
+    /// Another node took over before all in-sync replicas had what was appended or deleted: it may be kept or not.
+    #[error(
+        "the leader of {topic}/{partition} changed before every in-sync replica had it: it may be stored or not"
+    )]
+    LeadershipLost { topic: TopicName, partition: PartitionId, leader_epoch: LeaderEpoch },
     /// Another node keeps the group's offsets, or this one is not ready to yet.
     #[error("not the coordinator of consumer group {group}: that is {}", node.as_ref().map_or("nobody yet", NodeId::as_str))]
     NotCoordinator { group: GroupId, node: Option<NodeId> },

@@ -83,9 +83,12 @@ pub trait PartitionReplica: Send + Sync + Debug {
 /// Why a replica did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReplicaFailure {
-    /// Not appended; or appended, and what becomes of it is the next leader's decision.
+    /// Nothing was appended or deleted.
     #[error("this node does not lead")]
     NotLeader,
+    /// Appended, or the deletion begun, and then another node took over: what becomes of it is the next leader's decision.
+    #[error("the leadership ended before all in-sync replicas had it")]
+    LeadershipLost,
     /// Not appended.
     #[error("{in_sync} replicas are in sync, {required} are needed")]
     NotEnoughReplicas { in_sync: u32, required: u32 },

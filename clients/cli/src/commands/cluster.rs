@@ -1,9 +1,11 @@
-//! `cluster`, `cluster status`, `cluster members`.
+//! `cluster`: what it looks like.
 
 use clap::{Args, Subcommand};
 use flymq_client::pb;
 
+use super::cluster_change::{Drain, Join, Reassign, Remove, Token};
 use crate::{
+    commands::cluster_change,
     context::Context,
     output::{self, Failure},
 };
@@ -16,16 +18,34 @@ pub struct Cluster {
 
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
-    /// Cluster id, leader, topics and partitions.
+    /// Cluster id, leader, topics and partitions, what is wrong.
     Status,
     /// Nodes.
     Members,
+    /// Make a token, and say how a new node is started with it.
+    Join(Join),
+    /// Make a token with which nodes may join.
+    Token(Token),
+    /// Remove a node that is stopped and keeps no replica.
+    Remove(Remove),
+    /// Move leaderships off a node before it is stopped.
+    Drain(Drain),
+    /// Let other nodes keep partitions of a topic.
+    Reassign(Reassign),
+    /// Give leaderships back to the first replica of each partition.
+    Balance,
 }
 
 pub async fn run(context: &Context, args: &Cluster) -> Result<(), Failure> {
-    match args.command {
+    match &args.command {
         None | Some(ClusterCommand::Status) => status(context).await,
         Some(ClusterCommand::Members) => members(context).await,
+        Some(ClusterCommand::Join(args)) => cluster_change::join(context, args).await,
+        Some(ClusterCommand::Token(args)) => cluster_change::token(context, args).await,
+        Some(ClusterCommand::Remove(args)) => cluster_change::remove(context, args).await,
+        Some(ClusterCommand::Drain(args)) => cluster_change::drain(context, args).await,
+        Some(ClusterCommand::Reassign(args)) => cluster_change::reassign(context, args).await,
+        Some(ClusterCommand::Balance) => cluster_change::balance(context).await,
     }
 }
 
@@ -34,12 +54,65 @@ async fn status(context: &Context) -> Result<(), Failure> {
         return output::line(context.client.call_json("GetCluster", "{}").await?);
     }
     let reply: pb::GetClusterResponse = context.client.call("GetCluster", &pb::GetClusterRequest {}).await?;
+    let leader = if reply.leader.is_empty() { "none: the nodes are electing one" } else { &reply.leader };
     output::line(format!("Cluster:     {}", reply.cluster_id))?;
     output::line(format!("Node:        {} ({}, version {})", reply.node_id, reply.role, reply.version))?;
-    output::line(format!("Leader:      {}", reply.leader))?;
+    output::line(format!("Leader:      {leader}"))?;
     output::line(format!("Uptime:      {} s", reply.uptime_ms / 1000))?;
     output::line(format!("Topics:      {} with {} partitions", reply.topics, reply.partitions))?;
-    output::line(format!("Members:     {}", reply.members.len()))
+    output::line(format!("Members:     {}", members_in_words(&reply.members)))?;
+    if reply.members.len() > 1 {
+        let metadata: pb::GetMetadataResponse =
+            context.client.call("GetMetadata", &pb::GetMetadataRequest::default()).await?;
+        output::line(format!("Replication: {}", Replication::of(&metadata)))?;
+    }
+    Ok(())
+}
+
+/// `3`, or `3, of them 1 fenced`.
+fn members_in_words(members: &[pb::ClusterMember]) -> String {
+    let mut text = members.len().to_string();
+    for state in ["fenced", "draining"] {
+        match members.iter().filter(|member| member.state == state).count() {
+            0 => {}
+            some => text += &format!(", of them {some} {state}"),
+        }
+    }
+    text
+}
+
+/// How many partitions are not as they should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Replication {
+    without_leader: usize,
+    under_replicated: usize,
+    moving: usize,
+}
+
+impl Replication {
+    fn of(metadata: &pb::GetMetadataResponse) -> Self {
+        let mut found = Self::default();
+        for partition in metadata.topics.iter().flat_map(|topic| &topic.partitions) {
+            found.without_leader += usize::from(partition.leader.is_empty());
+            found.under_replicated += usize::from(partition.isr.len() < partition.replicas.len());
+            found.moving += usize::from(partition.state() == pb::PartitionState::Reassigning);
+        }
+        found
+    }
+}
+
+impl std::fmt::Display for Replication {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { without_leader, under_replicated, moving } = self;
+        if *self == Self::default() {
+            return f.write_str("every replica is in sync");
+        }
+        write!(
+            f,
+            "{without_leader} partitions without leader, {under_replicated} with replicas out of sync"
+        )?;
+        if *moving > 0 { write!(f, ", {moving} being reassigned") } else { Ok(()) }
+    }
 }
 
 async fn members(context: &Context) -> Result<(), Failure> {
@@ -48,6 +121,36 @@ async fn members(context: &Context) -> Result<(), Failure> {
     }
     let reply: pb::ListMembersResponse =
         context.client.call("ListMembers", &pb::ListMembersRequest {}).await?;
-    let rows = reply.members.into_iter().map(|m| vec![m.node_id, m.role, m.state, m.client_addr, m.version]);
-    output::table(&["NODE", "ROLE", "STATE", "ADDRESS", "VERSION"], rows.collect(), "no members")
+    let known = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let rows = reply.members.into_iter().map(|m| {
+        [m.node_id, m.role, m.state, m.client_addr, m.cluster_addr, m.rack, m.version].map(known).to_vec()
+    });
+    let header = ["NODE", "ROLE", "STATE", "ADDRESS", "CLUSTER ADDRESS", "RACK", "VERSION"];
+    output::table(&header, rows.collect(), "no members")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn partition(leader: &str, isr: usize) -> pb::PartitionMetadata {
+        pb::PartitionMetadata {
+            leader: leader.to_owned(),
+            replicas: vec!["n".to_owned(); 3],
+            isr: vec!["n".to_owned(); isr],
+            ..Default::default()
+        }
+    }
+
+    fn told(partitions: Vec<pb::PartitionMetadata>) -> String {
+        let topics = vec![pb::TopicMetadata { name: "t".to_owned(), partitions }];
+        Replication::of(&pb::GetMetadataResponse { topics, ..Default::default() }).to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_is_counted() {
+        assert_eq!(told(vec![partition("a", 3)]), "every replica is in sync");
+        let some = told(vec![partition("a", 3), partition("", 1), partition("b", 2)]);
+        assert_eq!(some, "1 partitions without leader, 2 with replicas out of sync");
+    }
 }

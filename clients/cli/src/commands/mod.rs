@@ -4,6 +4,7 @@ pub mod admin;
 pub mod backup;
 pub mod call;
 pub mod cluster;
+pub mod cluster_change;
 pub mod completion;
 pub mod consume;
 pub mod groups;

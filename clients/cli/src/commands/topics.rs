@@ -188,11 +188,25 @@ pub async fn info(context: &Context, args: &Name) -> Result<(), Failure> {
             output::bytes(p.bytes),
             partitions::time(p.last_sync_ms),
             partitions::state(p),
-            p.leader.clone(),
+            if p.leader.is_empty() { "-".to_owned() } else { p.leader.clone() },
+            format!("{}/{}", p.isr.len(), p.replicas.len()),
+            p.replicas.join(","),
         ]
     });
     output::table(
-        &["PARTITION", "LOW", "HIGH", "LOG END", "SEGMENTS", "SIZE", "LAST SYNC", "STATE", "LEADER"],
+        &[
+            "PARTITION",
+            "LOW",
+            "HIGH",
+            "LOG END",
+            "SEGMENTS",
+            "SIZE",
+            "LAST SYNC",
+            "STATE",
+            "LEADER",
+            "IN SYNC",
+            "REPLICAS",
+        ],
         rows.collect(),
         "no partitions",
     )?;

@@ -130,7 +130,9 @@ impl Client {
         let To::Leader { topic, partition } = to else { return };
         match error.code {
             ErrorCode::NotLeader => self.topics().moved(topic, partition, error),
-            ErrorCode::Connection | ErrorCode::Unavailable if self.routes() => self.topics().doubt(topic),
+            ErrorCode::Connection | ErrorCode::Unavailable | ErrorCode::Timeout if self.routes() => {
+                self.topics().doubt(topic);
+            }
             _ => {}
         }
     }

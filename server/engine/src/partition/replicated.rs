@@ -92,6 +92,11 @@ impl Partition {
     pub(crate) fn failure(&self, failure: ReplicaFailure) -> EngineError {
         match failure {
             ReplicaFailure::NotLeader => self.not_leader(),
+            ReplicaFailure::LeadershipLost => EngineError::LeadershipLost {
+                topic: self.topic.clone(),
+                partition: self.number,
+                leader_epoch: self.leadership().map_or_else(LeaderEpoch::default, |known| known.epoch),
+            },
             ReplicaFailure::NotEnoughReplicas { in_sync, required } => EngineError::NotEnoughReplicas {
                 topic: self.topic.clone(),
                 partition: self.number,

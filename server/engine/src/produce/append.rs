@@ -24,7 +24,7 @@ impl Engine {
     ///
     /// # Errors
     /// `TopicNotFound`, `PartitionNotFound`, `InternalTopic`, `InvalidBatch`, `TooLarge`, `KeyRequired`, `NotEnoughReplicas`: nothing
-    /// was appended. `StorageFull`, `ReadOnly`: likewise. `StorageFailed`, `NotLeader`: unknown.
+    /// was appended. `StorageFull`, `ReadOnly`, `NotLeader`: likewise. `StorageFailed`, `LeadershipLost`: unknown.
     pub async fn append(
         &self,
         topic: &TopicName,
