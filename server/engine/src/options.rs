@@ -1,13 +1,15 @@
 //! What the engine is told at start.
 
 use flymq_storage::IndexStrategy;
-use flymq_types::{Acks, Limits};
+use flymq_types::{Acks, Limits, NodeId};
 
 use crate::topic::{CleanupPolicy, TopicSettings};
 
 /// Settings of the engine. The defaults are those of the product.
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
+    /// The name of this node in its cluster; none on a broker without one.
+    pub node: Option<NodeId>,
     /// Whether a produce to an unknown topic creates it (`topics.auto_create`).
     pub auto_create: bool,
     /// Partitions of a topic whose creator says nothing (`topics.default_partitions`).
@@ -26,6 +28,7 @@ pub struct EngineOptions {
 impl Default for EngineOptions {
     fn default() -> Self {
         Self {
+            node: None,
             auto_create: true,
             default_partitions: 1,
             topic_defaults: TopicSettings {

@@ -40,3 +40,9 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
         Err(EngineError::StorageFailed { reason: format!("a task ended early: {error}") })
     })
 }
+
+/// Runs work that nobody waits for.
+pub(crate) fn beside(work: impl Future<Output = ()> + Send + 'static) {
+    #[allow(clippy::disallowed_methods, reason = "the one place where the engine may")]
+    drop(tokio::spawn(work));
+}

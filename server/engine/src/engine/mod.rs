@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use flymq_storage::DataDir;
 use flymq_types::{Clock, Rng, TopicName};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 pub(crate) use counters::Counters;
 pub use health::StorageHealth;
 
 use crate::error::EngineError;
 use crate::groups::Groups;
-use crate::meta::{Applied, Command, MetaImage, MetaStore};
+use crate::meta::{Applied, Command, MetaImage, MetaStore, MetaVersion};
 use crate::options::EngineOptions;
 use crate::partition::{Partition, Stop};
 use crate::replication::Replication;
@@ -65,6 +65,8 @@ pub struct Engine {
     pub(crate) counters: Arc<Counters>,
     /// Topics are created, changed and deleted one at a time.
     pub(crate) admin: Mutex<()>,
+    /// The version of the metadata that this member of a cluster has acted upon.
+    pub(crate) followed: watch::Sender<MetaVersion>,
     stopping: AtomicBool,
     /// Itself, for work that outlives its caller.
     me: Weak<Engine>,
@@ -94,11 +96,16 @@ impl Engine {
             groups: Groups::default(),
             counters,
             admin: Mutex::new(()),
+            followed: watch::Sender::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),
         });
-        engine.open_topics().await?;
+        let image = engine.meta.image();
+        engine.open_topics(&image).await?;
         engine.load_offsets().await?;
+        if engine.is_member() {
+            engine.follow_metadata(image);
+        }
         Ok(engine)
     }
 

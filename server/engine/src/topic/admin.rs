@@ -9,14 +9,14 @@ use flymq_types::{Offset, TopicId, TopicName};
 
 use super::open_logs::OpenLogs;
 use super::open_topic::View;
-use super::{NewTopic, OpenTopic, TopicChange, TopicConfig, TopicInfo, validate_partitions};
+use super::{NewTopic, OpenTopic, TopicChange, TopicConfig, TopicInfo, TopicSettings, validate_partitions};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::meta::{AlterTopic, Command, CreateTopic, DeleteTopic, MetaError, Reply, TopicMeta};
 use crate::partition::Stop;
 use crate::task::{blocking, to_the_end};
 
-/// Nodes of the cluster, until there is one.
+/// Nodes of a broker without cluster.
 pub(crate) const NODES: u32 = 1;
 
 impl Engine {
@@ -28,6 +28,9 @@ impl Engine {
     pub async fn create_topic(&self, new: NewTopic) -> Result<TopicInfo, EngineError> {
         if new.name.is_internal() {
             return Err(EngineError::InternalTopic { topic: new.name });
+        }
+        if self.is_member() {
+            return Ok(self.create_in_cluster(new).await?.info());
         }
         let engine = self.shared()?;
         to_the_end(async move {
@@ -46,6 +49,9 @@ impl Engine {
         self.check_running()?;
         if name.is_internal() {
             return Err(EngineError::InternalTopic { topic: name.clone() });
+        }
+        if self.is_member() {
+            return self.delete_in_cluster(name).await;
         }
         let (engine, name) = (self.shared()?, name.clone());
         to_the_end(async move {
@@ -80,6 +86,9 @@ impl Engine {
         if name.is_internal() {
             return Err(EngineError::InternalTopic { topic: name.clone() });
         }
+        if self.is_member() {
+            return self.alter_in_cluster(name, &change).await;
+        }
         let (engine, name) = (self.shared()?, name.clone());
         to_the_end(async move {
             let _turn = engine.admin.lock().await;
@@ -92,32 +101,34 @@ impl Engine {
     async fn alter_locked(&self, name: &TopicName, change: &TopicChange) -> Result<TopicInfo, EngineError> {
         let topic = self.topics.get(name)?;
         let view = topic.view();
-        let config = view.meta.config.with(change);
-        config.validate(NODES)?;
-        let current = view.count();
-        let asked = change.partitions.unwrap_or(current);
-        validate_partitions(asked, &self.options.limits)?;
-        if asked < current {
-            return Err(EngineError::PartitionsShrink { topic: name.clone(), current, asked });
-        }
-        let command = AlterTopic {
-            id: view.meta.id,
-            name: name.clone(),
-            revision: view.meta.revision,
-            partitions: asked,
-            config: config.clone(),
-        };
-        let logs = self.logs_of(view.meta.id, name.clone(), &config);
+        let command = self.alteration(&view.meta, change, NODES)?;
+        let (current, asked) = (view.count(), command.partitions);
+        let settings = command.config.resolve(&self.options.topic_defaults, NODES);
+        let logs = self.logs_of(view.meta.id, name.clone(), settings);
         let (meta, added) = self.make(logs, current..asked, Vec::new(), Command::AlterTopic(command)).await?;
-        let settings = meta.config.resolve(&self.options.topic_defaults, NODES);
         let partitions = view.partitions.iter().cloned().chain(added).collect();
         topic.replace(View { meta, settings, partitions });
-        for partition in &topic.view().partitions {
-            if let Some(log) = partition.local_log() {
-                log.configure(settings.log_config(name));
-            }
-        }
+        topic.configure();
         Ok(topic.info())
+    }
+
+    /// The command that makes `change`, checked for a cluster of `nodes`.
+    pub(super) fn alteration(
+        &self,
+        meta: &TopicMeta,
+        change: &TopicChange,
+        nodes: u32,
+    ) -> Result<AlterTopic, EngineError> {
+        let name = meta.name.clone();
+        let config = meta.config.with(change);
+        config.validate(nodes)?;
+        let current = u32::try_from(meta.partitions.len()).unwrap_or(u32::MAX);
+        let partitions = change.partitions.unwrap_or(current);
+        validate_partitions(partitions, &self.options.limits)?;
+        if partitions < current {
+            return Err(EngineError::PartitionsShrink { topic: name, current, asked: partitions });
+        }
+        Ok(AlterTopic { id: meta.id, name, revision: meta.revision, partitions, config })
     }
 
     /// The topic, created where it is unknown and that is on (`features.md` decision 4).
@@ -135,6 +146,9 @@ impl Engine {
 
     /// The topic of that name, created like `new` where it is unknown.
     pub(crate) async fn get_or_create(&self, new: NewTopic) -> Result<Arc<OpenTopic>, EngineError> {
+        if self.is_member() {
+            return self.get_or_create_in_cluster(new).await;
+        }
         let engine = self.shared()?;
         to_the_end(async move {
             let _turn = engine.admin.lock().await;
@@ -148,11 +162,7 @@ impl Engine {
 
     /// Call with the `admin` lock.
     async fn create_locked(&self, new: NewTopic) -> Result<Arc<OpenTopic>, EngineError> {
-        self.check_running()?;
-        let partitions = new.partitions.unwrap_or(self.options.default_partitions);
-        validate_partitions(partitions, &self.options.limits)?;
-        new.config.validate(NODES)?;
-        new.validate_restore(partitions)?;
+        let command = self.creation(&new, NODES)?;
         if self.topics.find(&new.name).is_some() {
             return Err(EngineError::TopicAlreadyExists { topic: new.name });
         }
@@ -160,17 +170,10 @@ impl Engine {
         if self.topics.len() >= limit {
             return Err(EngineError::LimitReached { what: "topics", limit });
         }
-        let id = TopicId::random(&*self.rng);
-        let logs = self.logs_of(id, new.name.clone(), &new.config);
-        let settings = logs.settings;
-        let command = Command::CreateTopic(CreateTopic {
-            id,
-            name: new.name.clone(),
-            partitions,
-            config: new.config.clone(),
-            created: self.clock.wall(),
-            restoring: new.backup(),
-        });
+        let settings = new.config.resolve(&self.options.topic_defaults, NODES);
+        let logs = self.logs_of(command.id, new.name.clone(), settings);
+        let partitions = command.partitions;
+        let command = Command::CreateTopic(command);
         let first = new.first_offsets().to_vec();
         let (meta, partitions) = self.make(logs, 0..partitions, first, command).await?;
         let view = View { meta, settings, partitions };
@@ -179,9 +182,33 @@ impl Engine {
         Ok(topic)
     }
 
-    pub(crate) fn logs_of(&self, id: TopicId, name: TopicName, config: &TopicConfig) -> OpenLogs {
-        let settings = config.resolve(&self.options.topic_defaults, NODES);
-        OpenLogs { data: self.data.clone(), id, name, settings }
+    /// The command that creates the topic, checked for a cluster of `nodes`.
+    pub(super) fn creation(&self, new: &NewTopic, nodes: u32) -> Result<CreateTopic, EngineError> {
+        self.check_running()?;
+        let partitions = new.partitions.unwrap_or(self.options.default_partitions);
+        validate_partitions(partitions, &self.options.limits)?;
+        new.config.validate(nodes)?;
+        new.validate_restore(partitions)?;
+        Ok(CreateTopic {
+            id: TopicId::random(&*self.rng),
+            name: new.name.clone(),
+            partitions,
+            config: new.config.clone(),
+            created: self.clock.wall(),
+            restoring: new.backup(),
+        })
+    }
+
+    pub(crate) fn logs_of(&self, id: TopicId, name: TopicName, settings: TopicSettings) -> OpenLogs {
+        let (data, replication) = (self.data.clone(), self.replication.clone());
+        OpenLogs { data, id, name, settings, replication }
+    }
+
+    /// What is in force for a topic: its replicas are those that it has.
+    pub(super) fn settings_of(&self, meta: &TopicMeta) -> TopicSettings {
+        let replicas = meta.partitions.iter().map(|partition| partition.target().count()).max();
+        let replicas = replicas.and_then(|replicas| u32::try_from(replicas).ok()).unwrap_or(NODES).max(NODES);
+        meta.config.resolve(&self.options.topic_defaults, replicas)
     }
 
     /// Makes the logs, which begin at `first` (by number) or at 0, then the metadata entry; the logs go again where the entry is refused.

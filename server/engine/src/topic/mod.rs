@@ -1,9 +1,11 @@
 //! Topics: settings, what they look like, and how they come and go.
 
 mod admin;
+mod clustered;
 mod compaction;
 mod config;
 mod delete_records;
+mod follow;
 mod index_config;
 mod info;
 mod open_logs;

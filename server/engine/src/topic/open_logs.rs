@@ -3,11 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use flymq_storage::{DataDir, StorageError};
+use flymq_storage::{DataDir, Log, StorageError};
 use flymq_types::{Offset, PartitionId, TopicId, TopicName};
 
 use super::TopicSettings;
+use crate::meta::TopicPartition;
 use crate::partition::Partition;
+use crate::replication::Replication;
 
 /// Which logs to open.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ pub(crate) struct OpenLogs {
     pub(crate) id: TopicId,
     pub(crate) name: TopicName,
     pub(crate) settings: TopicSettings,
+    /// Who keeps them together with other nodes; none on a broker without cluster.
+    pub(crate) replication: Option<Arc<dyn Replication>>,
 }
 
 impl OpenLogs {
@@ -29,8 +33,8 @@ impl OpenLogs {
         let mut made = Vec::with_capacity(numbers.len());
         for number in numbers.clone().map(PartitionId) {
             let first = first.get(number.get() as usize).copied();
-            match self.open_one(number, first) {
-                Ok(partition) => made.push(partition),
+            match self.open_log(number, first) {
+                Ok(log) => made.push(Partition::alone(self.name.clone(), number, log)),
                 Err(error) => {
                     drop(made);
                     self.remove(numbers.start..number.get() + 1);
@@ -52,23 +56,26 @@ impl OpenLogs {
 
     /// Opens a log of a known topic; one that cannot be opened makes an offline partition, the others go on.
     pub(crate) fn open_existing(&self, number: PartitionId) -> Arc<Partition> {
-        match self.open_one(number, None) {
-            Ok(partition) => partition,
-            Err(error) => self.offline(number, error.to_string()),
+        let log = self.open_log(number, None).map_err(|error| error.to_string());
+        if let Err(reason) = &log {
+            tracing::error!(topic = %self.id, partition = %number, reason, "partition is offline");
+        }
+        match (&self.replication, log) {
+            (Some(replication), log) => {
+                let at = TopicPartition { topic: self.id, name: self.name.clone(), partition: number };
+                Partition::replicated(at, log, &**replication)
+            }
+            (None, Ok(log)) => Partition::alone(self.name.clone(), number, log),
+            (None, Err(reason)) => Partition::offline(self.name.clone(), number, reason),
         }
     }
 
-    fn offline(&self, number: PartitionId, reason: String) -> Arc<Partition> {
-        tracing::error!(topic = %self.id, partition = %number, reason, "partition is offline");
-        Partition::offline(self.name.clone(), number, reason)
-    }
-
-    fn open_one(&self, number: PartitionId, first: Option<Offset>) -> Result<Arc<Partition>, StorageError> {
+    fn open_log(&self, number: PartitionId, first: Option<Offset>) -> Result<Log, StorageError> {
         let config = self.settings.log_config(&self.name);
         let (log, _report) = self.data.open_log(self.id, number, config)?;
         if let Some(first) = first.filter(|first| *first > Offset::ZERO) {
             log.start_at(first)?;
         }
-        Ok(Partition::alone(self.name.clone(), number, log))
+        Ok(log)
     }
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use arc_swap::ArcSwap;
 use flymq_types::{PartitionId, TopicName, partition_for_key};
 
+use super::start::tell;
 use super::{TopicInfo, TopicSettings};
 use crate::error::EngineError;
-use crate::meta::TopicMeta;
+use crate::meta::{MetaImage, TopicMeta};
 use crate::partition::{Partition, Stop};
 use crate::produce::Target;
 
@@ -73,6 +74,21 @@ impl OpenTopic {
             created: view.meta.created,
             partitions: view.partitions.iter().map(|partition| partition.info()).collect(),
             restoring: view.meta.restoring.clone(),
+        }
+    }
+
+    /// Gives the open partitions their metadata.
+    pub(crate) fn tell(&self, meta: &TopicMeta, image: &Arc<MetaImage>) {
+        for partition in &self.view.load().partitions {
+            tell(partition, meta, image);
+        }
+    }
+
+    /// Has all logs kept as the settings say.
+    pub(crate) fn configure(&self) {
+        let view = self.view.load();
+        for log in view.partitions.iter().filter_map(|partition| partition.local_log()) {
+            log.configure(view.settings.log_config(&view.meta.name));
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flymq_engine::meta::{Applied, Command, MetaError, MetaImage, MetaStore, MetaVersion, MetaWatch};
 use futures::future::BoxFuture;
@@ -69,6 +70,15 @@ impl RaftMetaStore {
     /// Who leads the group, as far as this member knows.
     pub fn leader(&self) -> Option<RaftId> {
         self.0.leader()
+    }
+
+    /// Whether this member leads the group and has heard of a majority within that time: no other one can have been
+    /// elected in less than the election timeout since.
+    pub fn leads_surely(&self, within: Duration) -> bool {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow();
+        let heard = metrics.millis_since_quorum_ack.is_some_and(|ago| u128::from(ago) <= within.as_millis());
+        heard && metrics.current_leader == Some(self.0.id)
     }
 
     /// Stops taking part. What was under way may take effect or not; the files can be opened again afterwards.
