@@ -8,6 +8,7 @@
 //! ```
 
 mod convert;
+mod driver;
 mod files;
 mod link;
 mod local;
@@ -18,6 +19,7 @@ mod raft;
 pub mod replica;
 mod task;
 
+pub use driver::{FrameSlot, ReplicaSet, ReplicaSetOptions, ReplicaSetSettings, ReplicaStatus};
 pub use files::LocalMetaError;
 pub use link::{FrameSink, NodeLink, ReplicaKey, Sent};
 pub use local::{LocalMetaOptions, LocalMetaStore};

@@ -94,7 +94,8 @@ impl Leader {
             |id: &BrokerId| self.peers.get(id).is_some_and(|peer| peer.lags(now, core.settings.lag_max));
         let stays = core.meta.isr.iter().filter(|id| **id == core.me || !lags(id)).copied();
         let mut wanted: Vec<BrokerId> = stays.collect();
-        let joins = |id: &BrokerId| !core.meta.isr.contains(id) && self.may_join(core, *id);
+        // Who lags would leave again at once: below `min_insync` the high watermark stands still, and the dead have it.
+        let joins = |id: &BrokerId| !core.meta.isr.contains(id) && !lags(id) && self.may_join(core, *id);
         wanted.extend(core.meta.holders().iter().filter(|id| joins(id)));
         wanted
     }

@@ -1,0 +1,123 @@
+//! What a follower does to its log.
+
+use flymq_storage::{Log, SegmentSpan, StorageError};
+use flymq_types::{Offset, RecordBatch};
+
+use super::chain::chain_before;
+use super::runner::Runner;
+use crate::replica::Chunk;
+use crate::task::in_place;
+
+impl Runner {
+    /// Appends what of the frame's batches lies at and above `from`, the end of the log.
+    pub(super) fn append_range(&mut self, from: Offset) {
+        let Some(log) = self.log.clone() else { return };
+        let mut batches = std::mem::take(&mut self.incoming);
+        batches.retain(|batch| batch.next_offset() > from);
+        let heavy = std::mem::take(&mut self.joins) || log.start_offset() == log.end_offset();
+        let append = || append(&log, from, &batches, heavy);
+        match if heavy { in_place(append) } else { append() } {
+            Ok(()) => self.wants_sync = true,
+            Err(error) => self.log_refused(&error),
+        }
+    }
+
+    /// Cuts the log; the state machine counts this as `generation`.
+    pub(super) fn truncate(&mut self, end: Offset, generation: u32) {
+        let Some(log) = self.log.clone() else { return };
+        let high = self.replica.high_watermark();
+        tracing::info!(partition = %self.shared.at, from = %log.end_offset(), to = %end, %high, "the log is cut to its leader's");
+        let cut = in_place(|| log.truncate_to(end, Offset::ZERO));
+        self.cut_done(generation, cut.map(|cut| (cut == end).then_some(())));
+    }
+
+    /// Empties the log; it goes on at `start`.
+    pub(super) fn reset(&mut self, start: Offset, generation: u32) {
+        let Some(log) = self.log.clone() else { return };
+        tracing::info!(partition = %self.shared.at, from = %log.end_offset(), to = %start, "the log begins anew: its leader's begins later");
+        let emptied = in_place(|| log.begin_install(start, 0)?.finish(start));
+        self.cut_done(generation, emptied.map(Some));
+    }
+
+    fn cut_done(&mut self, generation: u32, done: Result<Option<()>, StorageError>) {
+        self.last_read = None;
+        self.set_generation(generation);
+        match done {
+            Ok(Some(())) => self.tell_durable(),
+            // It was cut at the batch's beginning: what the state machine thinks is wrong.
+            Ok(None) => self.log_differs(),
+            Err(error) => self.log_refused(&error),
+        }
+    }
+
+    /// Deletes everything below `start`.
+    pub(super) fn advance_start(&mut self, start: Offset) {
+        let Some(log) = self.log.clone() else { return };
+        if start <= log.start_offset() {
+            return;
+        }
+        if let Err(error) = in_place(|| log.advance_start(start, Offset::MAX)) {
+            tracing::warn!(partition = %self.shared.at, %start, %error, "old records could not be deleted");
+            if log.failure().is_some() {
+                self.fail(&error);
+            }
+        }
+    }
+
+    /// Puts another replica's bytes in place of damaged ones.
+    pub(super) fn repair(&mut self, chunk: &Chunk) {
+        let Some(log) = self.log.clone() else { return };
+        let batches = std::mem::take(&mut self.incoming);
+        let Some(first) = batches.first() else { return };
+        let span = crate::replica::Span { from: chunk.first, until: chunk.until };
+        let chain = chain_before(first);
+        match in_place(|| log.repair(chunk.first..chunk.until, chain, &batches)) {
+            Ok(_repaired) => {
+                tracing::info!(partition = %self.shared.at, from = %span.from, until = %span.until, "damaged records are mended");
+                self.soon.push_back(crate::replica::ReplicaEvent::Repaired(span));
+            }
+            Err(error) => {
+                tracing::warn!(partition = %self.shared.at, %error, "damaged records could not be mended");
+                if log.failure().is_some() {
+                    self.fail(&error);
+                }
+            }
+        }
+    }
+}
+
+/// Appends batches of the leader; `joins`: the first ones since this node began to follow it.
+fn append(log: &Log, from: Offset, batches: &[RecordBatch], joins: bool) -> Result<(), StorageError> {
+    let Some(first) = batches.first() else { return Ok(()) };
+    if joins {
+        // Forgets epochs that this node began and wrote nothing in.
+        log.truncate_to(from, Offset::ZERO)?;
+    }
+    let empty = log.start_offset() == log.end_offset();
+    if empty && (first.base_offset() < from || log.link_before(from)?.chain != chain_before(first)) {
+        return install(log, from, first, batches);
+    }
+    log.append_replica(batches).map(|_replicated| ())
+}
+
+/// The first batches of an empty log that begins in the middle of its leader's, perhaps inside of a batch.
+fn install(
+    log: &Log,
+    from: Offset,
+    first: &RecordBatch,
+    batches: &[RecordBatch],
+) -> Result<(), StorageError> {
+    let Some(last) = batches.last() else { return Ok(()) };
+    let (base, chain) = (first.base_offset(), chain_before(first));
+    let mut install = log.begin_install(base, chain)?;
+    install.begin_segment(&SegmentSpan {
+        base,
+        end: last.next_offset(),
+        chain,
+        next_chain: last.header().server.chain,
+        cleaned: false,
+        bytes: batches.iter().map(|batch| batch.size() as u64).sum(),
+    })?;
+    install.push(batches)?;
+    install.finish(from)
+}

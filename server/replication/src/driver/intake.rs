@@ -1,0 +1,194 @@
+//! What comes to a replica: batches of producers, frames of peers, news of the disk.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use flymq_engine::ReplicaFailure;
+use flymq_storage::{Appended, StorageError};
+use flymq_types::{Acks, LeaderEpoch, RecordBatch};
+
+use super::mail::{AppendReply, Produce, SentRange};
+use super::perform::{Waiting, failure};
+use super::proposer::Wish;
+use super::range::{check, view_of};
+use super::runner::Runner;
+use super::set::range_bytes;
+use crate::replica::{BrokerId, Frame, Millis, ReplicaEvent, ResignReason};
+use crate::task::in_place;
+
+/// A replica whose log refused something takes no batches for so long.
+const PAUSE: Millis = 250;
+
+/// A batch that may be appended.
+struct Taken {
+    acks: Acks,
+    reply: AppendReply,
+}
+
+impl Runner {
+    /// Appends batches of producers in their order, with one write: first to the log, which may refuse them, then in the
+    /// eyes of the state machine.
+    pub(super) fn append(&mut self, produces: &mut Vec<Produce>) {
+        if produces.is_empty() {
+            return;
+        }
+        self.refresh();
+        let now = self.set.now();
+        let (mut batches, mut taken) = (Vec::new(), Vec::new());
+        let mut epoch = LeaderEpoch::default();
+        for Produce { batch, acks, reply } in produces.drain(..) {
+            match self.may_append(now, &batch, acks) {
+                Ok(current) => {
+                    epoch = current;
+                    batches.push(batch);
+                    taken.push(Taken { acks, reply });
+                }
+                Err(failure) => drop(reply.send(Err(failure))),
+            }
+        }
+        let Some(log) = self.log.clone().filter(|_| !batches.is_empty()) else { return };
+        let wall = self.set.clock.wall();
+        let write = || log.append_many(&batches, epoch, wall);
+        // The first one makes files.
+        let first = log.start_offset() == log.end_offset();
+        let written = if first { in_place(write) } else { write() };
+        for ((batch, taken), appended) in batches.iter().zip(taken).zip(written) {
+            match appended {
+                Ok(appended) => self.appended(batch, taken, appended),
+                Err(error) => drop(taken.reply.send(Err(ReplicaFailure::Storage(error)))),
+            }
+        }
+        if let Some(error) = log.failure() {
+            self.fail(&error);
+        }
+    }
+
+    fn may_append(
+        &self,
+        now: Millis,
+        batch: &RecordBatch,
+        acks: Acks,
+    ) -> Result<LeaderEpoch, ReplicaFailure> {
+        if let Some(error) = self.failed() {
+            return Err(ReplicaFailure::Storage(error.clone()));
+        }
+        self.replica.may_append(now, batch.record_count(), acks).map_err(failure)
+    }
+
+    fn appended(&mut self, batch: &RecordBatch, taken: Taken, appended: Appended) {
+        let Taken { acks, reply } = taken;
+        self.appended_at = Some(appended.base_offset);
+        let token = self.wait(Waiting::Append { reply, appended });
+        let records = batch.record_count();
+        // The bytes are in the log already.
+        self.step(ReplicaEvent::Produce { batch: Bytes::new(), records, acks, token });
+        self.appended_at = None;
+        let reader_waits = || self.listener.upgrade().is_some_and(|listener| listener.reader_waits());
+        self.wants_sync |= acks == Acks::All || reader_waits();
+    }
+
+    /// A frame of a peer; batches in it are checked first.
+    pub(super) fn frame(&mut self, from: BrokerId, frame: Frame) {
+        let bytes = range_bytes(&frame);
+        self.shared.range_bytes.fetch_sub(bytes, Ordering::AcqRel);
+        let epoch = frame.leader_epoch();
+        match &frame {
+            Frame::Range { chunk, .. } | Frame::RepairReply { chunk, .. } => {
+                if bytes > 0 && self.is_paused() {
+                    return;
+                }
+                match check(chunk, epoch) {
+                    Ok(batches) => self.incoming = batches,
+                    Err(error) => {
+                        let partition = &self.shared.at;
+                        tracing::warn!(%partition, from = from.0, %error, "a range of a peer is not taken");
+                        return;
+                    }
+                }
+            }
+            Frame::Ack { stream, position, .. } => {
+                if let Some(range) = self.flow.acknowledged(from, *stream, position.end) {
+                    self.range_sent(range);
+                }
+            }
+            Frame::EpochEndRequest { .. }
+            | Frame::EpochEndReply { .. }
+            | Frame::Fetch { .. }
+            | Frame::BelowStart { .. }
+            | Frame::Diverged { .. }
+            | Frame::RepairRequest { .. }
+            | Frame::StaleEpoch { .. } => {}
+        }
+        self.event(ReplicaEvent::Frame { from, frame });
+        self.incoming.clear();
+    }
+
+    /// A range has left: the next one follows, unless too much is on its way.
+    pub(super) fn sent(&mut self, range: SentRange) {
+        if let Some(range) = self.flow.sent(self.set.now(), range) {
+            self.range_sent(range);
+        }
+    }
+
+    pub(super) fn range_sent(&mut self, range: SentRange) {
+        let SentRange { to, stream, first, until, .. } = range;
+        self.event(ReplicaEvent::RangeSent { to, stream, first, until });
+    }
+
+    /// Tells the state machine of damage that it does not know of.
+    pub(super) fn damage_met(&mut self) {
+        let Some(log) = &self.log else { return };
+        for span in view_of(log).corrupt {
+            if !self.replica.log().corrupt.contains(&span) {
+                self.event(ReplicaEvent::Corrupt(span));
+            }
+        }
+    }
+
+    /// Says what is on disk in this generation of the log.
+    pub(super) fn tell_durable(&mut self) {
+        if let Some(log) = &self.log {
+            let (end, generation) = (log.durable_offset(), self.shared.generation.load(Ordering::Acquire));
+            self.soon.push_back(ReplicaEvent::LocalDurable { end, generation });
+        }
+    }
+
+    pub(super) fn set_generation(&self, generation: u32) {
+        self.shared.generation.store(generation, Ordering::Release);
+    }
+
+    /// The log refuses what the leader's has. One that has failed takes no part any more; else it is tried again from
+    /// what is there.
+    pub(super) fn log_refused(&mut self, error: &StorageError) {
+        if self.log.as_ref().is_some_and(|log| log.failure().is_some()) {
+            return self.fail(error);
+        }
+        tracing::warn!(partition = %self.shared.at, %error, "the log does not take what its leader has: compared anew");
+        self.pause(PAUSE);
+        self.log_differs();
+    }
+
+    /// Out of service until a restart: nothing is acknowledged any more, and the leadership is given up.
+    pub(super) fn fail(&mut self, error: &StorageError) {
+        if self.failed().is_some() {
+            return;
+        }
+        tracing::error!(partition = %self.shared.at, %error, "the replica takes no part until a restart");
+        self.set_failed(error.clone());
+        self.fail_waiting(&ReplicaFailure::Storage(error.clone()));
+        self.term = None;
+        if let Some(listener) = self.listener.upgrade() {
+            listener.failed(error);
+        }
+        self.give_up_leadership();
+    }
+
+    /// Asks for another leader where the metadata names this node, which cannot.
+    pub(super) fn give_up_leadership(&self) {
+        let meta = self.replica.meta();
+        if meta.leader == Some(self.set.me) {
+            let (leader_epoch, reason) = (meta.leader_epoch, ResignReason::Corrupt);
+            self.set.proposer.ask(&self.shared, Wish::Resign { leader_epoch, reason });
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What a leader's state machine wants sent.
+
+use flymq_storage::StorageError;
+use flymq_types::{LeaderEpoch, Offset};
+
+use super::mail::{Mail, SentRange};
+use super::range::{chunk_of, empty_chunk, read_chunk};
+use super::runner::Runner;
+use crate::replica::{BrokerId, Chunk, Frame, Lane, RangeHead, ReplicaEvent, Span, StreamId};
+use crate::task::in_place;
+
+/// The range read last: the other followers mostly get the same.
+#[derive(Debug)]
+pub(super) struct LastRead {
+    from: Offset,
+    limit: Offset,
+    leader: LeaderEpoch,
+    chunk: Chunk,
+}
+
+impl Runner {
+    pub(super) fn send(&self, to: BrokerId, frame: Frame) {
+        self.set.link.send(to, self.shared.key, frame, Lane::Live, None);
+    }
+
+    pub(super) fn send_range(&mut self, to: BrokerId, head: RangeHead, limit: Offset, lane: Lane) {
+        let (first, stream) = (head.first, head.stream);
+        if limit <= first {
+            let chunk = empty_chunk(first);
+            return self.set.link.send(to, self.shared.key, Frame::Range { head, chunk }, lane, None);
+        }
+        match self.chunk((first, limit), head.leader_epoch, lane) {
+            Ok(Some(chunk)) => self.send_chunk(to, head, chunk, lane),
+            Ok(None) => self.nothing_sent(to, stream, first),
+            Err(error) => {
+                tracing::warn!(partition = %self.shared.at, %first, %error, "a range cannot be read");
+                if let StorageError::Corrupt { start, end } = error {
+                    self.soon.push_back(ReplicaEvent::Corrupt(Span { from: start, until: end }));
+                }
+                self.nothing_sent(to, stream, first);
+            }
+        }
+    }
+
+    fn chunk(
+        &mut self,
+        (first, limit): (Offset, Offset),
+        leader: LeaderEpoch,
+        lane: Lane,
+    ) -> Result<Option<Chunk>, StorageError> {
+        if let Some(last) = &self.last_read
+            && (last.from, last.limit, last.leader) == (first, limit, leader)
+        {
+            return Ok(Some(last.chunk.clone()));
+        }
+        let Some(log) = &self.log else { return Ok(None) };
+        let most = self.set.settings.range_bytes;
+        let read = || read_chunk(log, (first, limit), most, leader);
+        let chunk = match lane {
+            Lane::Live => read(),
+            // Surely from the disk.
+            Lane::CatchUp => in_place(read),
+        }?;
+        self.last_read = chunk.clone().map(|chunk| LastRead { from: first, limit, leader, chunk });
+        Ok(chunk)
+    }
+
+    fn send_chunk(&self, to: BrokerId, head: RangeHead, chunk: Chunk, lane: Lane) {
+        let (first, until) = (head.first, chunk.until);
+        let range = SentRange { to, stream: head.stream, first, until, bytes: chunk.raw.len() };
+        let shared = self.shared.clone();
+        let sent = Box::new(move || shared.post(Mail::Sent(range)));
+        self.set.link.send(to, self.shared.key, Frame::Range { head, chunk }, lane, Some(sent));
+    }
+
+    fn nothing_sent(&mut self, to: BrokerId, stream: StreamId, first: Offset) {
+        self.soon.push_back(ReplicaEvent::RangeSent { to, stream, first, until: first });
+    }
+
+    /// Our bytes of a range that is damaged elsewhere.
+    pub(super) fn send_repair(&mut self, to: BrokerId, leader_epoch: LeaderEpoch, span: Span) {
+        let Some(log) = &self.log else { return };
+        match in_place(|| read_span(log, span)) {
+            Ok(Some(chunk)) => {
+                let frame = Frame::RepairReply { leader_epoch, chunk };
+                self.set.link.send(to, self.shared.key, frame, Lane::CatchUp, None);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let partition = &self.shared.at;
+                tracing::warn!(%partition, %error, "a range that a peer asks for cannot be read");
+            }
+        }
+    }
+}
+
+/// Exactly the batches of `span`; none where they do not begin and end there.
+fn read_span(log: &flymq_storage::Log, span: Span) -> Result<Option<Chunk>, StorageError> {
+    const MOST_AT_ONCE: usize = 4 << 20;
+    let (mut batches, mut next) = (Vec::new(), span.from);
+    while next < span.until {
+        let read = log.read(next, MOST_AT_ONCE, span.until)?;
+        let Some(last) = read.last() else { return Ok(None) };
+        next = last.next_offset();
+        batches.extend(read);
+    }
+    let begins = batches.first().is_some_and(|first| first.base_offset() == span.from);
+    Ok(chunk_of(span.from, &batches).filter(|_| begins))
+}

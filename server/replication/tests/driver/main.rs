@@ -1,0 +1,11 @@
+//! Nodes with real logs in one process: their replicas run by the driver, over links that can be cut, with one metadata
+//! store for all.
+
+#![allow(clippy::unwrap_used, reason = "a test ends there")]
+
+mod cluster;
+mod failover;
+mod faults;
+mod links;
+mod meta;
+mod replicate;
