@@ -9,12 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tracing::{info, warn};
 
-use super::handshake::{Channel, Transcript};
+use super::handshake::{Channel, Security, Transcript};
 use super::lane::PeerLane;
 use super::refusal::{Refusal, Refused};
 use super::serve::{self, Guest};
 use super::shared::{Keys, Shared};
-use super::socket;
+use super::socket::{self, Incoming};
 use crate::raft::RaftId;
 use crate::replica::BrokerEpoch;
 
@@ -70,10 +70,15 @@ async fn one(
     peer: SocketAddr,
     permit: tokio::sync::OwnedSemaphorePermit,
 ) {
-    let Ok(mut channel) = socket::channel(stream, &shared.settings) else { return };
     let within = shared.settings.handshake;
-    let admitted = tokio::time::timeout(within, admit(shared, &mut channel)).await;
+    let keys = shared.keys.load_full();
+    let opened = tokio::time::timeout(within, open(shared, stream, keys.as_deref())).await;
     let late = |_| Refused::new(Refusal::Timeout, format!("no handshake within {} ms", within.as_millis()));
+    let mut channel = match opened.map_err(late).flatten() {
+        Ok(channel) => channel,
+        Err(why) => return refused(shared, peer, &why),
+    };
+    let admitted = tokio::time::timeout(within, admit(shared, &mut channel, keys.as_deref())).await;
     match admitted.map_err(late).flatten() {
         Ok(guest) => {
             drop(permit);
@@ -86,12 +91,28 @@ async fn one(
     }
 }
 
+/// The packets of the connection, out of TLS where it is in it.
+async fn open(shared: &Shared, stream: TcpStream, keys: Option<&Keys>) -> Result<Channel, Refused> {
+    let tls = keys.and_then(|keys| keys.tls.as_ref());
+    match socket::accept(stream, &shared.settings, tls).await {
+        Incoming::Channel(channel) => Ok(channel),
+        Incoming::NoTls => {
+            let text = "it speaks TLS, and the nodes of this cluster do not, or this one is in no cluster";
+            Err(Refused::new(Refusal::Certificate, text))
+        }
+        Incoming::Failed(error) => {
+            let text = format!("no TLS with a certificate of this cluster: {error}");
+            Err(Refused::new(Refusal::Certificate, text))
+        }
+        Incoming::Closed(error) => Err(Refused::new(Refusal::Closed, error.to_string())),
+    }
+}
+
 /// Everything up to the proof of the other side. It is welcomed when it is known to be the only one on its lane.
-async fn admit(shared: &Shared, channel: &mut Channel) -> Result<Guest, Refused> {
+async fn admit(shared: &Shared, channel: &mut Channel, keys: Option<&Keys>) -> Result<Guest, Refused> {
     let (hello, mut transcript) = channel.hello().await?;
     let lane = PeerLane::from_number(hello.lane)
         .ok_or_else(|| Refused::new(Refusal::Protocol, format!("lane {} is not known", hello.lane)))?;
-    let keys = shared.keys.load_full();
     let keys = keys.ok_or_else(|| {
         Refused::new(Refusal::NotInCluster, "this node is in no cluster and knows no token of one")
     })?;
@@ -103,7 +124,8 @@ async fn admit(shared: &Shared, channel: &mut Channel) -> Result<Guest, Refused>
         channel.challenge(&challenge, &mut transcript, &key, wrong()).await?;
         return Ok(Guest { from: None, lane, epoch: BrokerEpoch(0), key, transcript });
     }
-    check_meant(shared, &keys, &hello)?;
+    check_meant(shared, keys, &hello)?;
+    check_certificate(keys, &channel.security, hello.from)?;
     let wrong = Refused::new(Refusal::WrongSecret, "the secret is not the one of this cluster");
     channel.challenge(&challenge, &mut transcript, &keys.member, wrong).await?;
     let epoch = BrokerEpoch(hello.from_epoch);
@@ -128,6 +150,22 @@ fn check_meant(shared: &Shared, keys: &Keys, hello: &pb::PeerHello) -> Result<()
         return Err(Refused::new(Refusal::WrongMember, "a node does not connect to itself"));
     }
     Ok(())
+}
+
+/// Where members speak TLS, each must be the one that its certificate names.
+fn check_certificate(keys: &Keys, security: &Security, from: RaftId) -> Result<(), Refused> {
+    let Some(tls) = &keys.tls else { return Ok(()) };
+    match security {
+        Security::Plain => {
+            let text = "the nodes of this cluster speak TLS with each other: switch it on, on all of them";
+            Err(Refused::new(Refusal::PlainText, text))
+        }
+        Security::Encrypted { .. } if socket::is_certified(tls, security, from) => Ok(()),
+        Security::Encrypted { .. } => {
+            let text = format!("the certificate is not the one of member {from}");
+            Err(Refused::new(Refusal::Certificate, text))
+        }
+    }
 }
 
 /// The lanes of brokers take the current registrations of brokers only.

@@ -2,23 +2,26 @@
 //! without saying it; who connects proves first.
 //!
 //! ```text
-//! ─► Hello      version, cluster, from, to, broker epoch of from, lane, nonce, public part of a token
+//! ─► "fmqc", Hello      version, cluster, from, to, broker epoch of from, lane, nonce, public part of a token
 //! ◄─ Challenge  member, nonce
 //! ─► Proof      HMAC(key, "flymq connect" · transcript)
 //! ◄─ Welcome    HMAC(key, "flymq accept" · transcript)       or at any time: Refusal
 //! ```
 //!
-//! The transcript is what was said before, byte for byte: a proof is good for this connection, lane and registration only.
+//! The transcript is what was said before, byte for byte, and where the connection is encrypted, what comes of its keys: a
+//! proof is good for this connection, lane and registration only.
 
 use bytes::Bytes;
 use flymq_proto::internal as pb;
 use prost::Message;
 use ring::hmac;
+use rustls::pki_types::CertificateDer;
 use tokio::io::AsyncWriteExt;
 
 use super::packet::{Kind, Packet, PacketError, encode};
 use super::reader::{PacketReader, ReadError};
 use super::refusal::{Refusal, Refused};
+use super::tls::Binding;
 use super::writer::WriteHalf;
 
 pub(super) const VERSION: u32 = 1;
@@ -29,10 +32,24 @@ pub(super) const NONCE_LEN: usize = 32;
 const CONNECT: &[u8] = b"flymq connect";
 const ACCEPT: &[u8] = b"flymq accept";
 
+/// What each side that connects says before anything else: no other protocol begins like this, TLS neither.
+pub(super) const PREFACE: &[u8; 4] = b"fmqc";
+
 /// A connection during and after its handshake.
 pub(super) struct Channel {
     pub(super) reader: PacketReader,
     pub(super) writer: WriteHalf,
+    pub(super) security: Security,
+}
+
+/// What is around the packets.
+pub(super) enum Security {
+    Plain,
+    Encrypted {
+        binding: Binding,
+        /// What the other side, if it has connected, has shown.
+        shown: Option<CertificateDer<'static>>,
+    },
 }
 
 /// What both sides have said so far.
@@ -40,6 +57,14 @@ pub(super) struct Channel {
 pub(super) struct Transcript(Vec<u8>);
 
 impl Transcript {
+    /// Begins with what only the two ends of this connection know, where it is encrypted.
+    fn new(security: &Security) -> Self {
+        match security {
+            Security::Plain => Self::default(),
+            Security::Encrypted { binding, .. } => Self(binding.to_vec()),
+        }
+    }
+
     fn add(&mut self, head: &[u8]) {
         self.0.extend_from_slice(&(head.len() as u64).to_le_bytes());
         self.0.extend_from_slice(head);
@@ -68,6 +93,9 @@ impl Transcript {
 pub(super) enum KnockError {
     #[error("cannot connect: {0}")]
     Connect(std::io::Error),
+    /// No certificate of this cluster on one of the sides.
+    #[error("no TLS with this node: {0}")]
+    Tls(std::io::Error),
     #[error("{0}")]
     Read(#[from] ReadError),
     #[error("the connection was closed during the handshake")]
@@ -96,6 +124,16 @@ impl From<PacketError> for KnockError {
     }
 }
 
+/// The handshake has ended before it was done.
+fn ended(error: &ReadError) -> Refused {
+    let reason = match error {
+        ReadError::Packet(_) => Refusal::Protocol,
+        ReadError::Silent(_) => Refusal::Timeout,
+        ReadError::Io(_) | ReadError::Cut => Refusal::Closed,
+    };
+    Refused::new(reason, error.to_string())
+}
+
 impl Channel {
     async fn write(&mut self, kind: Kind, head: &impl Message) -> std::io::Result<()> {
         let too_long = || std::io::Error::other("a handshake packet is too long");
@@ -119,8 +157,9 @@ impl Channel {
         hello: &pb::PeerHello,
         key: &hmac::Key,
     ) -> Result<Transcript, KnockError> {
-        let mut transcript = Transcript::default();
+        let mut transcript = Transcript::new(&self.security);
         transcript.add(&hello.encode_to_vec());
+        self.writer.write_all(PREFACE).await?;
         self.write(Kind::Hello, hello).await?;
         let packet = self.expect(Kind::Challenge).await?;
         let challenge: pb::PeerChallenge = packet.decode()?;
@@ -141,16 +180,8 @@ impl Channel {
         let packet = match self.reader.next().await {
             Ok(Some(packet)) if packet.kind == kind => packet,
             Ok(Some(packet)) => return Err(protocol(PacketError::Unexpected(packet.kind))),
-            Err(ReadError::Packet(error)) => return Err(protocol(error)),
-            Err(error @ ReadError::Silent(_)) => {
-                return Err(Refused::new(Refusal::Timeout, error.to_string()));
-            }
-            Err(error @ (ReadError::Io(_) | ReadError::Cut)) => {
-                return Err(Refused::new(Refusal::Closed, error.to_string()));
-            }
-            Ok(None) => {
-                return Err(Refused::new(Refusal::Closed, "the connection was closed during the handshake"));
-            }
+            Ok(None) => return Err(ended(&ReadError::Cut)),
+            Err(error) => return Err(ended(&error)),
         };
         let message = packet.decode().map_err(protocol)?;
         Ok((message, packet.head))
@@ -158,6 +189,10 @@ impl Channel {
 
     /// The other side's first word.
     pub(super) async fn hello(&mut self) -> Result<(pb::PeerHello, Transcript), Refused> {
+        if self.reader.take_exact(PREFACE.len()).await.map_err(|error| ended(&error))? != PREFACE[..] {
+            let text = "it does not begin like a FlyMQ node: is a client connecting to the cluster port?";
+            return Err(Refused::new(Refusal::Protocol, text));
+        }
         let (hello, said): (pb::PeerHello, Bytes) = self.expect_from_stranger(Kind::Hello).await?;
         if hello.version != VERSION {
             let text = format!(
@@ -169,7 +204,7 @@ impl Channel {
         if hello.nonce.len() != NONCE_LEN {
             return Err(Refused::new(Refusal::Protocol, "a nonce of another length"));
         }
-        let mut transcript = Transcript::default();
+        let mut transcript = Transcript::new(&self.security);
         transcript.add(&said);
         Ok((hello, transcript))
     }

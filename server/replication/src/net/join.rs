@@ -25,6 +25,7 @@ impl From<KnockError> for PeerError {
             KnockError::Refused(reason) => Self::Refused { reason },
             error @ KnockError::Impostor => Self::Refused { reason: error.to_string() },
             error @ (KnockError::Connect(_)
+            | KnockError::Tls(_)
             | KnockError::Read(_)
             | KnockError::Closed
             | KnockError::AnotherMember { .. }
@@ -65,7 +66,7 @@ pub(super) async fn ask(
 /// A connection whose other side knows the token, and the keys for question and answer.
 async fn knock(shared: &Shared, address: &str, token: &str) -> Result<(Channel, Seal, Seal), KnockError> {
     let (public, key) = token_parts(token);
-    let mut channel = socket::connect(address, &shared.settings).await?;
+    let mut channel = socket::connect(address, &shared.settings, None).await?;
     let hello = pb::PeerHello {
         version: VERSION,
         cluster: Bytes::new(),

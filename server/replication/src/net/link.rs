@@ -138,7 +138,8 @@ impl Link {
         let cluster = keys.membership.cluster.ok_or_else(refused)?;
         let known = shared.members.load().get(&self.to).map(|member| member.address.clone());
         let address = known.unwrap_or_else(|| self.address.lock().clone());
-        let mut channel = socket::connect(&address, &shared.settings).await?;
+        let tls = keys.tls.as_ref().map(|tls| (tls, self.to));
+        let mut channel = socket::connect(&address, &shared.settings, tls).await?;
         let hello = pb::PeerHello {
             version: VERSION,
             cluster: Bytes::copy_from_slice(&cluster),
@@ -156,7 +157,7 @@ impl Link {
     /// Uses the connection until it ends: why it ended, and whether the next attempt is worth waiting for. Not where the
     /// other side never said anything, or has fallen silent.
     async fn carry(&self, shared: &Shared, channel: Channel, connection: &Connection) -> (String, bool) {
-        let Channel { mut reader, mut writer } = channel;
+        let Channel { mut reader, mut writer, security: _ } = channel;
         reader.set_limits(shared.settings.max_packet_bytes, self.lane.dead_after(&shared.settings));
         let heard = AtomicBool::new(false);
         let _open = shared.stats.open(self.lane, Side::Outgoing);

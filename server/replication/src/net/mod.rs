@@ -13,6 +13,8 @@
 //!   bytes. Batches are written from where they lie and never copied; what waits goes out in one write.
 //! - **Handshake** (`handshake`): both sides prove that they know the cluster's secret; each connection says which
 //!   member and which registration it comes from. Everybody else is refused, counted ([`Refusal`]) and logged.
+//! - **TLS** (`tls`): members speak TLS 1.3 inside, both with certificates of the cluster that name the member, unless
+//!   that is switched off ([`PeerSettings::tls`]).
 //! - **Failure**: where a connection is refused or reset, everything that waits for it is told at once. Pings find out
 //!   what no reset tells: a stopped process, a pulled cable. Attempts go on with short pauses, and at once when the other
 //!   node is heard of.
@@ -46,6 +48,7 @@ mod socket;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod writer;
 
 pub use lane::PeerLane;

@@ -49,12 +49,13 @@ impl PeerNetwork {
     pub fn start(options: PeerOptions) -> Arc<Self> {
         let PeerOptions { me, membership, listener, clock, rng, settings } = options;
         let address = listener.local_addr().ok();
+        let keys = membership.and_then(|membership| Keys::new(membership, me, &settings));
         let shared = Arc::new(Shared {
             me,
             settings,
             clock,
             rng,
-            keys: ArcSwapOption::from_pointee(membership.map(Keys::new)),
+            keys: ArcSwapOption::from_pointee(keys),
             members: ArcSwap::default(),
             handlers: RwLock::new(Handlers::default()),
             links: Mutex::default(),
@@ -90,7 +91,8 @@ impl PeerNetwork {
 
     /// This node has formed a cluster, or joined one.
     pub fn set_membership(&self, membership: PeerMembership) {
-        self.shared.keys.store(Some(Arc::new(Keys::new(membership))));
+        let keys = Keys::new(membership, self.shared.me, &self.shared.settings);
+        self.shared.keys.store(keys.map(Arc::new));
     }
 
     /// The brokers of the cluster, this node among them, as the image of the metadata has them: at every change of it.

@@ -46,6 +46,9 @@ pub struct PeerAddress {
 /// How patient the network is, and how much it holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PeerSettings {
+    /// Members speak TLS 1.3 with each other, both with certificates of the cluster; the same on all nodes. It needs a
+    /// secret with a seed ([`ClusterSecret::founded`]); without one, and without this, they speak plain text.
+    pub tls: bool,
     /// From the first packet to the last of the handshake, connecting included.
     pub handshake: Duration,
     /// Who has connected asks so often whether the other side is there.
@@ -72,6 +75,7 @@ pub struct PeerSettings {
 impl Default for PeerSettings {
     fn default() -> Self {
         Self {
+            tls: true,
             handshake: Duration::from_secs(3),
             ping_every: Duration::from_millis(500),
             dead_after: Duration::from_secs(2),

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::packet::{Packet, PacketError, Parsed, parse};
@@ -52,6 +52,25 @@ impl PacketReader {
         std::mem::take(&mut self.received)
     }
 
+    /// The first bytes of a connection: exactly so many.
+    pub(super) async fn take_exact(&mut self, len: usize) -> Result<Bytes, ReadError> {
+        while self.buffer.len() < len {
+            if self.fill(len - self.buffer.len()).await? == 0 {
+                return Err(ReadError::Cut);
+            }
+        }
+        Ok(self.buffer.split_to(len).freeze())
+    }
+
+    /// Reads once, with room for at least `missing` bytes.
+    async fn fill(&mut self, missing: usize) -> Result<usize, ReadError> {
+        self.buffer.reserve(missing.max(ROOM.min(self.max)));
+        let read = tokio::time::timeout(self.silence, self.from.read_buf(&mut self.buffer)).await;
+        let read = read.map_err(|_| ReadError::Silent(self.silence))??;
+        self.received += read as u64;
+        Ok(read)
+    }
+
     /// The next packet; none where the other side has closed the connection. Nothing is lost if it is dropped.
     pub(super) async fn next(&mut self) -> Result<Option<Packet>, ReadError> {
         loop {
@@ -59,13 +78,8 @@ impl PacketReader {
                 Parsed::Packet(packet) => return Ok(Some(packet)),
                 Parsed::Missing(missing) => missing,
             };
-            self.buffer.reserve(missing.max(ROOM.min(self.max)));
-            let read = self.from.read_buf(&mut self.buffer);
-            let read = tokio::time::timeout(self.silence, read).await;
-            match read.map_err(|_| ReadError::Silent(self.silence))?? {
-                0 if self.buffer.is_empty() => return Ok(None),
-                0 => return Err(ReadError::Cut),
-                read => self.received += read as u64,
+            if self.fill(missing).await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(ReadError::Cut) };
             }
         }
     }

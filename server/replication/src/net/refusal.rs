@@ -29,10 +29,14 @@ pub enum Refusal {
     Closed = 11,
     /// Too many others are in their handshakes.
     TooMany = 12,
+    /// No certificate of this cluster, or not the one of the member that it says it is.
+    Certificate = 13,
+    /// Not encrypted, where the cluster is.
+    PlainText = 14,
 }
 
 impl Refusal {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Protocol,
         Self::Version,
         Self::NotInCluster,
@@ -45,6 +49,8 @@ impl Refusal {
         Self::Timeout,
         Self::Closed,
         Self::TooMany,
+        Self::Certificate,
+        Self::PlainText,
     ];
 
     /// In metrics and logs.
@@ -62,6 +68,8 @@ impl Refusal {
             Self::Timeout => "timeout",
             Self::Closed => "closed",
             Self::TooMany => "too_many",
+            Self::Certificate => "certificate",
+            Self::PlainText => "plain_text",
         }
     }
 

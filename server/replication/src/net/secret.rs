@@ -10,7 +10,14 @@ use ring::hmac;
 /// Begins the tokens that a cluster makes; another text is the cluster token itself.
 const TOKEN_PREFIX: &str = "fmqj";
 
-/// The cluster token: whoever has it is trusted as a member.
+/// Begins a secret that has a seed; the seed and a dash follow, then the token.
+const SEED_PREFIX: &str = "fmqs-";
+/// 32 bytes in hexadecimal digits.
+const SEED_LEN: usize = 64;
+
+/// What makes a node a member: the cluster token, which users may choose and which lets nodes join, and a seed of 32
+/// random bytes that the founder makes. The seed proves membership and certifies nodes, so that nothing which others see of
+/// it can be guessed from a short token; it goes to those who have joined, never to users.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ClusterSecret(Arc<str>);
 
@@ -22,22 +29,42 @@ impl fmt::Debug for ClusterSecret {
 }
 
 impl ClusterSecret {
-    /// As the user has set it, or as it was kept. None where there is nothing in it.
+    /// As it was kept, or a token that the user has set. None where there is nothing in it.
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty()).then(|| Self(text.into()))
     }
 
-    /// 32 random bytes, as 64 hexadecimal digits.
+    /// Of a new cluster, with a token of 32 random bytes.
     pub fn random(rng: &dyn Rng) -> Self {
-        let mut bytes = [0; 32];
-        rng.fill(&mut bytes);
-        Self(hex(&bytes).into())
+        Self(random_hex(rng).into()).founded(rng)
     }
 
-    /// To be kept, or handed to a node that has joined.
+    /// Of a new cluster with this token: with a seed. One that has a seed keeps it.
+    #[must_use]
+    pub fn founded(self, rng: &dyn Rng) -> Self {
+        if self.seed().is_some() {
+            return self;
+        }
+        Self(format!("{SEED_PREFIX}{}-{}", random_hex(rng), self.0).into())
+    }
+
+    /// To be kept, or handed to a node that has joined: token and seed.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What users may see and give to nodes that are to join.
+    pub fn token(&self) -> &str {
+        self.parts().1
+    }
+
+    pub(super) fn seed(&self) -> Option<&str> {
+        self.parts().0
+    }
+
+    fn parts(&self) -> (Option<&str>, &str) {
+        parts(&self.0)
     }
 
     /// A token that lets nodes join until `expires`; every member takes it.
@@ -51,13 +78,13 @@ impl ClusterSecret {
 
     /// What members prove to each other.
     pub(super) fn member_key(&self) -> hmac::Key {
-        derive(&self.0, "flymq member")
+        derive(self.seed().unwrap_or(&self.0), "flymq member")
     }
 
     /// What a joining node has to prove that shows this public part of a token. None: no token of ours, or one that has ended.
     pub(super) fn join_key(&self, public: &str, now: Timestamp) -> Option<hmac::Key> {
         if public.is_empty() {
-            return Some(derive(&self.0, "flymq join"));
+            return Some(derive(self.token(), "flymq join"));
         }
         let expires: i64 = public.rsplit_once('-')?.1.parse().ok()?;
         (now.as_millis() < expires.saturating_mul(1_000))
@@ -65,13 +92,24 @@ impl ClusterSecret {
     }
 
     fn token_mac(&self, public: &str) -> String {
-        hex(hmac::sign(&derive(&self.0, "flymq join token"), public.as_bytes()).as_ref())
+        hex(hmac::sign(&derive(self.seed().unwrap_or(&self.0), "flymq join token"), public.as_bytes())
+            .as_ref())
     }
+}
+
+/// Seed and token.
+fn parts(secret: &str) -> (Option<&str>, &str) {
+    let seeded = || {
+        let (seed, token) = secret.strip_prefix(SEED_PREFIX)?.split_at_checked(SEED_LEN)?;
+        let token = token.strip_prefix('-').filter(|token| !token.is_empty())?;
+        seed.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some((Some(seed), token))
+    };
+    seeded().unwrap_or((None, secret))
 }
 
 /// What a joining node shows of its token, and what it proves.
 pub(super) fn token_parts(token: &str) -> (&str, hmac::Key) {
-    let token = token.trim();
+    let (_, token) = parts(token.trim());
     let made = token.starts_with(TOKEN_PREFIX) && token.matches('-').count() == 3;
     match token.rsplit_once('-') {
         Some((public, mac)) if made => (public, derive(mac, "flymq join")),
@@ -80,8 +118,18 @@ pub(super) fn token_parts(token: &str) -> (&str, hmac::Key) {
 }
 
 fn derive(secret: &str, label: &str) -> hmac::Key {
-    let from = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&from, label.as_bytes()).as_ref())
+    hmac::Key::new(hmac::HMAC_SHA256, derive_bytes(secret, label).as_ref())
+}
+
+/// 32 bytes that tell nothing of the secret, nor of what is derived for another label.
+pub(super) fn derive_bytes(secret: &str, label: &str) -> hmac::Tag {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), label.as_bytes())
+}
+
+fn random_hex(rng: &dyn Rng) -> String {
+    let mut bytes = [0; SEED_LEN / 2];
+    rng.fill(&mut bytes);
+    hex(&bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -123,6 +171,24 @@ mod tests {
         assert!(!same(&secret.member_key(), &proved));
         assert_eq!(ClusterSecret::new(" "), None);
         assert_eq!(format!("{secret:?}"), "ClusterSecret(..)");
+    }
+
+    #[test]
+    fn a_founded_secret_has_a_seed_that_its_token_does_not_tell() {
+        let rng = SeededRng::new(2);
+        let chosen = ClusterSecret::new("fmqs-short").expect("not empty");
+        assert_eq!((chosen.seed(), chosen.token()), (None, "fmqs-short"));
+        let founded = chosen.clone().founded(&rng);
+        assert_eq!(founded.token(), "fmqs-short");
+        assert_eq!(founded.seed().map(str::len), Some(SEED_LEN));
+        assert_eq!(founded.clone().founded(&rng), founded, "it keeps its seed");
+        assert_ne!(chosen.clone().founded(&rng), founded, "another cluster has another one");
+        assert_eq!(ClusterSecret::new(founded.as_str()), Some(founded.clone()), "as it is kept");
+        assert!(!same(&founded.member_key(), &chosen.member_key()));
+        let (public, proved) = token_parts("fmqs-short");
+        assert!(same(&founded.join_key(public, Timestamp(0)).expect("always taken"), &proved));
+        let random = ClusterSecret::random(&rng);
+        assert!(random.seed().is_some_and(|seed| !random.token().contains(seed)));
     }
 
     #[test]

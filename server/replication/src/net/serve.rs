@@ -75,7 +75,7 @@ pub(super) async fn run(shared: &Arc<Shared>, mut channel: Channel, guest: Guest
 }
 
 async fn carry(shared: &Arc<Shared>, channel: Channel, guest: &Guest, peer: SocketAddr) -> String {
-    let Channel { mut reader, mut writer } = channel;
+    let Channel { mut reader, mut writer, security: _ } = channel;
     let settings = &shared.settings;
     let max = if guest.from.is_some() { settings.max_packet_bytes } else { MAX_JOIN };
     reader.set_limits(max, guest.lane.dead_after(settings));

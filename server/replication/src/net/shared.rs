@@ -18,6 +18,7 @@ use super::lane::PeerLane;
 use super::link::Link;
 use super::options::{PeerAddress, PeerMembership, PeerSettings};
 use super::stats::PeerStats;
+use super::tls::Tls;
 use crate::link::FrameSink;
 use crate::peer::PeerService;
 use crate::raft::{MetaRequest, MetaTransportError, RaftId};
@@ -35,15 +36,28 @@ pub(super) struct Handlers {
     pub(super) service: Option<Arc<dyn PeerService>>,
 }
 
-/// The membership with its key.
+/// The membership with its keys.
 pub(super) struct Keys {
     pub(super) membership: PeerMembership,
     pub(super) member: hmac::Key,
+    /// None: members speak plain text.
+    pub(super) tls: Option<Tls>,
 }
 
 impl Keys {
-    pub(super) fn new(membership: PeerMembership) -> Self {
-        Self { member: membership.secret.member_key(), membership }
+    /// None, and logged, where this node cannot be certified: it must not speak plain text instead.
+    pub(super) fn new(membership: PeerMembership, me: RaftId, settings: &PeerSettings) -> Option<Self> {
+        let tls = match (membership.secret.seed(), membership.cluster) {
+            (Some(seed), Some(cluster)) if settings.tls => match Tls::new(seed, cluster, me) {
+                Ok(tls) => Some(tls),
+                Err(reason) => {
+                    tracing::error!(%reason, "this node cannot be certified, and talks to no other node");
+                    return None;
+                }
+            },
+            (Some(_) | None, Some(_) | None) => None,
+        };
+        Some(Self { member: membership.secret.member_key(), membership, tls })
     }
 }
 

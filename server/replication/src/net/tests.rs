@@ -25,6 +25,7 @@ mod join;
 mod packets;
 mod proxy;
 mod raft;
+mod tls;
 
 /// Longer than anything that is waited for; hit only if a test fails.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -185,8 +186,8 @@ impl Node {
 }
 
 fn membership() -> PeerMembership {
-    let secret = ClusterSecret::new("the secret of the tests").expect("not empty");
-    PeerMembership { cluster: Some(CLUSTER), secret }
+    let secret = ClusterSecret::new("the token of the tests").expect("not empty");
+    PeerMembership { cluster: Some(CLUSTER), secret: secret.founded(&SeededRng::new(0)) }
 }
 
 fn members(nodes: &[&Node]) -> BTreeMap<RaftId, PeerAddress> {

@@ -89,6 +89,7 @@ impl Member {
         outcome: &mut oneshot::Receiver<Outcome>,
     ) -> Result<Outcome, MetaError> {
         loop {
+            let term = self.raft.metrics().borrow().current_term;
             let relayed = match self.other_leader() {
                 None => self.submit_here(ticket, proposal.clone()).await,
                 Some((leader, peer)) => {
@@ -108,9 +109,27 @@ impl Member {
                 Relayed::Unknown(reason) => {
                     tracing::warn!(%reason, "a metadata proposal went astray; waiting for it");
                     let lost = || unavailable("the metadata store was closed");
-                    return outcome.await.map_err(|_| lost());
+                    return tokio::select! {
+                        biased;
+                        outcome = outcome => outcome.map_err(|_| lost()),
+                        () = self.superseded(term) => {
+                            Err(unavailable("its leader was replaced before it was agreed upon; it may be lost"))
+                        }
+                    };
                 }
             }
+        }
+    }
+
+    /// Returns when this member has applied an entry of a later term: whatever a leader of `term` or before had in its log
+    /// was applied before that, or is lost.
+    async fn superseded(&self, term: u64) {
+        let mut metrics = self.raft.metrics();
+        let later = metrics
+            .wait_for(|metrics| metrics.last_applied.is_some_and(|applied| applied.leader_id.term > term));
+        if later.await.is_err() {
+            // openraft has ended: whoever waits is told by that.
+            std::future::pending::<()>().await;
         }
     }
 

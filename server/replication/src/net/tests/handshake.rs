@@ -1,11 +1,20 @@
-//! Who is not let in, and that the listener outlives all of them.
+//! Who is not let in, and that the listener outlives all of them. Without TLS, which keeps most of these out before.
 
 use flymq_proto::internal as pb;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::super::handshake::PREFACE;
 use super::super::packet::{Kind, empty, encode};
 use super::*;
+
+fn plain_settings() -> PeerSettings {
+    PeerSettings { tls: false, ..settings() }
+}
+
+async fn plain(id: RaftId) -> Node {
+    Node::start_with(id, plain_settings(), "127.0.0.1:0", Some(membership())).await
+}
 
 /// Asks node 2 from a node of this id and membership, which the others know or do not.
 async fn ask_as(
@@ -14,7 +23,7 @@ async fn ask_as(
     membership: PeerMembership,
     epoch: u64,
 ) -> (Node, Result<Bytes, PeerError>) {
-    let node = Node::start_with(id, settings(), "127.0.0.1:0", Some(membership)).await;
+    let node = Node::start_with(id, plain_settings(), "127.0.0.1:0", Some(membership)).await;
     let mut members = members(&[&node, two]);
     members.get_mut(&id).expect("itself").broker_epoch = BrokerEpoch(epoch);
     node.network.set_members(members);
@@ -31,7 +40,7 @@ async fn refused(two: &Node, answer: Result<Bytes, PeerError>, reason: Refusal, 
 }
 
 async fn still_serves(two: &Node) {
-    let friend = Node::start(1).await;
+    let friend = plain(1).await;
     introduce(&[&friend, two]);
     assert!(friend.ask(two.id, "x").await.is_ok());
     friend.network.shutdown().await;
@@ -39,9 +48,9 @@ async fn still_serves(two: &Node) {
 
 #[tokio::test]
 async fn a_wrong_secret() {
-    let two = Node::start(2).await;
+    let two = plain(2).await;
     let wrong = PeerMembership { secret: ClusterSecret::new("another").unwrap(), ..membership() };
-    introduce(&[&two, &Node::start(3).await]);
+    introduce(&[&two, &plain(3).await]);
     let (_three, answer) = ask_as(&two, 3, wrong, 30).await;
     refused(&two, answer, Refusal::WrongSecret, "secret").await;
     assert_eq!(two.service.asked.load(Ordering::SeqCst), 1, "only the friend's");
@@ -49,7 +58,7 @@ async fn a_wrong_secret() {
 
 #[tokio::test]
 async fn a_wrong_cluster() {
-    let two = Node::start(2).await;
+    let two = plain(2).await;
     let wrong = PeerMembership { cluster: Some([8; 16]), ..membership() };
     let (_three, answer) = ask_as(&two, 3, wrong, 30).await;
     refused(&two, answer, Refusal::WrongCluster, "another cluster").await;
@@ -57,7 +66,7 @@ async fn a_wrong_cluster() {
 
 #[tokio::test]
 async fn a_member_that_is_not_known() {
-    let two = Node::start(2).await;
+    let two = plain(2).await;
     introduce(&[&two]);
     let (_three, answer) = ask_as(&two, 3, membership(), 30).await;
     refused(&two, answer, Refusal::UnknownMember, "no broker of this cluster").await;
@@ -65,7 +74,7 @@ async fn a_member_that_is_not_known() {
 
 #[tokio::test]
 async fn a_registration_that_is_over() {
-    let (two, three) = (Node::start(2).await, Node::start(3).await);
+    let (two, three) = (plain(2).await, plain(3).await);
     introduce(&[&two, &three]);
     let (_earlier, answer) = ask_as(&two, 3, membership(), 29).await;
     refused(&two, answer, Refusal::StaleEpoch, "broker epoch 29 of member 3 is over, 30 is current").await;
@@ -73,7 +82,7 @@ async fn a_registration_that_is_over() {
 
 #[tokio::test]
 async fn a_registration_that_is_not_known_yet_is_let_in() {
-    let (two, three) = (Node::start(2).await, Node::start(3).await);
+    let (two, three) = (plain(2).await, plain(3).await);
     introduce(&[&two, &three]);
     let (_later, answer) = ask_as(&two, 3, membership(), 31).await;
     assert!(answer.is_ok(), "{answer:?}");
@@ -81,8 +90,8 @@ async fn a_registration_that_is_not_known_yet_is_let_in() {
 
 #[tokio::test]
 async fn another_member_than_the_one_meant() {
-    let two = Node::start(2).await;
-    let three = Node::start(3).await;
+    let two = plain(2).await;
+    let three = plain(3).await;
     let mut members = members(&[&two, &three]);
     members.insert(4, PeerAddress { address: two.address.clone(), broker_epoch: BrokerEpoch(40) });
     three.network.set_members(members);
@@ -92,7 +101,7 @@ async fn another_member_than_the_one_meant() {
 
 #[tokio::test]
 async fn a_node_in_no_cluster_lets_nobody_in() {
-    let two = Node::start_with(2, settings(), "127.0.0.1:0", None).await;
+    let two = Node::start_with(2, plain_settings(), "127.0.0.1:0", None).await;
     let (_three, answer) = ask_as(&two, 3, membership(), 30).await;
     let Err(PeerError::Unreachable { reason }) = answer else { panic!("{answer:?}") };
     assert!(reason.contains("in no cluster"), "{reason}");
@@ -106,7 +115,7 @@ async fn a_node_in_no_cluster_lets_nobody_in() {
 async fn an_impostor_that_lets_everybody_in() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let one = Node::start(1).await;
+    let one = plain(1).await;
     let mut members = members(&[&one]);
     members.insert(2, PeerAddress { address, broker_epoch: BrokerEpoch(20) });
     one.network.set_members(members);
@@ -143,7 +152,7 @@ async fn stranger(two: &Node, says: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn garbage_of_all_kinds() {
-    let two = Node::start(2).await;
+    let two = plain(2).await;
     let hello = |version, lane, nonce| pb::PeerHello {
         version,
         cluster: Bytes::copy_from_slice(&CLUSTER),
@@ -157,7 +166,7 @@ async fn garbage_of_all_kinds() {
     let packet = |hello: &pb::PeerHello| encode(Kind::Hello, hello, 0, 4096).unwrap();
     let cases: [(&str, Bytes); 8] = [
         ("HTTP", Bytes::from_static(b"GET / HTTP/1.1\r\nHost: node-1\r\n\r\n")),
-        ("TLS", Bytes::from_static(&[22, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3, 9, 9])),
+        ("a native client", Bytes::from_static(&[0xaf, 2, 12, 0, 0, 0, 0, 4, 0, 0, 0, 1])),
         ("a packet of 4 GiB", Bytes::from_static(&[0xff; 64])),
         ("a packet one byte too long", Bytes::from_static(&[1, 16, 0, 0, 1, 0, 0, 0, 0])),
         ("no hello first", empty(Kind::Ping)),
@@ -166,11 +175,12 @@ async fn garbage_of_all_kinds() {
         ("a head that is no hello", Bytes::from_static(&[8, 0, 0, 0, 1, 3, 0, 0, 0, 0xff, 0xff, 0xff])),
     ];
     for (n, (what, bytes)) in cases.into_iter().enumerate() {
+        let bytes = if n < 2 { bytes } else { [PREFACE, &bytes[..]].concat().into() };
         assert_eq!(stranger(&two, &bytes).await, b"", "{what} gets no answer");
         let counted = two.network.stats().refused(Refusal::Protocol);
         assert_eq!(counted, n as u64 + 1, "{what} is counted");
     }
-    let answer = stranger(&two, &packet(&hello(2, 5, 32))).await;
+    let answer = stranger(&two, &[PREFACE, &packet(&hello(2, 5, 32))[..]].concat()).await;
     assert_eq!(answer.get(4), Some(&(Kind::Refusal as u8)), "another version is told");
     assert_eq!(two.network.stats().refused(Refusal::Version), 1);
     still_serves(&two).await;
@@ -178,13 +188,13 @@ async fn garbage_of_all_kinds() {
 
 #[tokio::test]
 async fn half_open_connections_end_at_their_deadline_and_do_not_keep_others_out() {
-    let quick = PeerSettings { handshake: Duration::from_millis(300), max_handshakes: 4, ..settings() };
+    let quick = PeerSettings { handshake: Duration::from_millis(300), max_handshakes: 4, ..plain_settings() };
     let two = Node::start_with(2, quick, "127.0.0.1:0", Some(membership())).await;
     let mut silent = Vec::new();
     for n in 0..4 {
         let mut stream = TcpStream::connect(&two.address).await.unwrap();
         // Some say nothing, some half a packet.
-        stream.write_all(&[200, 0, 0][..n % 3]).await.unwrap();
+        stream.write_all(&b"fmqc\xc8\0"[..[0, 3, 6][n % 3]]).await.unwrap();
         silent.push(stream);
     }
     // No more of them, while they last.
@@ -200,21 +210,21 @@ async fn half_open_connections_end_at_their_deadline_and_do_not_keep_others_out(
 
 #[tokio::test]
 async fn who_goes_away_in_the_middle_is_counted() {
-    let two = Node::start(2).await;
-    for says in [&b""[..], &[9, 0][..]] {
+    let two = plain(2).await;
+    for says in [&b""[..], b"fm", b"fmqc\x09\0"] {
         let mut stream = TcpStream::connect(&two.address).await.unwrap();
         stream.write_all(says).await.unwrap();
     }
-    until("counted", || two.network.stats().refused(Refusal::Closed) == 2).await;
+    until("counted", || two.network.stats().refused(Refusal::Closed) == 3).await;
     still_serves(&two).await;
 }
 
 /// A proof is good for its own connection only.
 #[tokio::test]
 async fn a_recorded_handshake_cannot_be_played_again() {
-    let two = Node::start(2).await;
+    let two = plain(2).await;
     let cable = proxy::Proxy::to(&two.address).await;
-    let one = Node::start(1).await;
+    let one = plain(1).await;
     let mut known = members(&[&one, &two]);
     two.network.set_members(known.clone());
     known.get_mut(&2).unwrap().address.clone_from(&cable.address);

@@ -27,7 +27,7 @@ async fn a_node_with_a_token_may_ask_and_nobody_on_the_way_can_read_it() {
     // Any member takes it, not only the one that made it.
     let two = Node::start(2).await;
     assert!(join(&new, &two.address, &token).await.is_ok());
-    let token = membership().secret.as_str().to_owned();
+    let token = membership().secret.token().to_owned();
     assert!(join(&new, &one.address, &token).await.is_ok(), "the cluster token itself");
 }
 
@@ -60,14 +60,14 @@ async fn a_node_that_is_in_no_cluster_says_so() {
     assert_eq!(one.network.join_token(Timestamp(1)), None);
     // With a token, though in no cluster, it can be asked.
     one.network.set_membership(PeerMembership { cluster: None, ..membership() });
-    assert!(join(&new, &one.address, membership().secret.as_str()).await.is_ok());
+    assert!(join(&new, &one.address, membership().secret.token()).await.is_ok());
 }
 
 #[tokio::test]
 async fn nobody_there_is_unreachable_and_the_services_own_refusal_is_told() {
     let (one, new) = (Node::start(1).await, outsider().await);
     let body = Bytes::from_static(b"refuse");
-    let token = membership().secret.as_str().to_owned();
+    let token = membership().secret.token().to_owned();
     let answer = new.network.join(&one.address, &token, body, DEADLINE).await;
     assert_eq!(answer, Err(PeerError::Refused { reason: "I will not".to_owned() }));
     one.network.shutdown().await;
