@@ -96,11 +96,13 @@ impl Client {
         }
         let link = self.link(0).await?;
         let asked = tokio::time::timeout(ASK_WAIT, self.ask_leaders(&link, topic)).await;
-        asked.unwrap_or_else(|_| {
+        let asked = asked.unwrap_or_else(|_| {
             self.inner.links.leave(&link);
             let limit = ASK_WAIT.as_millis();
-            Err(ClientError::broken(link.node_id(), format!("no answer within {limit} ms")).unsent())
-        })
+            Err(ClientError::broken(link.node_id(), format!("no answer within {limit} ms")))
+        });
+        // Whatever this is asked for has not been sent yet.
+        asked.map_err(ClientError::unsent)
     }
 
     async fn ask_leaders(&self, link: &Arc<dyn Transport>, topic: &str) -> Result<(), ClientError> {
@@ -128,6 +130,9 @@ impl Client {
             self.inner.links.is_cluster();
         }
         let To::Leader { topic, partition } = to else { return };
+        let told = || error.metadata.get("partition").and_then(|told| told.parse().ok());
+        // Of a batch that names no partition, the server tells which one it chose.
+        let partition = if partition < 0 { told().unwrap_or(partition) } else { partition };
         match error.code {
             ErrorCode::NotLeader => self.topics().moved(topic, partition, error),
             ErrorCode::Connection | ErrorCode::Unavailable | ErrorCode::Timeout if self.routes() => {

@@ -65,9 +65,12 @@ impl Followed {
         }
         let mut followed = Self { client, request, next, streams: SelectAll::new(), failing: None };
         let parts: Parts = followed.next.keys().copied().collect();
-        // At first as it was asked for, in one stream for each leader: the offsets are for going on.
+        // At first as it was asked for, in one stream for each leader, and at once: the offsets are for going on.
         let as_asked = parts.iter().map(|partition| (*partition, None)).collect();
-        followed.streams.push(followed.open(parts, as_asked, Duration::ZERO));
+        match connect(&followed.client, &followed.request, as_asked).await {
+            Ok(pushes) => followed.streams.push(events(parts, pushes)),
+            Err(error) => followed.go_on(&parts, error)?,
+        }
         Ok(followed)
     }
 
@@ -110,22 +113,26 @@ impl Followed {
         Ok(())
     }
 
-    /// One stream of the partitions of all their leaders, after a wait. It ends with its first error.
+    /// Their pushes, after a wait.
     fn open(&self, parts: Parts, from: Vec<(i32, Option<u64>)>, wait: Duration) -> BoxStream<'static, Event> {
         let (client, request) = (self.client.clone(), self.request.clone());
         let opening = async move {
             tokio::time::sleep(wait).await;
             connect(&client, &request, from).await
         };
-        let pushes = opening.into_stream().try_flatten();
-        // A stream that the server ends without an error has ended all the same.
-        let ended = stream::once(async { Err(ClientError::broken("the leader", "the stream ended")) });
-        let until_error = pushes.chain(ended).scan(false, |failed, item| {
-            let over = std::mem::replace(failed, item.is_err());
-            std::future::ready((!over).then_some(item))
-        });
-        until_error.map(move |item| (Arc::clone(&parts), item)).boxed()
+        events(parts, opening.into_stream().try_flatten().boxed())
     }
+}
+
+/// What the pushes bring, and how they end: with the first error.
+fn events(parts: Parts, pushes: PushStream) -> BoxStream<'static, Event> {
+    // A stream that the server ends without an error has ended all the same.
+    let ended = stream::once(async { Err(ClientError::broken("the leader", "the stream ended")) });
+    let until_error = pushes.chain(ended).scan(false, |failed, item| {
+        let over = std::mem::replace(failed, item.is_err());
+        std::future::ready((!over).then_some(item))
+    });
+    until_error.map(move |item| (Arc::clone(&parts), item)).boxed()
 }
 
 /// Where a partition goes on if its stream is lost before it brought anything; only "from now on" has to be asked.
