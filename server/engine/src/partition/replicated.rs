@@ -92,11 +92,7 @@ impl Partition {
     pub(crate) fn failure(&self, failure: ReplicaFailure) -> EngineError {
         match failure {
             ReplicaFailure::NotLeader => self.not_leader(),
-            ReplicaFailure::LeadershipLost => EngineError::LeadershipLost {
-                topic: self.topic.clone(),
-                partition: self.number,
-                leader_epoch: self.leadership().map_or_else(LeaderEpoch::default, |known| known.epoch),
-            },
+            ReplicaFailure::LeadershipLost => self.leadership_lost(),
             ReplicaFailure::NotEnoughReplicas { in_sync, required } => EngineError::NotEnoughReplicas {
                 topic: self.topic.clone(),
                 partition: self.number,
@@ -109,9 +105,18 @@ impl Partition {
             }
             ReplicaFailure::Storage(error) => self.error(error),
             ReplicaFailure::Closed => match self.ended.get() {
+                // What was appended before may still be kept by the others.
+                Some(Stop::NotLeader) | None => self.leadership_lost(),
                 Some(stop) => self.stop_error(stop.clone()),
-                None => self.not_leader(),
             },
+        }
+    }
+
+    fn leadership_lost(&self) -> EngineError {
+        EngineError::LeadershipLost {
+            topic: self.topic.clone(),
+            partition: self.number,
+            leader_epoch: self.leadership().map_or_else(LeaderEpoch::default, |known| known.epoch),
         }
     }
 

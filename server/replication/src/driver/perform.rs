@@ -92,9 +92,8 @@ impl Runner {
 
 pub(super) fn failure(error: ReplicaError) -> ReplicaFailure {
     match error {
-        ReplicaError::NotLeader { .. } | ReplicaError::LeadershipLost { .. } | ReplicaError::SessionLost => {
-            ReplicaFailure::NotLeader
-        }
+        ReplicaError::NotLeader { .. } | ReplicaError::SessionLost => ReplicaFailure::NotLeader,
+        ReplicaError::LeadershipLost { .. } => ReplicaFailure::LeadershipLost,
         ReplicaError::NotEnoughReplicas { in_sync, needed } => {
             let count = |replicas: usize| u32::try_from(replicas).unwrap_or(u32::MAX);
             ReplicaFailure::NotEnoughReplicas { in_sync: count(in_sync), required: count(needed) }
