@@ -10,6 +10,9 @@ pub(crate) fn render(loaded: &Loaded, addresses: &Addresses) -> String {
     let mut line = |name: &str, value: String| out.push_str(&format!("  {name:<14}{value}\n"));
     line("clients", addresses.native.to_string());
     line("gRPC", addresses.grpc.to_string());
+    if let Some(cluster) = addresses.cluster {
+        line("cluster", cluster.to_string());
+    }
     for (name, addr, path) in [
         ("REST", addresses.rest, "/api/v1"),
         ("metrics", addresses.metrics, "/metrics"),

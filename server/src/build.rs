@@ -4,28 +4,21 @@ use std::{path::Path, sync::Arc};
 
 use flymq_api::{ConfigEntry, Node, StackOptions};
 use flymq_config::{Config, KEYS, Loaded, Secret};
-use flymq_engine::{Engine, EngineDeps, EngineOptions, TopicSettings, meta::MetaStore};
+use flymq_engine::{Engine, EngineDeps, EngineOptions, Replication, TopicSettings, meta::MetaStore};
 use flymq_replication::{LocalMetaError, LocalMetaOptions, LocalMetaStore};
 use flymq_storage::{
     DataDir, DataDirOptions, EncryptionKey, EncryptionKeys, SpaceOptions, StorageError, SyncMode,
 };
-use flymq_types::{Clock, Limits, SystemRng};
+use flymq_types::{Clock, Limits, NodeId, SystemRng};
 
-use crate::{StartError, listen::Addresses, open_files::Shares};
+use crate::{StartError, cluster::cluster_address, listen::Addresses, open_files::Shares};
 
-/// What is on disk: logs and metadata, locked for this process.
-#[derive(Debug)]
-pub(crate) struct Storage {
-    pub data: Arc<DataDir>,
-    meta: Arc<dyn MetaStore>,
-}
-
-/// Opens or creates the data directory.
-pub(crate) async fn storage(
+/// Opens or creates the data directory, and locks it for this process.
+pub(crate) async fn data_dir(
     loaded: &Loaded,
     shares: &Shares,
     clock: Arc<dyn Clock>,
-) -> Result<Storage, StartError> {
+) -> Result<Arc<DataDir>, StartError> {
     let config = &loaded.config;
     let path = config.storage.data_dir.clone();
     // The host name, its default, may change from start to start: in a container it does.
@@ -40,7 +33,7 @@ pub(crate) async fn storage(
         node: named.then(|| config.node_id.clone()),
         ..DataDirOptions::real(path.clone())
     };
-    let opened = tokio::task::spawn_blocking(move || open_storage(options)).await;
+    let opened = tokio::task::spawn_blocking(move || open_data(options)).await;
     opened.unwrap_or_else(|panic| Err(StartError::DataDir { path, reason: panic.to_string() }))
 }
 
@@ -61,29 +54,39 @@ fn encryption(config: &Config) -> Result<Option<EncryptionKeys>, StartError> {
     Ok(Some(EncryptionKeys { current: key(current)?, old }))
 }
 
-/// The metadata lies inside the data directory, so that one lock and one backup cover both.
-fn open_storage(options: DataDirOptions) -> Result<Storage, StartError> {
+fn open_data(options: DataDirOptions) -> Result<Arc<DataDir>, StartError> {
     let path = options.path.clone();
     let data = DataDir::open(options).map_err(|error| match error {
         StorageError::DirectoryLocked { path, pid } => StartError::DataDirInUse { path, pid },
-        StorageError::ReadOnly { .. } => StartError::DataDirReadOnly { path: path.clone() },
+        StorageError::ReadOnly { .. } => StartError::DataDirReadOnly { path },
         error @ (StorageError::KeyMissing { .. } | StorageError::WrongKey { .. }) => {
             StartError::EncryptionKey { reason: error.to_string() }
         }
         refusal if refusal.is_refusal() => StartError::DataDirRefused { reason: refusal.to_string() },
-        other => StartError::DataDir { path: path.clone(), reason: other.to_string() },
+        other => StartError::DataDir { path, reason: other.to_string() },
     })?;
-    check_metadata_is_there(&data, &path.join("metadata"))
+    Ok(Arc::new(data))
+}
+
+/// The metadata of a broker without cluster. It lies inside the data directory, so that one lock and one backup cover both.
+pub(crate) async fn local_meta(data: &Arc<DataDir>) -> Result<Arc<dyn MetaStore>, StartError> {
+    let (path, data) = (data.path().to_owned(), data.clone());
+    let opened = tokio::task::spawn_blocking(move || open_local_meta(&data)).await;
+    opened.unwrap_or_else(|panic| Err(StartError::DataDir { path, reason: panic.to_string() }))
+}
+
+fn open_local_meta(data: &DataDir) -> Result<Arc<dyn MetaStore>, StartError> {
+    let path = data.path().to_owned();
+    let metadata = path.join("metadata");
+    check_metadata_is_there(data, &metadata)
         .map_err(|reason| StartError::Recovery { path: path.clone(), reason })?;
-    let options = LocalMetaOptions {
-        vault: data.vault(),
-        ..LocalMetaOptions::new(data.vital_disk(), path.join("metadata"))
-    };
+    let options =
+        LocalMetaOptions { vault: data.vault(), ..LocalMetaOptions::new(data.vital_disk(), metadata) };
     let meta = LocalMetaStore::open(options).map_err(|error| match error {
         LocalMetaError::Key(error) => StartError::EncryptionKey { reason: error.to_string() },
         other => StartError::Recovery { path, reason: other.to_string() },
     })?;
-    Ok(Storage { data: Arc::new(data), meta: Arc::new(meta) })
+    Ok(Arc::new(meta))
 }
 
 /// A log is written after the metadata of its topic: to begin with new metadata beside it would hide it.
@@ -106,12 +109,15 @@ fn check_metadata_is_there(data: &DataDir, metadata: &Path) -> Result<(), String
 /// The engine with every log recovered.
 pub(crate) async fn engine(
     config: &Config,
-    storage: Storage,
+    data: Arc<DataDir>,
+    meta: Arc<dyn MetaStore>,
+    replication: Option<Arc<dyn Replication>>,
     clock: Arc<dyn Clock>,
 ) -> Result<Arc<Engine>, StartError> {
-    let Storage { data, meta } = storage;
-    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta, replication: None };
-    Engine::open(engine_options(config), deps).await.map_err(|error| StartError::Recovery {
+    let node = replication.as_ref().and_then(|_| NodeId::new(&config.node_id).ok());
+    let options = EngineOptions { node, ..engine_options(config) };
+    let deps = EngineDeps { data, clock, rng: Arc::new(SystemRng), meta, replication };
+    Engine::open(options, deps).await.map_err(|error| StartError::Recovery {
         path: config.storage.data_dir.clone(),
         reason: error.to_string(),
     })
@@ -152,11 +158,12 @@ pub(crate) fn stack_options(config: &Config) -> StackOptions {
     }
 }
 
-/// What the node can tell of itself. A cluster of one node is named by its data directory.
-pub(crate) fn node(loaded: &Loaded, addresses: &Addresses, data: &DataDir) -> Node {
+/// What the node can tell of itself.
+pub(crate) fn node(loaded: &Loaded, addresses: &Addresses, cluster_id: String) -> Node {
     let config = &loaded.config;
-    let mut node = Node::new(data.id().to_string(), config.node_id.clone());
+    let mut node = Node::new(cluster_id, config.node_id.clone());
     node.role = config.cluster.role.to_string();
+    node.cluster_addr = cluster_address(config, addresses).unwrap_or_default();
     node.client_addr = config.listen.advertise_addr.clone().unwrap_or_else(|| addresses.advertised());
     node.config = KEYS
         .iter()

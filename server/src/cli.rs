@@ -107,6 +107,7 @@ fn announce(broker: &RunningBroker) {
         rest = optional(broker.rest_addr()),
         metrics = optional(broker.metrics_addr()),
         health = optional(broker.health_addr()),
+        cluster = optional(broker.cluster_addr()),
         pid = std::process::id(),
         "ready"
     );

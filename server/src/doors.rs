@@ -36,7 +36,7 @@ impl Doors<'_> {
 
     /// Takes up service on all other listeners.
     pub fn open(&self, listeners: Listeners, broker: &Arc<dyn Broker>) {
-        let Listeners { native, grpc, rest, metrics, health: _ } = listeners;
+        let Listeners { native, grpc, rest, metrics, health: _, cluster: _ } = listeners;
         self.open_native(native, broker.clone());
         self.open_grpc(grpc, broker.clone());
         if let Some(listener) = rest {

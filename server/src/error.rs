@@ -44,6 +44,9 @@ pub enum StartError {
         "cannot recover the data in {}: {reason}; look at the log lines above, and restore the directory from a backup if the disk is at fault", path.display()
     )]
     Recovery { path: PathBuf, reason: String },
+    /// The node cannot be a member of the cluster: the reason says what to do.
+    #[error("{reason}")]
+    Cluster { reason: String },
     #[error(
         "cannot start the runtime: {0}; check the limits on threads and open files of this user (ulimit -a)"
     )]
@@ -60,6 +63,7 @@ impl StartError {
             Self::DataDirReadOnly { .. } | Self::DataDirRefused { .. } | Self::DataDir { .. } => 6,
             Self::Recovery { .. } => 7,
             Self::EncryptionKey { .. } => 8,
+            Self::Cluster { .. } => 9,
             Self::Runtime(_) => 1,
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! main ─► cli (arguments, exit codes) ─► start(Config) ─► RunningBroker
 //!                                         bind listeners ─► data directory ─► metadata ─► engine ─► layers ─► doors
+//!                                         (a member of a cluster enters it between data directory and metadata)
 //! ```
 //!
 //! Programs and SDKs run the real broker in their own process:
@@ -18,6 +19,7 @@
 mod banner;
 mod build;
 pub mod cli;
+mod cluster;
 mod doors;
 mod encryption;
 mod error;

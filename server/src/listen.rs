@@ -15,6 +15,8 @@ pub(crate) struct Listeners {
     pub rest: Option<TcpListener>,
     pub metrics: Option<TcpListener>,
     pub health: Option<TcpListener>,
+    /// Opened by members of a cluster only.
+    pub cluster: Option<TcpListener>,
 }
 
 /// Where the broker listens.
@@ -25,10 +27,12 @@ pub(crate) struct Addresses {
     pub rest: Option<SocketAddr>,
     pub metrics: Option<SocketAddr>,
     pub health: Option<SocketAddr>,
+    pub cluster: Option<SocketAddr>,
 }
 
 impl Listeners {
-    pub async fn bind(config: &Config) -> Result<Self, StartError> {
+    /// `member`: of a cluster, with a listener for the other nodes.
+    pub async fn bind(config: &Config, member: bool) -> Result<Self, StartError> {
         let observability = &config.observability;
         let admin = &observability.admin;
         let (metrics, health) = (&observability.metrics, &observability.health);
@@ -38,6 +42,7 @@ impl Listeners {
             rest: bind_if(admin.enabled, "observability.admin.addr", &admin.addr).await?,
             metrics: bind_if(metrics.enabled, "observability.metrics.addr", &metrics.addr).await?,
             health: bind_if(health.enabled, "observability.health.addr", &health.addr).await?,
+            cluster: bind_if(member, "cluster_addr", &config.listen.cluster_addr).await?,
         })
     }
 
@@ -50,6 +55,7 @@ impl Listeners {
             rest: optional(&self.rest)?,
             metrics: optional(&self.metrics)?,
             health: optional(&self.health)?,
+            cluster: optional(&self.cluster)?,
         })
     }
 }

@@ -10,13 +10,16 @@ use tracing_subscriber::{
 
 /// Libraries that say too much at debug level.
 const QUIET: [&str; 5] = ["h2", "hyper", "hyper_util", "tower", "tonic"];
+/// The metadata group's library tells its whole life at info level, and warns of what it is made for.
+const CONSENSUS: &str = "openraft";
 
 /// Installs the process-wide subscriber. A process that already has one keeps it.
 pub(crate) fn install(options: &LogOptions) {
     let level = level(options.level);
     let filter = Targets::new()
         .with_default(level)
-        .with_targets(QUIET.map(|target| (target, level.min(LevelFilter::INFO))));
+        .with_targets(QUIET.map(|target| (target, level.min(LevelFilter::INFO))))
+        .with_target(CONSENSUS, if level >= LevelFilter::DEBUG { level } else { LevelFilter::ERROR });
     let writer = std::io::stderr;
     let layer = if options.json {
         fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(writer).boxed()

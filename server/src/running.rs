@@ -7,7 +7,7 @@ use flymq_engine::Engine;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
-use crate::listen::Addresses;
+use crate::{cluster, listen::Addresses};
 
 /// A running broker. Dropping it closes the doors without waiting; [`RunningBroker::shutdown`] does it in order.
 pub struct RunningBroker {
@@ -17,6 +17,8 @@ pub struct RunningBroker {
     pub(crate) node: Arc<Node>,
     pub(crate) doors: TaskTracker,
     pub(crate) stop: CancellationToken,
+    /// None on a broker without cluster.
+    pub(crate) member: Option<cluster::Running>,
 }
 
 impl std::fmt::Debug for RunningBroker {
@@ -59,15 +61,29 @@ impl RunningBroker {
         self.broker.clone()
     }
 
-    /// Stops in order: not ready any more, doors closed to newcomers, long polls answered, running calls finished,
-    /// logs synced and closed.
+    /// Where other nodes connect; `None` on a broker without cluster.
+    pub fn cluster_addr(&self) -> Option<SocketAddr> {
+        self.addresses.cluster
+    }
+
+    /// Stops in order: not ready any more, others lead (in a cluster), doors closed to newcomers, long polls answered,
+    /// running calls finished, logs synced and closed. A member of a cluster stays one.
     pub async fn shutdown(self) {
+        if let Some(member) = &self.member {
+            member.drain(&self.engine).await;
+        }
         self.node.enter(Phase::Stopping);
         self.stop.cancel();
         self.doors.close();
         self.doors.wait().await;
         info!("the doors are closed");
+        if let Some(member) = &self.member {
+            member.end_session().await;
+        }
         self.engine.shutdown().await;
+        if let Some(member) = &self.member {
+            member.leave().await;
+        }
     }
 }
 

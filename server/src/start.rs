@@ -2,15 +2,23 @@
 
 use std::{sync::Arc, time::Instant};
 
-use flymq_api::{Phase, stack};
+use flymq_api::{Phase, Stack, cluster_stack};
 use flymq_config::{Config, KEYS, Loaded, Source};
+use flymq_storage::DataDir;
 use flymq_types::{Clock, SystemClock};
+use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use crate::{
-    StartError, build, doors::Doors, encryption, listen::Listeners, open_files::Shares, retention,
-    running::RunningBroker, scrub,
+    StartError, build, cluster,
+    doors::Doors,
+    encryption,
+    listen::{Addresses, Listeners},
+    open_files::Shares,
+    retention,
+    running::RunningBroker,
+    scrub,
 };
 
 /// Starts a broker; it is ready when this returns.
@@ -31,22 +39,37 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let config = &loaded.config;
     // Before anything is made that counts.
     let _ = flymq_gateway::metrics::install();
-    let mut listeners = Listeners::bind(config).await?;
+    let mut listeners = Listeners::bind(config, cluster::is_member(config)).await?;
     let addresses = listeners.addresses().map_err(StartError::Runtime)?;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let shares = Shares::of_process(config);
-    let storage = build::storage(&loaded, &shares, clock.clone()).await?;
-    let node = Arc::new(build::node(&loaded, &addresses, &storage.data));
-    let data = storage.data.clone();
+    let data = build::data_dir(&loaded, &shares, clock.clone()).await?;
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     // Closes what is open already, should the rest of the start fail.
     let unfinished = stop.clone().drop_guard();
-    let doors = Doors { config, shares, node: &node, stop: &stop, tracker: &tracker };
+    let starting = Arc::new(build::node(&loaded, &addresses, String::new()));
+    let doors = Doors { config, shares, node: &starting, stop: &stop, tracker: &tracker };
     let health = doors.open_health(listeners.health.take());
-    let engine = build::engine(config, storage, clock.clone()).await?;
-    let broker = stack(engine.clone(), node.clone(), clock, &build::stack_options(config));
+    let member = enter(&loaded, &data, &clock, listeners.cluster.take(), &addresses).await?;
+    let meta = match &member {
+        Some(member) => member.meta(),
+        None => build::local_meta(&data).await?,
+    };
+    let replication = member.as_ref().map(cluster::Running::replication);
+    let engine = build::engine(config, data.clone(), meta, replication, clock.clone()).await?;
+    let named = member.as_ref().map(|member| member.member().cluster.to_string());
+    // A broker without cluster is named by its data directory.
+    let named = named.unwrap_or_else(|| data.id().to_string());
+    let node = Arc::new(build::node(&loaded, &addresses, named));
+    let links = member.as_ref().map(|member| cluster::links(member.member()));
+    let Stack { broker, forwarded } =
+        cluster_stack(engine.clone(), node.clone(), clock, &build::stack_options(config), links);
+    if let Some(member) = &member {
+        member.take_part(&engine, forwarded).await;
+    }
 
+    let doors = Doors { node: &node, ..doors };
     doors.open(listeners, &broker);
     health.started(broker.clone());
     tracker.spawn(retention::run(engine.clone(), config.ttl.cleanup_interval, stop.clone()));
@@ -64,5 +87,19 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
         took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         "the broker is up"
     );
-    Ok(RunningBroker { addresses, engine, broker, node, doors: tracker, stop })
+    Ok(RunningBroker { addresses, engine, broker, node, doors: tracker, stop, member })
+}
+
+/// A member of a cluster enters it; anybody else has no cluster listener.
+async fn enter(
+    loaded: &Loaded,
+    data: &Arc<DataDir>,
+    clock: &Arc<dyn Clock>,
+    listener: Option<TcpListener>,
+    addresses: &Addresses,
+) -> Result<Option<cluster::Running>, StartError> {
+    let Some(listener) = listener else { return Ok(None) };
+    let addresses = cluster::advertised(&loaded.config, addresses);
+    let entering = cluster::Entering { loaded, data, clock: clock.clone(), listener, addresses };
+    Ok(Some(cluster::Running::new(cluster::enter(entering).await?)))
 }

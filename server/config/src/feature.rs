@@ -49,7 +49,7 @@ pub const FEATURES: &[FeatureState] = &[
     protecting(Feature::Auth, "authentication", false),
     protecting(Feature::Tls, "TLS", false),
     protecting(Feature::Encryption, "encryption at rest", true),
-    plain(Feature::Cluster, "clustering", false),
+    plain(Feature::Cluster, "clustering", true),
     plain(Feature::Retention, "retention", true),
     plain(Feature::Schema, "schema validation", false),
     plain(Feature::Dlq, "dead letter queues", false),

@@ -1,9 +1,10 @@
 //! Checks across settings; checks of one value are its codec's.
 
+mod cluster;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::choice::Role;
 use crate::error::Problem;
 use crate::feature::{FEATURES, Feature, FeatureState};
 use crate::keys::{KEYS, Key};
@@ -16,6 +17,7 @@ pub fn check(config: &Config, problems: &mut Vec<Problem>) {
     check_names(config, problems);
     check_cadences(config, problems);
     check_companions(config, problems);
+    cluster::check(config, problems);
     check_collisions(config, problems);
     check_exposure(config, problems);
 }
@@ -76,13 +78,6 @@ fn check_companions(config: &Config, problems: &mut Vec<Problem>) {
             "set FLYMQ_ENCRYPTION_KEY to 64 hex characters, e.g. from `openssl rand -hex 32`",
         ));
     }
-    if config.cluster.role == Role::Agent && config.cluster.server.is_none() {
-        problems.push(Problem::of(
-            "cluster.server",
-            "the role is agent (cluster.role), but no cluster is named to join",
-            "set FLYMQ_SERVER to the cluster address of any member, e.g. node-1:9093",
-        ));
-    }
 }
 
 fn check_collisions(config: &Config, problems: &mut Vec<Problem>) {
@@ -104,7 +99,7 @@ pub fn open_listeners(config: &Config) -> Vec<(&'static str, &ListenAddr)> {
     [
         ("bind_addr", &config.listen.bind_addr, true),
         ("grpc_addr", &config.listen.grpc_addr, true),
-        ("cluster_addr", &config.listen.cluster_addr, config.cluster.role != Role::Standalone),
+        ("cluster_addr", &config.listen.cluster_addr, config.cluster.wants_cluster()),
         ("ws_addr", &config.listen.ws_addr, Feature::WebSocket.is_built()),
         ("observability.metrics.addr", &observability.metrics.addr, observability.metrics.enabled),
         ("observability.health.addr", &observability.health.addr, observability.health.enabled),
@@ -144,6 +139,7 @@ fn check_exposure(config: &Config, problems: &mut Vec<Problem>) {
 
 /// What the operator should know although the server starts.
 pub fn warn(config: &Config, warnings: &mut Vec<String>) {
+    cluster::warn(config, warnings);
     let security = &config.security;
     if !security.encryption_enabled
         && (security.encryption_key.is_some() || !security.encryption_old_keys.is_empty())

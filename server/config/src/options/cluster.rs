@@ -6,7 +6,7 @@ use crate::secret::Secret;
 pub struct ClusterOptions {
     /// What this node is in a cluster.
     pub role: Role,
-    /// Cluster addresses of the other nodes, `host:port`.
+    /// Cluster addresses of the nodes, `host:port`; this node's own may be among them.
     pub peers: Vec<String>,
     /// Cluster address of any member (agent).
     pub server: Option<String>,
@@ -14,6 +14,15 @@ pub struct ClusterOptions {
     pub join_token: Option<Secret>,
     /// Secret of the cluster (bootstrap); generated unless set.
     pub cluster_token: Option<Secret>,
+    /// Where this node stands: replicas of one partition stand in different racks where they can.
+    pub rack: Option<String>,
+}
+
+impl ClusterOptions {
+    /// Whether this node is to be a member of a cluster.
+    pub fn wants_cluster(&self) -> bool {
+        self.role != Role::Standalone || !self.peers.is_empty()
+    }
 }
 
 impl Default for ClusterOptions {
@@ -24,6 +33,7 @@ impl Default for ClusterOptions {
             server: None,
             join_token: None,
             cluster_token: None,
+            rack: None,
         }
     }
 }

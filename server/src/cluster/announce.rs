@@ -1,0 +1,37 @@
+//! A member that starts again may be found elsewhere than before. Until it is heard by the leader it tells everyone it
+//! knows, in the way of a node that joins: with the cluster's secret as its token.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use bytes::Bytes;
+use flymq_proto::internal::JoinRequest;
+use prost::Message as _;
+use tokio::time::sleep;
+use tracing::debug;
+
+use super::member::Member;
+
+/// Between two rounds.
+const EVERY: Duration = Duration::from_millis(500);
+/// How long one node may take to answer.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// Runs until this node knows of a leader, or is dropped.
+pub(super) async fn announce(member: &Member, server: Option<&str>, request: &JoinRequest) {
+    while member.store.leader().is_none() {
+        let image = member.image();
+        let known = image.cluster.nodes.values().filter_map(|node| node.addresses.cluster.as_deref());
+        let addresses: BTreeSet<&str> =
+            known.chain(server).filter(|address| *address != member.address).collect();
+        let told = addresses.into_iter().map(|address| tell(member, address, request));
+        futures::future::join_all(told).await;
+        sleep(EVERY).await;
+    }
+}
+
+async fn tell(member: &Member, address: &str, request: &JoinRequest) {
+    let body = Bytes::from(request.encode_to_vec());
+    if let Err(error) = member.network.join(address, member.secret.as_str(), body, WITHIN).await {
+        debug!(address, %error, "this node could not tell where it is");
+    }
+}

@@ -1,0 +1,188 @@
+//! What the leader of the metadata group does for all: fences nodes that are silent, keeps the group's voters, and brings
+//! leaderships back to where they were placed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use flymq_engine::meta::{
+    Command, ElectPreferred, FenceBroker, MetaError, MetaImage, MetaStore as _, NodeState, PartitionMeta,
+};
+use flymq_replication::{MemberInfo, RaftId, member_id};
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+
+use super::{
+    member::Member,
+    voters::{Candidate, voters},
+};
+
+/// Between two looks at the sessions.
+const CHECK: Duration = Duration::from_millis(100);
+/// Between two looks at the voters, if nothing changes.
+const VOTERS: Duration = Duration::from_millis(500);
+/// A voter that is away for so long makes room for another node.
+const REPLACE_VOTER: Duration = Duration::from_secs(60);
+/// A member of the group that never registered, or whose node has another directory by now, goes after so long.
+const REMOVE_MEMBER: Duration = Duration::from_secs(30);
+/// Between two looks at the leaderships.
+const BALANCE: Duration = Duration::from_secs(1);
+/// Leaderships have to be elsewhere than placed for so long before they are moved, with nothing else changing.
+const SETTLED: Duration = Duration::from_secs(3);
+
+/// Runs its tasks until `stop`.
+pub(crate) fn start(member: &Arc<Member>, tasks: &TaskTracker, stop: &CancellationToken) {
+    tasks.spawn(stop.clone().run_until_cancelled_owned(fence(member.clone())));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(keep_voters(member.clone())));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(balance(member.clone())));
+}
+
+async fn fence(member: Arc<Member>) {
+    let mut ticks = interval(CHECK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if !member.leads() {
+            member.sessions.lock().clear();
+            continue;
+        }
+        let image = member.image();
+        let expired = member.sessions.lock().expired(&image.cluster, member.clock.monotonic());
+        if !expired.is_empty() {
+            fence_all(&member, expired).await;
+            member.sessions.lock().fenced();
+        }
+    }
+}
+
+/// All of them with one entry, so that one commit elects all new leaders; one by one where a node has come back meanwhile.
+async fn fence_all(member: &Member, expired: Vec<FenceBroker>) {
+    for fence in &expired {
+        warn!(node = %fence.id, "a node is silent: its session is over, and others lead in its place");
+    }
+    let all = expired.iter().cloned().map(Command::FenceBroker).collect();
+    match member.store.propose(all).await {
+        Ok(_applied) => {}
+        Err(MetaError::Rejected(_)) => {
+            for fence in expired {
+                if let Err(error) = member.propose(Command::FenceBroker(fence)).await {
+                    debug!(%error, "a node is not fenced");
+                }
+            }
+        }
+        Err(error) => warn!(%error, "silent nodes are not fenced yet"),
+    }
+}
+
+/// Since when members have been away, or in the group without a node, by the clock of this leader.
+#[derive(Default)]
+struct Absent(BTreeMap<RaftId, Duration>);
+
+impl Absent {
+    /// How long it has been so.
+    fn note(&mut self, id: RaftId, absent: bool, now: Duration) -> Duration {
+        if !absent {
+            self.0.remove(&id);
+            return Duration::ZERO;
+        }
+        now.saturating_sub(*self.0.entry(id).or_insert(now))
+    }
+}
+
+async fn keep_voters(member: Arc<Member>) {
+    let mut versions = member.store.watch();
+    let (mut away, mut strangers) = (Absent::default(), Absent::default());
+    loop {
+        // A change of nodes is acted upon at once: the third node of a cluster is what makes it tolerate a failure.
+        let _changed = tokio::time::timeout(VOTERS, versions.changed()).await;
+        if !member.leads() {
+            (away, strangers) = (Absent::default(), Absent::default());
+            continue;
+        }
+        let (image, now) = (member.image(), member.clock.monotonic());
+        let known = member.store.members();
+        if let Err(error) = keep_voters_once(&member, &image, &known, now, (&mut away, &mut strangers)).await
+        {
+            debug!(%error, "the members of the metadata group stay as they are for now");
+        }
+    }
+}
+
+async fn keep_voters_once(
+    member: &Member,
+    image: &MetaImage,
+    known: &[MemberInfo],
+    now: Duration,
+    (away, strangers): (&mut Absent, &mut Absent),
+) -> Result<(), flymq_replication::MembershipError> {
+    let nodes: BTreeMap<RaftId, bool> =
+        image.cluster.nodes.values().map(|node| (member_id(node.directory), node.state.is_alive())).collect();
+    let candidates = known.iter().filter_map(|info| {
+        let alive = *nodes.get(&info.id)?;
+        let reliable = away.note(info.id, !alive, now) < REPLACE_VOTER;
+        // Who has never been seen alive takes no vote yet.
+        (alive || info.voter).then_some(Candidate { id: info.id, votes: info.voter, reliable })
+    });
+    let wanted = voters(&candidates.collect::<Vec<_>>());
+    let present: BTreeSet<RaftId> = known.iter().filter(|info| info.voter).map(|info| info.id).collect();
+    if !wanted.is_empty() && wanted != present {
+        member.store.set_voters(wanted.clone()).await?;
+        info!(voters = wanted.len(), "the voters of the metadata group have changed");
+    }
+    let gone: BTreeSet<RaftId> = known
+        .iter()
+        .filter(|info| !wanted.contains(&info.id) && info.id != member.id)
+        .filter(|info| strangers.note(info.id, !nodes.contains_key(&info.id), now) > REMOVE_MEMBER)
+        .map(|info| info.id)
+        .collect();
+    if !gone.is_empty() {
+        info!(members = gone.len(), "members without a node leave the metadata group");
+        member.store.remove_learners(gone).await?;
+    }
+    Ok(())
+}
+
+async fn balance(member: Arc<Member>) {
+    let mut ticks = interval(BALANCE);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut since: Option<(usize, Duration)> = None;
+    loop {
+        ticks.tick().await;
+        let (image, now) = (member.image(), member.clock.monotonic());
+        let misplaced = if member.leads() { misplaced(&image) } else { 0 };
+        match since {
+            _ if misplaced == 0 => since = None,
+            Some((before, at)) if before == misplaced => {
+                if now.saturating_sub(at) >= SETTLED {
+                    elect_preferred(&member).await;
+                    since = None;
+                }
+            }
+            Some(_) | None => since = Some((misplaced, now)),
+        }
+    }
+}
+
+/// Partitions that their first replica could lead, and does not.
+fn misplaced(image: &MetaImage) -> usize {
+    let could = |partition: &PartitionMeta| {
+        partition.replicas.first().is_some_and(|first| {
+            partition.leader.as_ref().is_some_and(|leader| leader != first)
+                && partition.isr.contains(first)
+                && image.cluster.state(first) == Some(NodeState::Active)
+        })
+    };
+    let partitions = image.topics.values().flat_map(|topic| &topic.partitions);
+    partitions.filter(|partition| could(partition)).count()
+}
+
+async fn elect_preferred(member: &Member) {
+    let elect = Command::ElectPreferred(ElectPreferred { partitions: Vec::new() });
+    match member.propose(elect).await {
+        Ok(()) => info!("leaderships are back where they were placed"),
+        Err(error) => warn!(%error, "leaderships stay where they are"),
+    }
+}

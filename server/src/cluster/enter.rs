@@ -1,0 +1,239 @@
+//! The way into the cluster, up to the registration.
+
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock, atomic::Ordering},
+};
+
+use flymq_config::{Config, Loaded, Role};
+use flymq_proto::internal::JoinRequest;
+use flymq_replication::{
+    ClusterSecret, PeerMembership, PeerNetwork, PeerOptions, PeerSettings, RaftMetaOptions, RaftMetaSettings,
+    RaftMetaStore, member_id,
+};
+use flymq_storage::DataDir;
+use flymq_types::{Clock, DirectoryId, NodeId, Rng, SystemRng};
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tracing::info;
+
+use super::{
+    FEATURE_VERSION,
+    announce::announce,
+    form,
+    identity::{self, Identity},
+    inbox::Inbox,
+    join::Candidate,
+    member::Member,
+    register,
+};
+use crate::StartError;
+
+/// What a node enters the cluster with.
+pub(crate) struct Entering<'a> {
+    pub loaded: &'a Loaded,
+    pub data: &'a Arc<DataDir>,
+    pub clock: Arc<dyn Clock>,
+    pub listener: TcpListener,
+    /// Where others are told that it is.
+    pub addresses: flymq_engine::meta::NodeAddresses,
+}
+
+/// A registered member, and what takes other nodes' questions.
+pub(crate) struct Entered {
+    pub member: Arc<Member>,
+    pub inbox: Arc<Inbox>,
+}
+
+/// Takes this node into its cluster: returns when it is registered, and its metadata is at least as new as that.
+///
+/// # Errors
+/// The cluster does not want it, or its files cannot be used. Waits as long as nobody answers.
+pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError> {
+    let Entering { loaded, data, clock, listener, addresses } = entering;
+    let config = &loaded.config;
+    let node = NodeId::new(&config.node_id)
+        .map_err(|error| cluster(format!("FLYMQ_NODE_ID (node_id) cannot be used: {error}")))?;
+    let directory = DirectoryId::from_bytes(*data.id().as_bytes());
+    let address = addresses.cluster.as_deref().unwrap_or_default().to_owned();
+    let rng: Arc<dyn Rng> = Arc::new(SystemRng);
+
+    let files = identity::directory(data.path());
+    let known = Identity::load(&files).map_err(cluster)?;
+    let inbox = Arc::new(Inbox::default());
+    inbox.address.get_or_init(|| address.clone());
+    let network = PeerNetwork::start(PeerOptions {
+        me: member_id(directory),
+        membership: known.as_ref().map(membership).or_else(|| visitor(config)),
+        listener,
+        clock: clock.clone(),
+        rng: rng.clone(),
+        settings: PeerSettings::default(),
+    });
+    network.set_service(inbox.clone());
+
+    let request = JoinRequest {
+        node_id: node.to_string(),
+        directory: directory.as_bytes().to_vec().into(),
+        cluster_address: address.clone(),
+        feature_version: FEATURE_VERSION,
+        encryption_key: encryption_key(config),
+    };
+    let identity = match known {
+        Some(identity) => identity,
+        None => {
+            let identity = find(config, data, &network, request.clone(), &*rng).await?;
+            let unwritable =
+                |error: std::io::Error| cluster(format!("cannot write {}: {error}", files.display()));
+            identity.store(&files).map_err(unwritable)?;
+            identity
+        }
+    };
+    network.set_membership(membership(&identity));
+    inbox.joined.store(true, Ordering::Relaxed);
+
+    let store = open_store(data, &network, &identity, member_id(directory), rng.clone()).await?;
+    let answering = store.clone();
+    network.set_raft(Arc::new(move |request| {
+        let store = answering.clone();
+        Box::pin(async move { store.answer(request).await })
+    }));
+    let member = Arc::new(Member {
+        node,
+        id: member_id(directory),
+        directory,
+        cluster: identity.cluster,
+        address,
+        encryption_key: request.encryption_key.clone(),
+        store,
+        network,
+        clock,
+        secret: identity.secret.clone(),
+        moved: Mutex::default(),
+        sessions: Mutex::default(),
+        epoch: OnceLock::new(),
+    });
+    member.introduce(&member.image());
+    if identity.founder {
+        form::form(&member, data).await?;
+    }
+    inbox.member.get_or_init(|| member.clone());
+    let server = config.cluster.server.as_deref();
+    let registered = register::register(&member, config, addresses, &*rng);
+    let announced = async {
+        announce(&member, server, &request).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        registered = registered => registered?,
+        () = announced => {}
+    }
+    member.introduce(&member.image());
+    Ok(Entered { member, inbox })
+}
+
+fn cluster(reason: String) -> StartError {
+    StartError::Cluster { reason }
+}
+
+fn membership(identity: &Identity) -> PeerMembership {
+    PeerMembership { cluster: Some(*identity.cluster.as_bytes()), secret: identity.secret.clone() }
+}
+
+/// Who is in no cluster yet, and has peers, tells them so.
+fn visitor(config: &Config) -> Option<PeerMembership> {
+    let secret = secret_of(config).filter(|_| !config.cluster.peers.is_empty())?;
+    Some(PeerMembership { cluster: None, secret })
+}
+
+fn secret_of(config: &Config) -> Option<ClusterSecret> {
+    config.cluster.cluster_token.as_ref().and_then(|token| ClusterSecret::new(token.expose()))
+}
+
+fn token_of(config: &Config) -> Option<String> {
+    let tokens = [&config.cluster.join_token, &config.cluster.cluster_token];
+    tokens.into_iter().flatten().map(|token| token.expose().to_owned()).next()
+}
+
+/// The cluster that this node is to be in: a new one, or one that it joins.
+async fn find(
+    config: &Config,
+    data: &DataDir,
+    network: &PeerNetwork,
+    request: JoinRequest,
+    rng: &dyn Rng,
+) -> Result<Identity, StartError> {
+    let founds = || Identity::new(rng, secret_of(config));
+    let role = config.cluster.role;
+    if role == Role::Bootstrap {
+        return Ok(founds());
+    }
+    let token = token_of(config).ok_or_else(|| {
+        cluster(
+            "this node is to join a cluster and has no token for it: set FLYMQ_JOIN_TOKEN (cluster.join_token) to the first \
+             node's FLYMQ_CLUSTER_TOKEN, or to what `flymq-cli cluster token` prints"
+                .to_owned(),
+        )
+    })?;
+    let own = request.cluster_address.clone();
+    let candidate = Candidate { network, request, token };
+    if let Some(server) = &config.cluster.server {
+        check_empty(data)?;
+        info!(server, "joining a cluster");
+        return candidate.join(server).await;
+    }
+    let joined = candidate.discover(&config.cluster.peers, &own).await?;
+    match joined {
+        Some(identity) => {
+            check_empty(data)?;
+            Ok(identity)
+        }
+        None => Ok(founds()),
+    }
+}
+
+/// Only who forms a cluster brings its records along: two brokers' topics cannot be made one.
+fn check_empty(data: &DataDir) -> Result<(), StartError> {
+    let logs = data.logs().map_err(|error| cluster(error.to_string()))?;
+    if logs.is_empty() {
+        return Ok(());
+    }
+    Err(cluster(format!(
+        "the data directory {} holds {} partitions of a broker without cluster, and a node that joins brings nothing along: \
+         choose an empty directory with FLYMQ_DATA_DIR (data_dir), or let this node form the cluster (FLYMQ_ROLE=bootstrap)",
+        data.path().display(),
+        logs.len()
+    )))
+}
+
+/// Names the key that data is encrypted with; empty where it is not.
+fn encryption_key(config: &Config) -> String {
+    let key = config.security.encryption_key.as_ref().filter(|_| config.security.encryption_enabled);
+    let key = key.and_then(|key| flymq_storage::EncryptionKey::from_hex(key.expose()).ok());
+    key.map(|key| key.id().to_string()).unwrap_or_default()
+}
+
+async fn open_store(
+    data: &DataDir,
+    network: &Arc<PeerNetwork>,
+    identity: &Identity,
+    id: u64,
+    rng: Arc<dyn Rng>,
+) -> Result<RaftMetaStore, StartError> {
+    let path = data.path().join("raft");
+    let options = RaftMetaOptions {
+        disk: data.vital_disk(),
+        path: path.clone(),
+        vault: data.vault(),
+        rng,
+        id,
+        cluster: *identity.cluster.as_bytes(),
+        transport: network.clone(),
+        settings: RaftMetaSettings::default(),
+    };
+    RaftMetaStore::open(options).await.map_err(|error| recovery(&path, error.to_string()))
+}
+
+pub(super) fn recovery(path: &Path, reason: String) -> StartError {
+    StartError::Recovery { path: path.to_owned(), reason }
+}

@@ -1,0 +1,107 @@
+//! Keeps this node's session: heartbeats to the leader of the metadata group, and back to life where it was fenced.
+
+use std::{sync::Arc, time::Duration};
+
+use flymq_engine::meta::{Command, MetaVersion, NodeState, UnfenceBroker};
+use flymq_replication::{PeerError, ReplicaSet};
+use futures::{StreamExt as _, stream::FuturesUnordered};
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use super::member::Member;
+
+/// Between two heartbeats.
+const EVERY: Duration = Duration::from_millis(250);
+/// Heartbeats without an answer yet; one that hangs must not hold up the next.
+const MAX_UNDER_WAY: usize = 4;
+
+/// A session renewed by a heartbeat sent at that time, once the metadata of that version is here.
+struct Renewal {
+    version: MetaVersion,
+    sent: Duration,
+}
+
+/// Runs until `stop`. `followed`: the metadata that the replicas of this node have been told.
+pub(crate) async fn run(
+    member: Arc<Member>,
+    replicas: Arc<ReplicaSet>,
+    mut followed: watch::Receiver<MetaVersion>,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut under_way, mut waiting) = (FuturesUnordered::new(), Vec::new());
+    let mut unfencing = None;
+    let mut taken = false;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {
+                if member.registration().is_none() {
+                    if !std::mem::replace(&mut taken, true) {
+                        error!(
+                            node = %member.node,
+                            "this node was registered by another process, or removed from the cluster: it leads nothing any more; stop it"
+                        );
+                    }
+                    continue;
+                }
+                taken = false;
+                if under_way.len() < MAX_UNDER_WAY {
+                    under_way.push(beat(&member));
+                }
+            }
+            Some((sent, answer)) = under_way.next() => match answer {
+                Ok(version) => {
+                    waiting.push(Renewal { version: MetaVersion(version), sent });
+                    if unfencing.is_none() && is_fenced(&member) {
+                        unfencing = Some(Box::pin(unfence(member.clone())));
+                    }
+                }
+                Err(error) => debug!(%error, "a heartbeat was not answered"),
+            },
+            _ = followed.changed() => {}
+            () = async { unfencing.as_mut().expect("checked by the condition").await }, if unfencing.is_some() => {
+                unfencing = None;
+            }
+        }
+        renew(&replicas, &mut waiting, *followed.borrow());
+    }
+}
+
+async fn beat(member: &Member) -> (Duration, Result<u64, PeerError>) {
+    let sent = member.clock.monotonic();
+    (sent, member.beat().await)
+}
+
+/// Renews the session by what the metadata here is new enough for.
+fn renew(replicas: &ReplicaSet, waiting: &mut Vec<Renewal>, followed: MetaVersion) {
+    waiting.retain(|renewal| {
+        let ready = renewal.version <= followed;
+        if ready {
+            replicas.session_renewed(renewal.sent);
+        }
+        !ready
+    });
+    // Only the newest few can matter.
+    let surplus = waiting.len().saturating_sub(MAX_UNDER_WAY);
+    waiting.drain(..surplus);
+}
+
+fn is_fenced(member: &Member) -> bool {
+    member.registration().is_some_and(|node| node.state == NodeState::Fenced)
+}
+
+/// A node that lives and has its metadata takes part again.
+async fn unfence(member: Arc<Member>) {
+    let Some(node) = member.registration() else { return };
+    let unfence = UnfenceBroker { id: node.id.clone(), broker_epoch: node.broker_epoch };
+    match member.propose(Command::UnfenceBroker(unfence)).await {
+        Ok(()) => info!(node = %member.node, "this node takes part in the cluster"),
+        Err(error) => warn!(%error, "this node cannot take part in the cluster yet"),
+    }
+}

@@ -1,0 +1,54 @@
+//! This broker as a member of a cluster: how it gets in, keeps its session, and leaves.
+//!
+//! ```text
+//! enter:  identity (<data>/cluster) ─► network ─► join or form ─► metadata group (<data>/raft) ─► register
+//! start:  engine opens what the metadata names ─► heartbeats ─► unfence ─► doors open
+//! run:    heartbeats · the metadata leader fences, keeps voters, balances · members are introduced to the network
+//! leave:  drain ─► doors close ─► engine ─► session ends ─► metadata group ─► network
+//! ```
+
+mod addresses;
+mod admission;
+mod announce;
+mod controller;
+mod enter;
+mod form;
+mod heartbeat;
+mod identity;
+mod inbox;
+mod join;
+mod leave;
+mod links;
+mod member;
+mod register;
+mod running;
+mod sessions;
+mod voters;
+
+use std::path::Path;
+
+use flymq_config::{Config, Role};
+
+pub(crate) use addresses::{advertised, cluster as cluster_address};
+pub(crate) use enter::{Entering, enter};
+pub(crate) use links::of as links;
+pub(crate) use running::Running;
+
+/// The newest feature version that this build understands (see [`flymq_engine::meta::RaiseFeatures`]).
+pub(crate) const FEATURE_VERSION: u32 = 1;
+
+/// Whether this broker is a member of a cluster, or is to be one: the data directory has the last word.
+pub(crate) fn is_member(config: &Config) -> bool {
+    let known = is_known(&config.storage.data_dir);
+    if known && config.cluster.role == Role::Standalone && config.cluster.peers.is_empty() {
+        tracing::warn!(
+            data_dir = %config.storage.data_dir.display(),
+            "this data directory belongs to a member of a cluster, so this node is one, although cluster.role says standalone"
+        );
+    }
+    known || config.cluster.wants_cluster()
+}
+
+fn is_known(data: &Path) -> bool {
+    data.join("raft").is_dir() || identity::directory(data).is_dir()
+}

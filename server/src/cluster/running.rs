@@ -1,0 +1,142 @@
+//! A registered member at work.
+
+use std::{sync::Arc, time::Duration};
+
+use flymq_api::Forwarded;
+use flymq_engine::{
+    Engine, Replication,
+    meta::{MetaStore, NodeState},
+};
+use flymq_replication::{ReplicaSet, ReplicaSetOptions, replica};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use super::{
+    controller, enter::Entered, heartbeat, inbox::Inbox, join::due, member::Member, sessions::SESSION, voters,
+};
+
+/// Between two looks at what is waited for.
+const POLL: Duration = Duration::from_millis(20);
+/// A third node's start waits so long until it votes: from then on the cluster survives the loss of one node.
+const VOTE_WAIT: Duration = Duration::from_secs(10);
+
+/// This node as a running member.
+pub(crate) struct Running {
+    pub(super) member: Arc<Member>,
+    inbox: Arc<Inbox>,
+    replicas: Arc<ReplicaSet>,
+    pub(super) tasks: TaskTracker,
+    /// Ends the heartbeats and what the metadata leader does.
+    pub(super) stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("member", &self.member).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Without logs yet: those come with the engine.
+    pub fn new(entered: Entered) -> Self {
+        let Entered { member, inbox } = entered;
+        let epoch = member.epoch.get().copied().unwrap_or_default();
+        let settings = flymq_replication::ReplicaSetSettings { session: SESSION, ..Default::default() };
+        let replicas = ReplicaSet::new(ReplicaSetOptions {
+            me: replica::BrokerId(member.id),
+            broker_epoch: replica::BrokerEpoch(epoch.0),
+            meta: Arc::new(member.store.clone()),
+            link: member.network.clone(),
+            clock: member.clock.clone(),
+            settings,
+        });
+        member.network.set_frames(replicas.clone());
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        Self { member, inbox, replicas, tasks, stop }
+    }
+
+    pub fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+
+    pub fn meta(&self) -> Arc<dyn MetaStore> {
+        Arc::new(self.member.store.clone())
+    }
+
+    pub fn replication(&self) -> Arc<dyn Replication> {
+        self.replicas.clone()
+    }
+
+    /// Takes part: the engine has opened what the metadata names. Returns when this node has a session and may lead.
+    pub async fn take_part(&self, engine: &Arc<Engine>, forwarded: Arc<Forwarded>) {
+        self.inbox.forwarded.get_or_init(|| forwarded);
+        let (member, replicas) = (self.member.clone(), self.replicas.clone());
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(introduce(member.clone())));
+        self.tasks.spawn(heartbeat::run(member, replicas, engine.followed(), self.stop.clone()));
+        controller::start(&self.member, &self.tasks, &self.stop);
+        let mut said = None;
+        while !self.is_active() {
+            if due(&mut said) {
+                info!("waiting for a session with the leader of the metadata group");
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        self.wait_for_vote().await;
+    }
+
+    fn is_active(&self) -> bool {
+        self.member.registration().is_some_and(|node| node.state == NodeState::Active)
+    }
+
+    /// With three nodes all of them vote; the last of them to start is ready when it does.
+    async fn wait_for_vote(&self) {
+        let settled = async {
+            loop {
+                let members = self.member.store.members();
+                let present = members.iter().filter(|info| info.voter).count();
+                let votes = members.iter().any(|info| info.voter && info.id == self.member.id);
+                let nodes = self.member.image().cluster.nodes.len();
+                if votes || present >= voters::count(nodes) {
+                    return;
+                }
+                tokio::time::sleep(POLL).await;
+            }
+        };
+        if tokio::time::timeout(VOTE_WAIT, settled).await.is_err() {
+            warn!("this node does not vote in the metadata group yet");
+        }
+    }
+}
+
+/// Whatever ends this node, its connections and its part in the metadata group end with it.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let (member, tasks) = (self.member.clone(), self.tasks.clone());
+        tasks.close();
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                tasks.wait().await;
+                close(&member).await;
+            });
+        }
+    }
+}
+
+/// Tells the network of every change of nodes.
+async fn introduce(member: Arc<Member>) {
+    let mut versions = member.store.watch();
+    loop {
+        versions.mark_unchanged();
+        member.introduce(&member.image());
+        if versions.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ends its part in the metadata group, and its connections.
+pub(super) async fn close(member: &Member) {
+    member.store.shutdown().await;
+    member.network.shutdown().await;
+}

@@ -1,0 +1,72 @@
+//! Nodes die and come back; what was acknowledged with `acks=all` stays.
+
+use crate::nodes::Cluster;
+
+#[test]
+fn three_nodes_survive_the_loss_of_a_leader() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 1);
+    cluster.in_sync("t", 0, 3);
+    let mut expected = Vec::new();
+    for number in 0..9 {
+        let value = format!("before-{number}");
+        cluster.produce(number % 3, "t", &value);
+        expected.push(value);
+    }
+    let leader = cluster.leader("t", 0);
+    cluster.kill(leader);
+    let alive = (leader + 1) % 3;
+    for number in 0..5 {
+        let value = format!("during-{number}");
+        cluster.produce(alive, "t", &value);
+        expected.push(value);
+    }
+    assert_eq!(cluster.values(alive, "t"), expected);
+    assert_ne!(cluster.leader("t", 0), leader);
+
+    cluster.restart(leader);
+    cluster.in_sync("t", 0, 3);
+    cluster.produce(leader, "t", "after");
+    expected.push("after".to_owned());
+    for number in 0..3 {
+        assert_eq!(cluster.values(number, "t"), expected, "through node {number}");
+    }
+}
+
+#[test]
+fn a_clean_stop_hands_over_first_and_leadership_comes_back() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 3);
+    for partition in 0..3 {
+        cluster.in_sync("t", partition, 3);
+    }
+    let leader = cluster.leader("t", 0);
+    cluster.produce(leader, "t", "before");
+    cluster.stop(leader);
+    let alive = (leader + 1) % 3;
+    assert_ne!(cluster.leader("t", 0), leader);
+    cluster.produce(alive, "t", "during");
+    assert_eq!(cluster.values(alive, "t"), ["before", "during"]);
+
+    cluster.restart(leader);
+    crate::nodes::eventually("the preferred leader", || (cluster.leader("t", 0) == leader).then_some(()));
+    assert_eq!(cluster.values(leader, "t"), ["before", "during"]);
+}
+
+#[test]
+fn a_whole_cluster_comes_back_after_all_were_killed() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 1);
+    cluster.in_sync("t", 0, 3);
+    cluster.produce(0, "t", "kept");
+    // Their ports change with the restart, so that the addresses of the others must come from the metadata or be told
+    // anew: two are started with the ports they had.
+    let addresses: Vec<_> = (0..3).map(|number| cluster.node(number).addr("cluster").to_string()).collect();
+    for number in 0..3 {
+        cluster.kill(number);
+    }
+    cluster.restart_all(&addresses);
+    assert_eq!(cluster.values(2, "t"), ["kept"]);
+    cluster.produce(1, "t", "more");
+    assert_eq!(cluster.values(0, "t"), ["kept", "more"]);
+}

@@ -1,0 +1,8 @@
+//! Clusters of real `flymq` processes.
+
+#[allow(dead_code, reason = "other tests use the rest of it")]
+#[path = "../common/broker.rs"]
+mod broker;
+mod failover;
+mod membership;
+mod nodes;

@@ -1,0 +1,117 @@
+//! Who gets into a cluster, and who does not.
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::{
+    broker::{Process, flymq, wait},
+    nodes::{agent, cluster_addr, eventually, founder, node},
+};
+
+fn refused(command: &mut Command) -> (i32, String) {
+    let mut child =
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary is built");
+    let status = wait(&mut child);
+    let output = child.wait_with_output().expect("it ended");
+    (status.code().expect("no signal"), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_wrong_token_is_refused_with_a_sentence() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = Process::run(&mut founder(&dir.path().join("a"), "a"));
+    let mut stranger = agent(&dir.path().join("b"), "b", &cluster_addr(&first));
+    let (code, text) = refused(stranger.env("FLYMQ_JOIN_TOKEN", "another token"));
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("token"), "{text}");
+    let mut without = agent(&dir.path().join("c"), "c", &cluster_addr(&first));
+    let (code, text) = refused(without.env_remove("FLYMQ_JOIN_TOKEN"));
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("FLYMQ_JOIN_TOKEN"), "{text}");
+}
+
+#[test]
+fn a_node_id_in_use_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = Process::run(&mut founder(&dir.path().join("a"), "a"));
+    let (code, text) = refused(&mut agent(&dir.path().join("b"), "a", &cluster_addr(&first)));
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("in use") && text.contains("FLYMQ_NODE_ID"), "{text}");
+}
+
+#[test]
+fn an_agent_needs_somebody_to_join() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (code, text) = refused(node(dir.path(), "a").env("FLYMQ_ROLE", "agent"));
+    assert_eq!(code, 3, "{text}");
+    assert!(text.contains("FLYMQ_SERVER"), "{text}");
+}
+
+#[test]
+fn another_encryption_key_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let first = Process::run(&mut founder(&dir.path().join("a"), "a"));
+    let mut other = agent(&dir.path().join("b"), "b", &cluster_addr(&first));
+    other.env("FLYMQ_ENCRYPTION_ENABLED", "true").env("FLYMQ_ENCRYPTION_KEY", "ab".repeat(32));
+    let (code, text) = refused(&mut other);
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("FLYMQ_ENCRYPTION_KEY"), "{text}");
+}
+
+#[test]
+fn a_member_of_another_cluster_does_not_get_in() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (ours, theirs) = (dir.path().join("a"), dir.path().join("b"));
+    let first = Process::run(&mut founder(&ours, "a"));
+    let addr = cluster_addr(&first);
+    let other = Process::run(&mut founder(&theirs, "b"));
+    other.crash();
+    // It stays what it was: the directory has the last word, and it still leads its own cluster alone.
+    let again = Process::run(&mut agent(&theirs, "b", &addr));
+    assert_ne!(cluster_id(&again), cluster_id(&first));
+}
+
+fn cluster_id(process: &Process) -> Value {
+    process.rest("GET", "/api/v1/cluster", &Value::Null).1["cluster_id"].clone()
+}
+
+#[test]
+fn a_broker_without_cluster_grows_into_one_with_its_records() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("a");
+    let alone = Process::run(flymq(&data).env("FLYMQ_NODE_ID", "a"));
+    alone.produce("kept", "one");
+    let made = json!({"name": "empty", "options": {"partitions": 4}});
+    assert_eq!(alone.rest("POST", "/api/v1/topics", &made).0, 200);
+    assert!(!data.join("raft").exists() && !data.join("cluster").exists(), "no file of a cluster");
+    alone.crash();
+
+    let first = Process::run(&mut founder(&data, "a"));
+    assert_eq!(first.values("kept"), ["one"]);
+    assert!(!data.join("metadata").exists() && data.join("metadata.standalone").exists());
+    first.produce("kept", "two");
+    let second = Process::run(&mut agent(&dir.path().join("b"), "b", &cluster_addr(&first)));
+    let values = eventually("the records through the second node", || {
+        let path = "/api/v1/topics/kept/partitions/0/records?text=true&offset=0";
+        let (status, answer) = second.rest("GET", path, &Value::Null);
+        (status == 200).then(|| answer["records"].as_array().map(Vec::len)).flatten()
+    });
+    assert_eq!(values, 2);
+    first.crash();
+    let again = Process::run(&mut founder(&data, "a"));
+    assert_eq!(again.values("kept"), ["one", "two"]);
+}
+
+#[test]
+fn records_of_a_broker_without_cluster_are_not_taken_into_another() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("b");
+    let alone = Process::run(&mut flymq(&data));
+    alone.produce("mine", "one");
+    alone.crash();
+    let first = Process::run(&mut founder(&dir.path().join("a"), "a"));
+    let (code, text) = refused(agent(&data, "node-1", &cluster_addr(&first)).env("FLYMQ_NODE_ID", "node-1"));
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("FLYMQ_ROLE=bootstrap"), "{text}");
+}
