@@ -29,6 +29,8 @@ use tokio::{
 
 pub const TOPIC: &str = "t";
 
+type Refused = Box<pb::ErrorDetail>;
+
 struct Partition {
     leader: Option<usize>,
     epoch: u32,
@@ -150,7 +152,7 @@ impl Cluster {
     }
 
     /// Refuses what another node leads.
-    fn check_leader(&self, node: usize, partition: i32) -> Result<usize, pb::ErrorDetail> {
+    fn check_leader(&self, node: usize, partition: i32) -> Result<usize, Refused> {
         let number = usize::try_from(partition).unwrap_or(0);
         let told = self.partitions().swap_remove(number);
         if told.leader == format!("n{node}") {
@@ -167,10 +169,10 @@ impl Cluster {
             facts.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k.to_owned(), v)).collect();
         let message = "not leader".to_owned();
         let code = ErrorCode::NotLeader.into();
-        Err(pb::ErrorDetail { code, message, retryable: true, metadata, ..Default::default() })
+        Err(Box::new(pb::ErrorDetail { code, message, retryable: true, metadata, ..Default::default() }))
     }
 
-    fn append(&self, node: usize, body: &v2::ProduceBody) -> Result<v2::ProduceReply, pb::ErrorDetail> {
+    fn append(&self, node: usize, body: &v2::ProduceBody) -> Result<v2::ProduceReply, Refused> {
         let number = self.check_leader(node, body.partition)?;
         let header = BatchHeader::parse(&body.batch).expect("the client sends whole batches");
         let mut state = self.state.lock();
@@ -269,7 +271,7 @@ async fn respond(
     node: usize,
     message: Message,
     replies: &mpsc::UnboundedSender<FrameParts>,
-) -> Result<Option<FrameParts>, pb::ErrorDetail> {
+) -> Result<Option<FrameParts>, Refused> {
     let Message { op, correlation, flags, body } = message;
     let reply = |body: Vec<u8>| {
         Some(Message { op, flags: 0, correlation, body: body.into() }.into_frame().expect("small"))
@@ -310,12 +312,7 @@ async fn respond(
     }
 }
 
-async fn fetch(
-    cluster: &Cluster,
-    node: usize,
-    correlation: u32,
-    body: Bytes,
-) -> Result<FrameParts, pb::ErrorDetail> {
+async fn fetch(cluster: &Cluster, node: usize, correlation: u32, body: Bytes) -> Result<FrameParts, Refused> {
     let body = v2::FetchBody::decode(body).expect("its layout");
     let wait = Duration::from_millis(body.max_wait_ms.into());
     let mut changes = cluster.changed.subscribe();
@@ -341,7 +338,7 @@ async fn push(
     correlation: u32,
     request: &pb::SubscribeRequest,
     replies: &mpsc::UnboundedSender<FrameParts>,
-) -> pb::ErrorDetail {
+) -> Refused {
     let all = || (0..i32::try_from(cluster.partitions().len()).expect("few")).collect();
     let partitions: Vec<i32> = if request.partitions.is_empty() { all() } else { request.partitions.clone() };
     let first = |partition: i32| match request.from() {
