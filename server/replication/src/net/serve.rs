@@ -31,6 +31,10 @@ use crate::replica::{BrokerEpoch, BrokerId};
 /// Longest request of a node that is no member yet, bytes.
 const MAX_JOIN: usize = 1 << 20;
 
+/// Batches below this are copied out of the buffer that they were read into: the log keeps the newest ones in memory, and
+/// a few bytes would hold a whole buffer with others' packets in it.
+const COPIED_BELOW: usize = 16 << 10;
+
 /// Who has proved what.
 pub(super) struct Guest {
     /// None: no member, it wants to join.
@@ -130,7 +134,9 @@ async fn read(
 
 fn take_frame(shared: &Shared, from: RaftId, packet: &Packet) -> Result<(), PacketError> {
     let head: pb::ReplicaFrame = packet.decode()?;
-    let frame = from_head(head, packet.body.clone());
+    let small = packet.body.len() < COPIED_BELOW;
+    let body = if small { Bytes::copy_from_slice(&packet.body) } else { packet.body.clone() };
+    let frame = from_head(head, body);
     let (to_epoch, at, frame) = frame.map_err(|_| PacketError::Head(packet.kind))?;
     let sink = shared.handlers.read().frames.clone();
     if let Some(sink) = sink {

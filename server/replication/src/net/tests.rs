@@ -18,6 +18,7 @@ use crate::raft::RaftId;
 use crate::replica::{BrokerEpoch, BrokerId, Chunk, EpochStart, Frame, Lane, Position, RangeHead, StreamId};
 
 mod calls;
+mod document;
 mod faults;
 mod frames;
 mod handshake;

@@ -50,6 +50,30 @@ async fn a_reset_ends_what_waits_and_the_node_is_found_again_when_it_is_back() {
 }
 
 #[tokio::test]
+async fn a_node_that_connects_is_tried_again_at_once() {
+    let never = Duration::from_secs(3_600);
+    let patient = PeerSettings { backoff: (never, never), ..settings() };
+    let one = Node::start_with(1, patient, "127.0.0.1:0", Some(membership())).await;
+    let address = closed_port().await;
+    let mut known = members(&[&one]);
+    known.insert(2, PeerAddress { address: address.clone(), broker_epoch: BrokerEpoch(20) });
+    one.network.set_members(known.clone());
+    until("the first attempt has failed", || {
+        one.network.send(BrokerId(2), key(0), ack(1), Lane::Live, None);
+        one.network.stats().connect_failures(PeerLane::Live) == 1
+    })
+    .await;
+    let two = Node::start_with(2, settings(), &address, Some(membership())).await;
+    two.network.set_members(known);
+    assert!(two.ask(1, "hello").await.is_ok());
+    until("it arrives", || {
+        one.network.send(BrokerId(2), key(0), ack(2), Lane::Live, None);
+        two.sink.count() > 0
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_frame_under_way_when_the_connection_breaks_is_said_to_be_dropped_once() {
     let (one, two) = Node::pair().await;
     one.ack(&two, 0, 1, None);

@@ -236,3 +236,29 @@ async fn a_recorded_handshake_cannot_be_played_again() {
     assert!(!answer.is_empty(), "a challenge, and a refusal");
     assert_eq!(two.service.asked.load(Ordering::SeqCst), 1, "what was recorded is not done again");
 }
+
+#[tokio::test]
+async fn arbitrary_bytes_never_take_the_listener_down() {
+    let quick = PeerSettings { handshake: Duration::from_millis(200), ..plain_settings() };
+    let two = Node::start_with(2, quick, "127.0.0.1:0", Some(membership())).await;
+    let rng = SeededRng::new(5);
+    let strangers = (0..60_usize).map(|n| {
+        let mut bytes = vec![0; n * 3];
+        flymq_types::Rng::fill(&rng, &mut bytes);
+        // Some get past the preface, some past the framing.
+        let framed = [&(5 + bytes.len() as u32).to_le_bytes()[..], &[1], &(bytes.len() as u32).to_le_bytes()];
+        let said = match n % 3 {
+            0 => bytes,
+            1 => [PREFACE, &bytes[..]].concat(),
+            _ => [&PREFACE[..], &framed.concat(), &bytes].concat(),
+        };
+        let two = &two;
+        async move { stranger(two, &said).await }
+    });
+    for answer in futures::future::join_all(strangers).await {
+        assert!(answer.is_empty() || answer[4] == Kind::Refusal as u8, "{answer:?}");
+    }
+    let counted: u64 = Refusal::ALL.into_iter().map(|reason| two.network.stats().refused(reason)).sum();
+    assert_eq!(counted, 60, "each once");
+    still_serves(&two).await;
+}

@@ -177,7 +177,7 @@ fn take_apart(packet: &Packet) {
 }
 
 #[test]
-fn batches_are_never_copied() {
+fn framing_copies_no_batches() {
     let raw = Bytes::from(vec![5; 1000]);
     let (head, body) = to_head(BrokerEpoch(1), key(0), range(0, raw.clone()));
     assert_eq!(body.as_ptr(), raw.as_ptr(), "what is written is what was given");

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::super::handshake::{Channel, KnockError, PREFACE, Security};
+use super::super::packet::{Kind, empty, encode};
 use super::super::reader::PacketReader;
 use super::super::tls::{Tls, root_of};
 use super::proxy::Proxy;
@@ -113,7 +114,7 @@ async fn certificates_of_others_and_none_at_all_are_refused() {
 }
 
 /// Has a certificate as member 3, and says that it is another one.
-async fn knock_as(two: &Node, says: RaftId) -> Result<(), KnockError> {
+async fn knock_as(two: &Node, says: RaftId) -> Result<Channel, KnockError> {
     let tls = Tls::new(&seed(), CLUSTER, 3).unwrap();
     let stream = TcpStream::connect(&two.address).await.unwrap();
     let (stream, binding) = tls.connect(stream, 2).await.unwrap();
@@ -131,15 +132,17 @@ async fn knock_as(two: &Node, says: RaftId) -> Result<(), KnockError> {
         nonce: Bytes::from_static(&[1; 32]),
         token: String::new(),
     };
-    channel.knock(&hello, &membership().secret.member_key()).await.map(|_| ())
+    channel.knock(&hello, &membership().secret.member_key()).await?;
+    Ok(channel)
 }
 
 #[tokio::test]
 async fn a_member_that_says_it_is_another_one_is_refused() {
     let (one, two, three) = (Node::start(1).await, Node::start(2).await, Node::start(3).await);
     introduce(&[&one, &two, &three]);
-    let told = in_time("an answer", knock_as(&two, 1)).await.map_err(|error| error.to_string());
-    assert!(told.as_ref().is_err_and(|told| told.contains("not the one of member 1")), "{told:?}");
+    let told = in_time("an answer", knock_as(&two, 1)).await;
+    let Err(KnockError::Refused(told)) = told else { panic!("let in") };
+    assert!(told.contains("not the one of member 1"), "{told}");
     assert_eq!(two.network.stats().refused(Refusal::Certificate), 1);
     assert!(in_time("an answer", knock_as(&two, 3)).await.is_ok(), "as itself it is let in");
 }
@@ -153,4 +156,42 @@ async fn a_member_at_the_address_of_another_is_not_taken_for_it() {
     let answer = three.ask(4, "x").await;
     assert!(unreachable(&answer), "{answer:?}");
     assert_eq!(two.service.asked.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_member_that_sends_what_has_no_place_on_its_lane_is_cut_off_and_counted() {
+    let (two, three) = (Node::start(2).await, Node::start(3).await);
+    introduce(&[&two, &three]);
+    let question = pb::PeerRequestHead { id: 1, call: PeerCall::Forward as u32 };
+    let no_frame = pb::ReplicaFrame { topic: Bytes::from_static(b"short"), ..pb::ReplicaFrame::default() };
+    let packets = [
+        encode(Kind::Call, &question, 0, 4096).unwrap(),
+        encode(Kind::MetaRequest, &question, 0, 4096).unwrap(),
+        encode(Kind::Replica, &no_frame, 0, 4096).unwrap(),
+        empty(Kind::Hello),
+        Bytes::from_static(&[0xff; 9]),
+    ];
+    for (n, packet) in packets.into_iter().enumerate() {
+        // Its lane is the one of live frames.
+        let Ok(mut channel) = in_time("let in", knock_as(&two, 3)).await else { panic!("not let in") };
+        channel.writer.write_all(&packet).await.unwrap();
+        channel.writer.flush().await.unwrap();
+        until("counted", || two.network.stats().refused(Refusal::Protocol) == n as u64 + 1).await;
+        let closed = in_time("closed", channel.reader.next()).await;
+        assert!(!matches!(closed, Ok(Some(_))), "not a word");
+    }
+    assert_eq!(two.service.asked.load(Ordering::SeqCst), 0);
+    still_serves(&two).await;
+}
+
+/// A newer connection of a member and lane takes over from an older one.
+#[tokio::test]
+async fn one_connection_for_each_member_and_lane() {
+    let (two, three) = (Node::start(2).await, Node::start(3).await);
+    introduce(&[&two, &three]);
+    let Ok(mut first) = in_time("let in", knock_as(&two, 3)).await else { panic!("not let in") };
+    let Ok(_second) = in_time("let in", knock_as(&two, 3)).await else { panic!("not let in") };
+    let closed = in_time("closed", first.reader.next()).await;
+    assert!(!matches!(closed, Ok(Some(_))));
+    until("one is left", || two.network.stats().connections(PeerLane::Live, Side::Incoming) == 1).await;
 }
