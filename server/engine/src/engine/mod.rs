@@ -58,7 +58,6 @@ pub struct Engine {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) meta: Arc<dyn MetaStore>,
-    #[allow(dead_code, reason = "follow_metadata opens replicas through it")]
     pub(crate) replication: Option<Arc<dyn Replication>>,
     pub(crate) topics: Registry,
     pub(crate) groups: Groups,

@@ -51,6 +51,23 @@ impl Book {
         self.0.keys()
     }
 
+    /// Takes over what `other` has of its groups, and forgets every other group that `mine` says yes to.
+    pub(super) fn replace(&mut self, mine: impl Fn(&GroupId) -> bool, other: Self) {
+        self.0.retain(|group, _| !mine(group));
+        self.0.extend(other.0);
+    }
+
+    /// Every offset of the groups that `mine` says yes to, as changes that make them.
+    pub(super) fn changes_of(&self, mine: impl Fn(&GroupId) -> bool) -> Vec<Change> {
+        let all = self.0.iter().filter(|(group, _)| mine(group)).flat_map(|(group, offsets)| {
+            offsets.iter().map(move |((topic, partition), value)| {
+                let key = OffsetKey { group: group.clone(), topic: *topic, partition: *partition };
+                (key, Some(value.clone()))
+            })
+        });
+        all.collect()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

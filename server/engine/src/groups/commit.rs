@@ -5,14 +5,14 @@ use std::sync::Arc;
 use flymq_types::{GroupId, PartitionId, TopicId, TopicName};
 
 use super::book::{Book, Change};
+use super::coordinate::not_coordinator;
 use super::offsets_log::{MAX_CHANGES, OffsetsLog};
 use super::record::{OffsetKey, OffsetValue};
 use super::{CommittedOffset, Groups, OFFSETS_TOPIC, OffsetCommit};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::offsets::StartFrom;
-use crate::partition::Partition;
-use crate::task::blocking;
+use crate::task::{blocking, to_the_end};
 use crate::topic::{CleanupPolicy, NewTopic, TopicConfig};
 
 /// Longest metadata of a committed offset, bytes.
@@ -25,8 +25,8 @@ impl Engine {
     /// Dropping the future ends the wait; a commit that is appended stays.
     ///
     /// # Errors
-    /// `TopicNotFound`, `PartitionNotFound`, `InvalidArgument`, `LimitReached`: nothing was committed. A storage
-    /// failure: unknown.
+    /// `TopicNotFound`, `PartitionNotFound`, `InvalidArgument`, `LimitReached`, `NotCoordinator`, `NotEnoughReplicas`:
+    /// nothing was committed. A storage failure, `LeadershipLost`: unknown.
     pub async fn commit_offsets(
         &self,
         group: &GroupId,
@@ -36,6 +36,7 @@ impl Engine {
         if offsets.is_empty() {
             return Ok(());
         }
+        self.check_coordinator(group)?;
         self.check_new_group(group)?;
         let changes = offsets.into_iter().map(|commit| self.change(group, commit));
         let changes = changes.collect::<Result<Vec<_>, _>>()?;
@@ -54,12 +55,13 @@ impl Engine {
         to: StartFrom,
     ) -> Result<Vec<CommittedOffset>, EngineError> {
         self.check_running()?;
+        self.check_coordinator(group)?;
         let count = self.topics.get(topic)?.view().count();
         let all: Vec<_> = (0..count).map(PartitionId).collect();
         let partitions = if partitions.is_empty() { &all } else { partitions };
         let mut commits = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            let offset = self.start_offset(Some(group), topic, *partition, to).await?;
+            let offset = self.offset_anywhere(group, topic, *partition, to).await?;
             let (topic, metadata) = (topic.clone(), String::new());
             commits.push(OffsetCommit { topic, partition: *partition, offset, metadata });
         }
@@ -78,6 +80,7 @@ impl Engine {
     /// `GroupNotFound`, `GroupNotEmpty`, `TopicNotFound`, or a storage failure.
     pub async fn delete_group(&self, group: &GroupId, topic: Option<&TopicName>) -> Result<(), EngineError> {
         self.check_running()?;
+        self.check_coordinator(group)?;
         let members = self.groups.members.of(group);
         let members =
             members.iter().filter(|member| topic.is_none_or(|topic| *topic == member.topic)).count();
@@ -97,7 +100,7 @@ impl Engine {
         self.write_offsets(group, deletions).await
     }
 
-    /// Deletes every group's offsets on a topic that is no more.
+    /// Deletes every group's offsets on a topic that is no more; on a cluster those that this node keeps.
     pub(crate) async fn drop_topic_offsets(&self, topic: TopicId) -> Result<(), EngineError> {
         let keys = self.groups.settled().keys_of(|id| id == topic);
         self.delete_keys(keys).await
@@ -115,39 +118,64 @@ impl Engine {
     /// Replays `__consumer_offsets`, at start. Offsets of topics that are gone go too.
     pub(crate) async fn load_offsets(&self) -> Result<(), EngineError> {
         let name = offsets_topic();
-        let Some(topic) = self.topics.find(&name) else { return Ok(()) };
-        let logs = open_logs(&topic.view().partitions);
-        let (logs, book) = blocking(move || {
+        if self.topics.find(&name).is_none() {
+            return Ok(());
+        }
+        let logs = self.adopt_offsets_logs();
+        if self.is_member() {
+            // Each is loaded once this node leads it.
+            return Ok(());
+        }
+        let book = blocking(move || {
             let mut book = Book::default();
-            logs.iter().try_for_each(|log| log.load(&mut book)).map(|()| (logs, book))
+            let load = |log: &Arc<OffsetsLog>| log.load(&mut book, log.high());
+            logs.iter().try_for_each(load).map(|()| book)
         })
         .await??;
         let image = self.meta.image();
         let known: std::collections::HashSet<_> = image.topics.values().map(|topic| topic.id).collect();
         let gone = book.keys_of(|topic| !known.contains(&topic));
         *self.groups.book.write() = book;
-        self.groups.logs.get_or_init(|| logs);
         self.delete_keys(gone).await
     }
 
     async fn write_offsets(&self, group: &GroupId, changes: Vec<Change>) -> Result<(), EngineError> {
         let logs = self.offsets_logs().await?;
-        let index = Groups::log_index(group, logs.len());
-        let log = &logs[index];
+        let log = &logs[Groups::log_index(group, logs.len())];
+        self.check_loaded(log, group)?;
         let mut changes = changes.into_iter().peekable();
         while changes.peek().is_some() {
             let chunk = changes.by_ref().take(MAX_CHANGES).collect();
-            let end = log.append(chunk, self.clock.wall())?;
-            log.durable(end).await?;
+            if log.partition().is_replicated() {
+                self.commit_replicated(log, group, chunk).await?;
+            } else {
+                let end = log.append(chunk, self.clock.wall())?;
+                log.durable(end).await?;
+            }
         }
         log.settle(&self.groups.book);
-        self.clean_offsets_if_due(index).await;
+        self.clean_offsets_if_due(log).await;
         Ok(())
     }
 
+    async fn commit_replicated(
+        &self,
+        log: &Arc<OffsetsLog>,
+        group: &GroupId,
+        changes: Vec<Change>,
+    ) -> Result<(), EngineError> {
+        let lost = || not_coordinator(log.partition(), group);
+        let committed = log.commit(&self.groups.book, changes, self.clock.wall())?.ok_or_else(lost)?;
+        match to_the_end(committed).await {
+            Err(EngineError::NotLeader { .. }) => Err(lost()),
+            other => other,
+        }
+    }
+
     /// The logs of `__consumer_offsets`, which the first commit creates.
-    async fn offsets_logs(&self) -> Result<&[Arc<OffsetsLog>], EngineError> {
-        if let Some(logs) = self.groups.logs.get() {
+    async fn offsets_logs(&self) -> Result<Arc<Vec<Arc<OffsetsLog>>>, EngineError> {
+        let logs = self.adopt_offsets_logs();
+        if !logs.is_empty() {
             return Ok(logs);
         }
         let config = TopicConfig {
@@ -157,10 +185,8 @@ impl Engine {
             ..TopicConfig::default()
         };
         let partitions = Some(self.options.offsets_partitions);
-        let topic =
-            self.get_or_create(NewTopic { name: offsets_topic(), partitions, config, restore: None }).await?;
-        let view = topic.view();
-        Ok(self.groups.logs.get_or_init(|| open_logs(&view.partitions)))
+        self.get_or_create(NewTopic { name: offsets_topic(), partitions, config, restore: None }).await?;
+        Ok(self.adopt_offsets_logs())
     }
 
     fn change(&self, group: &GroupId, commit: OffsetCommit) -> Result<Change, EngineError> {
@@ -192,10 +218,6 @@ impl Engine {
     }
 }
 
-fn open_logs(partitions: &[Arc<Partition>]) -> Vec<Arc<OffsetsLog>> {
-    partitions.iter().map(|partition| Arc::new(OffsetsLog::new(partition.clone()))).collect()
-}
-
-fn offsets_topic() -> TopicName {
+pub(super) fn offsets_topic() -> TopicName {
     TopicName::internal(OFFSETS_TOPIC).expect("is a valid internal name")
 }

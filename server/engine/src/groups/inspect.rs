@@ -14,7 +14,7 @@ impl Engine {
     /// no offset has an empty list.
     ///
     /// # Errors
-    /// `GroupNotFound`, `TopicNotFound`.
+    /// `GroupNotFound`, `TopicNotFound`, `NotCoordinator`.
     pub fn committed(
         &self,
         group: &GroupId,
@@ -24,6 +24,7 @@ impl Engine {
         if let Some(topic) = topic {
             self.topics.get(topic)?;
         }
+        self.check_coordinator(group)?;
         let book = self.groups.settled();
         let mut offsets = self.offsets_in(&book, group);
         drop(book);
@@ -37,7 +38,7 @@ impl Engine {
         Ok(offsets)
     }
 
-    /// Groups with offsets or members (on that topic), by name.
+    /// Groups with offsets or members (on that topic), by name; on a cluster those that this node coordinates.
     pub fn groups(&self, topic: Option<&TopicName>) -> Vec<GroupSummary> {
         let book = self.groups.settled();
         let mut names: BTreeSet<GroupId> = book.groups().cloned().collect();

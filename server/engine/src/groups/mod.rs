@@ -1,8 +1,12 @@
 //! Consumer groups: committed offsets on the internal topic `__consumer_offsets`, and members.
+//!
+//! On a cluster a group's offsets are kept by its coordinator, the leader of the partition that they stand in: it reads
+//! them when it begins to lead and forgets them when it ends.
 
 mod book;
 mod cleaning;
 mod commit;
+mod coordinate;
 mod inspect;
 mod lag;
 mod members;
@@ -10,10 +14,11 @@ mod offsets_log;
 mod record;
 mod types;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use flymq_types::{GroupId, Offset, PartitionId, TopicId, fnv1a_32};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use book::Book;
 pub use members::MemberGuard;
@@ -31,14 +36,16 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 pub(crate) struct Groups {
     book: Arc<RwLock<Book>>,
     members: Arc<Members>,
-    /// The partitions of `__consumer_offsets`, once it exists.
-    logs: OnceLock<Vec<Arc<OffsetsLog>>>,
+    /// The partitions of `__consumer_offsets`; none before it exists.
+    logs: ArcSwap<Vec<Arc<OffsetsLog>>>,
+    /// Held while `logs` is made anew.
+    adopting: Mutex<()>,
 }
 
 impl Groups {
     /// The book with everything that is durable by now in it.
     fn settled(&self) -> parking_lot::RwLockReadGuard<'_, Book> {
-        for log in self.logs.get().into_iter().flatten() {
+        for log in self.logs.load().iter() {
             log.settle(&self.book);
         }
         self.book.read()

@@ -115,7 +115,7 @@ impl Engine {
     /// offset, brought into the log's range, or earliest where it has none.
     ///
     /// # Errors
-    /// As [`Engine::find_offset`].
+    /// As [`Engine::find_offset`]; `NotCoordinator` for a group whose offsets another node keeps.
     pub async fn start_offset(
         &self,
         group: Option<&GroupId>,
@@ -128,11 +128,44 @@ impl Engine {
             open.check_whole()?;
             let number = partition;
             let partition = open.partition(number)?;
-            if let Some(offset) = self.groups.offset(group, open.view().meta.id, number) {
+            self.check_coordinator(group)?;
+            let committed = self.groups.offset(group, open.view().meta.id, number);
+            if partition.is_replicated() {
+                return partition.begin_at(committed);
+            }
+            if let Some(offset) = committed {
                 let log = partition.log()?;
                 return Ok(offset.clamp(log.start_offset(), log.end_offset()));
             }
         }
         self.find_offset(topic, partition, from).await
+    }
+
+    /// As [`Engine::start_offset`] on the node that keeps the group's offsets, which mostly is another one than the
+    /// partition's leader: what its own copy knows is taken then, which may be a little old.
+    pub(crate) async fn offset_anywhere(
+        &self,
+        group: &GroupId,
+        topic: &TopicName,
+        number: PartitionId,
+        to: StartFrom,
+    ) -> Result<Offset, EngineError> {
+        let partition = self.partition(topic, number)?;
+        let own = partition.local_log().filter(|_| partition.is_replicated() && partition.log().is_err());
+        let Some(log) = own.cloned() else {
+            return self.start_offset(Some(group), topic, number, to).await;
+        };
+        let (start, latest) = (log.start_offset(), partition.committed());
+        match to {
+            StartFrom::Earliest => Ok(start),
+            StartFrom::Committed => self.start_offset(Some(group), topic, number, to).await,
+            StartFrom::Latest => Ok(latest),
+            StartFrom::Offset(offset) if (start..=log.end_offset()).contains(&offset) => Ok(offset),
+            StartFrom::Offset(offset) => Err(partition.out_of_range(offset, start, log.end_offset())),
+            StartFrom::Timestamp(time) => {
+                let found = blocking(move || log.offset_for_timestamp(time)).await?;
+                Ok(found.map_err(|error| partition.error(error))?.map_or(latest, |offset| offset.min(latest)))
+            }
+        }
     }
 }

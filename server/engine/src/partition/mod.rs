@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use flymq_storage::{DurableListener, Log, Retention, Retired, StorageError};
 use flymq_types::{BatchFlags, LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
+use tokio::sync::watch;
 
 pub(crate) use ready::ReadyQueue;
 pub(crate) use replicated::Leadership;
@@ -44,6 +45,8 @@ pub(crate) struct Partition {
     replica: OnceLock<Arc<dyn PartitionReplica>>,
     /// Who leads, as the metadata says; none where it is kept alone, and before the first metadata.
     leadership: ArcSwapOption<Leadership>,
+    /// The term of leadership that runs.
+    terms: watch::Sender<Option<LeaderEpoch>>,
     /// Ends every term that is yet to come.
     ended: OnceLock<Stop>,
     turns: Turns,
@@ -58,7 +61,6 @@ enum Store {
     /// The log could not be opened, for this reason.
     Offline(String),
     /// Other nodes have it.
-    #[allow(dead_code, reason = "made by whoever follows the metadata")]
     Elsewhere,
 }
 
@@ -96,6 +98,7 @@ impl Partition {
             high: ArcSwap::new(high),
             replica: OnceLock::new(),
             leadership: ArcSwapOption::empty(),
+            terms: watch::Sender::default(),
             ended: OnceLock::new(),
             turns: Turns::default(),
             expiring: AtomicBool::new(false),

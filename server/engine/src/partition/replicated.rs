@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flymq_storage::{Log, StorageError};
 use flymq_types::{Acks, LeaderEpoch, NodeId, Offset, PartitionId, RecordBatch, TopicName};
+use tokio::sync::watch;
 
 use super::{HighWatermark, Partition, Stop, Store};
 use crate::error::EngineError;
@@ -23,7 +24,6 @@ pub(crate) struct Leadership {
 
 impl Partition {
     /// One that this node keeps with others, or why its log could not be opened. [`Partition::update`] comes next.
-    #[allow(dead_code, reason = "called by whoever follows the metadata")]
     pub(crate) fn replicated(
         at: TopicPartition,
         log: Result<Log, String>,
@@ -39,13 +39,11 @@ impl Partition {
     }
 
     /// One that only other nodes keep. [`Partition::update`] says who leads it.
-    #[allow(dead_code, reason = "called by whoever follows the metadata")]
     pub(crate) fn elsewhere(topic: TopicName, number: PartitionId) -> Arc<Self> {
         Arc::new(Self::with(topic, number, Store::Elsewhere, between_terms()))
     }
 
     /// The metadata says this of the partition now; call it for every newer image, in order.
-    #[allow(dead_code, reason = "called by whoever follows the metadata")]
     pub(crate) fn update(&self, meta: &PartitionMeta, min_insync: usize, image: &Arc<MetaImage>) {
         let here = self.replica().is_some_and(|replica| replica.update(meta, min_insync, image));
         let other = meta.leader.clone().filter(|_| !here);
@@ -58,6 +56,11 @@ impl Partition {
     /// Where the partition is replicated and this node has a copy.
     pub(crate) fn replica(&self) -> Option<&Arc<dyn PartitionReplica>> {
         self.replica.get()
+    }
+
+    /// The term of leadership that runs, and each that comes.
+    pub(crate) fn terms(&self) -> watch::Receiver<Option<LeaderEpoch>> {
+        self.terms.subscribe()
     }
 
     /// Whether a cluster keeps it, here or elsewhere.
@@ -75,16 +78,17 @@ impl Partition {
 
     /// Appends to a replicated partition. The order of the calls is the order in the log.
     pub(crate) fn append_replicated(
-        &self,
-        replica: &Arc<dyn PartitionReplica>,
+        self: &Arc<Self>,
         batch: RecordBatch,
         acks: Acks,
-    ) -> impl Future<Output = Result<Appended, EngineError>> + Send {
+    ) -> impl Future<Output = Result<Appended, EngineError>> + Send + use<> {
         self.note_expiring(&batch);
-        let leads = self.log().map(|_log| replica.append(batch, acks));
+        let leads = self.log().and_then(|_log| self.replica().ok_or_else(|| self.not_leader()));
+        let answer = leads.map(|replica| replica.append(batch, acks));
+        let partition = self.clone();
         async move {
-            let appended = leads?.await.map_err(|failure| self.failure(failure))?;
-            Ok(self.appended(appended))
+            let appended = answer?.await.map_err(|failure| partition.failure(failure))?;
+            Ok(partition.appended(appended))
         }
     }
 
@@ -140,6 +144,17 @@ impl Partition {
         if sure { Ok(()) } else { Err(self.not_leader()) }
     }
 
+    /// Where a reader begins that has committed this, or nothing. Who keeps its offsets need not lead: the leader's start
+    /// counts as far as it is known here.
+    pub(crate) fn begin_at(&self, committed: Option<Offset>) -> Result<Offset, EngineError> {
+        match (self.local_log(), committed) {
+            (Some(log), Some(offset)) => Ok(offset.max(log.start_offset())),
+            (Some(log), None) => Ok(log.start_offset()),
+            (None, Some(offset)) => Ok(offset),
+            (None, None) => Err(self.not_leader()),
+        }
+    }
+
     /// Gives up the log where it is replicated: the one way to reopen or delete it.
     pub(crate) async fn close(&self) {
         if let Some(replica) = self.replica() {
@@ -150,7 +165,6 @@ impl Partition {
 }
 
 /// The watermark of a node that does not lead.
-#[allow(dead_code, reason = "called by whoever follows the metadata")]
 fn between_terms() -> Arc<HighWatermark> {
     let high = HighWatermark::new(Offset::ZERO);
     high.stop(Stop::NotLeader);
@@ -158,12 +172,13 @@ fn between_terms() -> Arc<HighWatermark> {
 }
 
 impl ReplicaListener for Partition {
-    fn leads(&self, _epoch: LeaderEpoch, high_watermark: Offset) {
+    fn leads(&self, epoch: LeaderEpoch, high_watermark: Offset) {
         self.high.store(Arc::new(HighWatermark::new(high_watermark)));
         // Whoever ends the partition meanwhile sees the new term, or is seen here.
         if let Some(stop) = self.ended.get() {
             self.high.load().stop(stop.clone());
         }
+        self.terms.send_replace(Some(epoch));
     }
 
     fn advanced(&self, high_watermark: Offset) {
@@ -172,10 +187,12 @@ impl ReplicaListener for Partition {
 
     fn ended(&self) {
         self.high.load().stop(Stop::NotLeader);
+        self.terms.send_replace(None);
     }
 
     fn failed(&self, error: &StorageError) {
         self.high.load().stop(Stop::Failed(error.clone()));
+        self.terms.send_replace(None);
     }
 
     fn reader_waits(&self) -> bool {

@@ -56,8 +56,8 @@ impl Engine {
         let partition = topic.route(&target)?;
         let records = batch.record_count();
         let appended = match partition.replica() {
-            Some(replica) => {
-                let appended = partition.append_replicated(replica, batch, acks).await?;
+            Some(_) => {
+                let appended = partition.append_replicated(batch, acks).await?;
                 self.retain_if_rolled(&topic, &partition);
                 appended
             }

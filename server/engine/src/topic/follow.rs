@@ -62,6 +62,7 @@ impl Engine {
                 tracing::error!(topic = %meta.name, %error, "a topic does not follow its metadata");
             }
         }
+        self.follow_offsets_topic();
         self.followed.send_replace(image.version);
     }
 

@@ -64,7 +64,7 @@ async fn a_leader_that_is_cut_off_acknowledges_nothing_to_all_and_cuts_its_own_t
     cluster.heal();
     for answer in answers {
         let answer = answer.await;
-        assert!(matches!(answer, Err(ReplicaFailure::NotLeader)), "{answer:?}");
+        assert!(matches!(answer, Err(ReplicaFailure::LeadershipLost)), "{answer:?}");
     }
     cluster.unfence(old).await;
     cluster.in_sync(3).await;

@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test ends there")]
 
 mod cluster;
+mod engines;
 mod failover;
 mod faults;
+mod groups;
 mod links;
 mod meta;
 mod replicate;
+mod serve;

@@ -1,0 +1,94 @@
+//! A group's offsets move with the leadership of their partition.
+
+use flymq_engine::{EngineError, EngineOptions, OFFSETS_TOPIC, OffsetCommit, StartFrom, TopicConfig};
+use flymq_types::{Acks, GroupId, Offset, PartitionId};
+
+use crate::cluster::until;
+use crate::engines::{Engines, topic};
+
+fn group() -> GroupId {
+    GroupId::new("g").unwrap()
+}
+
+fn commit(offset: u64) -> Vec<OffsetCommit> {
+    let (topic, partition) = (topic("t"), PartitionId(0));
+    vec![OffsetCommit { topic, partition, offset: Offset(offset), metadata: format!("at {offset}") }]
+}
+
+/// Commits through the coordinator, whoever that is at the moment.
+async fn commit_somewhere(cluster: &Engines, offset: u64) -> usize {
+    loop {
+        for (index, node) in cluster.nodes.iter().enumerate() {
+            let Some(running) = &node.running else { continue };
+            match running.engine.commit_offsets(&group(), commit(offset)).await {
+                Ok(()) => return index,
+                Err(EngineError::NotCoordinator { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_move_to_the_next_coordinator() {
+    let mut cluster = Engines::new(EngineOptions::default()).await;
+    cluster.create("t", 1, TopicConfig::default()).await;
+    let leader = cluster.leader("t", 0).await;
+    for _ in 0..20 {
+        cluster.produce(leader, "t", "v", Acks::All).await.unwrap();
+    }
+    for round in 1..4 {
+        let offset = round * 5;
+        let first = commit_somewhere(&cluster, offset).await;
+        let there = cluster.engine(first).committed(&group(), None, None).unwrap();
+        assert_eq!((there.len(), there[0].offset), (1, Offset(offset)));
+        for other in (0..3).filter(|other| *other != first) {
+            let refused = cluster.engine(other).committed(&group(), None, None);
+            let Err(EngineError::NotCoordinator { node, .. }) = refused else { panic!("{refused:?}") };
+            assert_eq!(node.as_ref(), Some(&cluster.nodes[first].id));
+            assert!(cluster.engine(other).groups(None).is_empty(), "it knows only its own");
+        }
+        let (name, from) = (topic("t"), StartFrom::Committed);
+        let start = cluster.engine(first).start_offset(Some(&group()), &name, PartitionId(0), from).await;
+        assert_eq!(start.unwrap(), Offset(offset));
+        cluster.kill(first).await;
+        let second = cluster.leader(OFFSETS_TOPIC, 0).await;
+        assert_ne!(second, first);
+        until("it has read them", || cluster.engine(second).committed(&group(), None, None).is_ok()).await;
+        let there = cluster.engine(second).committed(&group(), None, None).unwrap();
+        assert_eq!(
+            (there[0].offset, there[0].metadata.as_str()),
+            (Offset(offset), format!("at {offset}").as_str())
+        );
+        cluster.start(first).await;
+        cluster.in_sync(OFFSETS_TOPIC, 0, 3).await;
+        cluster.in_sync("t", 0, 3).await;
+    }
+    let keeper = cluster.leader(OFFSETS_TOPIC, 0).await;
+    let lag = cluster.engine(keeper).lag(&group(), None, None).unwrap();
+    assert_eq!((lag[0].committed, lag[0].lag), (Offset(15), 5));
+    let reset = cluster.engine(keeper).reset_offsets(&group(), &topic("t"), &[], StartFrom::Latest).await;
+    assert_eq!(reset.unwrap()[0].offset, Offset(20));
+}
+
+/// The log of offsets stays short on all nodes, and whoever reads it from its new beginning knows everything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_summary_keeps_the_log_of_offsets_short() {
+    let options = EngineOptions { offsets_checkpoint_bytes: 4_000, ..EngineOptions::default() };
+    let mut cluster = Engines::new(options).await;
+    cluster.create("t", 1, TopicConfig::default()).await;
+    let first = commit_somewhere(&cluster, 0).await;
+    for offset in 1..200 {
+        assert_eq!(commit_somewhere(&cluster, offset).await, first);
+    }
+    let info =
+        |index: usize| cluster.engine(index).topic(&topic(OFFSETS_TOPIC)).unwrap().partitions[0].clone();
+    until("records are deleted everywhere", || (0..3).all(|index| info(index).low > Offset(100))).await;
+    assert!(info(first).high.get() - info(first).low.get() < 100, "{:?}", info(first));
+    cluster.kill(first).await;
+    let second = cluster.leader(OFFSETS_TOPIC, 0).await;
+    until("it has read them", || cluster.engine(second).committed(&group(), None, None).is_ok()).await;
+    let there = cluster.engine(second).committed(&group(), None, None).unwrap();
+    assert_eq!((there.len(), there[0].offset), (1, Offset(199)));
+}
