@@ -2,7 +2,7 @@
 
 use flymq_config::{KEYS, Loaded};
 
-use crate::{VERSION, listen::Addresses};
+use crate::{VERSION, dev::DevCluster, listen::Addresses};
 
 /// The text, several lines.
 pub(crate) fn render(loaded: &Loaded, addresses: &Addresses) -> String {
@@ -32,5 +32,21 @@ pub(crate) fn render(loaded: &Loaded, addresses: &Addresses) -> String {
         out.push_str("\n  not at their defaults:\n");
         out.extend(changed);
     }
+    out
+}
+
+/// The same for a cluster in one process.
+pub(crate) fn render_dev(cluster: &DevCluster) -> String {
+    let count = cluster.nodes.len();
+    let mut out = format!("\n  FlyMQ {VERSION}, a cluster of {count} nodes in one process\n\n");
+    let mut line = |name: String, value: String| out.push_str(&format!("  {name:<14}{value}\n"));
+    for (number, node) in cluster.nodes.iter().enumerate() {
+        let rest = node.rest_addr().map_or_else(|| "off".to_owned(), |addr| format!("http://{addr}/api/v1"));
+        let text = format!("clients {}, gRPC {}, REST {rest}", node.native_addr(), node.grpc_addr());
+        line(format!("node-{}", number + 1), text);
+    }
+    let data = if cluster.is_temporary() { "goes when this process does" } else { "stays" };
+    line("data".to_owned(), data.to_owned());
+    line("try".to_owned(), format!("FLYMQ_ADDR={} flymq-cli cluster status", cluster.native_addrs()));
     out
 }

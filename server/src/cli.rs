@@ -9,10 +9,16 @@ use flymq_config::{Args, Command, Config, LoadArgs, Loaded, USAGE, render_show};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info, warn};
 
-use crate::{RunningBroker, StartError, VERSION, banner, logging, open_files, start_loaded};
+use crate::{
+    RunningBroker, StartError, VERSION, banner,
+    dev::{self, DevCluster},
+    logging, open_files, start_loaded,
+};
 
 /// Exit code of a wrong command line.
 const USAGE_EXIT: u8 = 2;
+/// Nodes of `flymq dev` that is not told how many.
+const DEV_NODES: u32 = 3;
 
 /// Runs what the arguments ask for; returns the process's exit code (see [`StartError::exit_code`]).
 pub fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
@@ -23,16 +29,17 @@ pub fn run(arguments: impl IntoIterator<Item = String>) -> ExitCode {
     match args.command {
         Command::Version => print(&format!("flymq {VERSION}\n")),
         Command::Help => print(USAGE),
+        Command::Dev => with_config(&args, |loaded| serve(loaded, args.nodes.or(Some(DEV_NODES)))),
         Command::ConfigShow => with_config(&args, |loaded| print(&render_show(&loaded))),
         Command::ConfigCheck => with_config(&args, |_| print("the configuration is valid\n")),
-        Command::Run => with_config(&args, serve),
+        Command::Run => with_config(&args, |loaded| serve(loaded, None)),
     }
 }
 
 fn with_config(args: &Args, then: impl FnOnce(Loaded) -> ExitCode) -> ExitCode {
     match Config::load(&args.load_args(LoadArgs::from_process())) {
         Ok(loaded) => {
-            if args.command != Command::Run {
+            if !matches!(args.command, Command::Run | Command::Dev) {
                 loaded.warnings.iter().for_each(|warning| eprintln!("flymq: warning: {warning}"));
             }
             then(loaded)
@@ -56,14 +63,15 @@ fn runtime() -> io::Result<tokio::runtime::Runtime> {
     builder.enable_all().thread_name("flymq").build()
 }
 
-fn serve(loaded: Loaded) -> ExitCode {
+/// `dev`: as a cluster of so many nodes.
+fn serve(loaded: Loaded, dev: Option<u32>) -> ExitCode {
     logging::install(&loaded.config.log);
     logging::log_panics();
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     open_files::raise_limit();
     let runtime = runtime();
     let outcome =
-        runtime.map_err(StartError::Runtime).and_then(|runtime| runtime.block_on(until_signal(loaded)));
+        runtime.map_err(StartError::Runtime).and_then(|runtime| runtime.block_on(until_signal(loaded, dev)));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         // Once: a sentence for whoever sits there, else a line of the log.
@@ -75,24 +83,63 @@ fn serve(loaded: Loaded) -> ExitCode {
     }
 }
 
-async fn until_signal(loaded: Loaded) -> Result<(), StartError> {
+/// What this process runs.
+enum Served {
+    One(Box<RunningBroker>),
+    Cluster(DevCluster),
+}
+
+impl Served {
+    async fn start(loaded: Loaded, dev: Option<u32>) -> Result<Self, StartError> {
+        let Some(nodes) = dev else {
+            return Ok(Self::One(Box::new(start_loaded(loaded).await?)));
+        };
+        let named = loaded.sources.get("data_dir").is_some_and(|source| source.is_explicit());
+        let dir = named.then(|| loaded.config.storage.data_dir.clone());
+        Ok(Self::Cluster(dev::start(nodes, loaded.config, dir.as_deref()).await?))
+    }
+
+    /// Says that it is ready: to a person, and to scripts.
+    fn announce(&self, loaded: &Loaded) {
+        match self {
+            Self::One(broker) => {
+                if !loaded.config.quiet {
+                    print(&banner::render(loaded, broker.addresses()));
+                }
+                announce(broker);
+            }
+            Self::Cluster(cluster) => {
+                if !loaded.config.quiet {
+                    print(&banner::render_dev(cluster));
+                }
+                cluster.nodes.iter().for_each(announce);
+            }
+        }
+    }
+
+    async fn shutdown(self) {
+        match self {
+            Self::One(broker) => broker.shutdown().await,
+            Self::Cluster(cluster) => cluster.shutdown().await,
+        }
+    }
+}
+
+async fn until_signal(loaded: Loaded, dev: Option<u32>) -> Result<(), StartError> {
     // Set up first: a signal during recovery must not kill the process half way.
     let mut signals = Signals::listen().map_err(StartError::Runtime)?;
-    let broker = tokio::select! {
-        started = start_loaded(loaded.clone()) => started?,
+    let served = tokio::select! {
+        started = Served::start(loaded.clone(), dev) => started?,
         name = signals.next() => {
             info!(signal = name, "stopped before the start was done");
             return Ok(());
         }
     };
-    if !loaded.config.quiet {
-        print(&banner::render(&loaded, broker.addresses()));
-    }
-    announce(&broker);
+    served.announce(&loaded);
     let name = signals.next().await;
     info!(signal = name, "shutting down; a second signal ends at once");
     tokio::select! {
-        () = broker.shutdown() => info!("stopped"),
+        () = served.shutdown() => info!("stopped"),
         name = signals.next() => warn!(signal = name, "ended at once"),
     }
     Ok(())

@@ -20,6 +20,7 @@ mod banner;
 mod build;
 pub mod cli;
 mod cluster;
+pub mod dev;
 mod doors;
 mod encryption;
 mod error;

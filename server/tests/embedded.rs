@@ -61,3 +61,17 @@ async fn a_directory_serves_one_broker_at_a_time() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_lives_in_one_process_and_comes_back_from_its_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for round in 0..2_u64 {
+        let config = Config::embedded(dir.path());
+        let cluster = flymq_server::dev::start(3, config, Some(dir.path())).await.expect("started");
+        assert_eq!(cluster.nodes.len(), 3);
+        let through = client(&cluster.nodes[round as usize + 1]).await;
+        let stored = through.produce("t", NewMessage::value(format!("{round}"))).await.expect("stored");
+        assert_eq!(stored.offset, round, "what was there before is there still");
+        cluster.shutdown().await;
+    }
+}

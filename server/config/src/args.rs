@@ -11,6 +11,8 @@ pub enum Command {
     /// Run the server.
     #[default]
     Run,
+    /// Run a cluster in this process, for a laptop.
+    Dev,
     /// Print every setting with its source.
     ConfigShow,
     /// Test the configuration and say what is wrong.
@@ -30,6 +32,8 @@ pub struct Args {
     pub config_file: Option<PathBuf>,
     /// Settings given by flags.
     pub flags: Vec<FlagOverride>,
+    /// `-nodes N` of `flymq dev`.
+    pub nodes: Option<u32>,
 }
 
 /// The command line cannot be understood; says why and what to do.
@@ -42,6 +46,7 @@ pub const USAGE: &str = "\
 FlyMQ, a durable message broker
 
 Usage: flymq [flags]                start the server
+       flymq dev [flags]            start a cluster of three nodes in one process, to try things out
        flymq config show [flags]    print every setting with its source
        flymq config check [flags]   test the configuration without starting
 
@@ -50,13 +55,17 @@ Flags (one dash or two):
   -human-readable   log text instead of JSON
   -quiet            no banner, no configuration dump
   -set KEY=VALUE    any setting, e.g. -set topics.default_partitions=3
+  -nodes N          dev: how many nodes, 1 to 9; their data goes with them unless data_dir is set
   -version          print the version
   -help             print this text
 
 Every setting also has an environment variable: see docs/configuration.md.
 ";
 
-const FLAGS: &[&str] = &["config", "human-readable", "quiet", "set", "version", "help"];
+const FLAGS: &[&str] = &["config", "human-readable", "nodes", "quiet", "set", "version", "help"];
+
+/// Nodes that `flymq dev` can be asked for.
+const DEV_NODES: std::ops::RangeInclusive<u32> = 1..=9;
 
 impl Args {
     /// Reads the arguments after the program's name.
@@ -73,6 +82,9 @@ impl Args {
         // -version and -help win over everything.
         if parsed.command == Command::Run {
             parsed.command = command(&words)?;
+        }
+        if parsed.nodes.is_some() && parsed.command == Command::Run {
+            return Err(UsageError("-nodes belongs to `flymq dev`: write flymq dev -nodes N".to_owned()));
         }
         Ok(parsed)
     }
@@ -109,6 +121,14 @@ impl Args {
                 })?;
                 self.override_key(key, text, format!("-set {key}"));
             }
+            "nodes" => {
+                let text = value("N")?;
+                let nodes = text.parse().ok().filter(|nodes| DEV_NODES.contains(nodes));
+                let (low, high) = (DEV_NODES.start(), DEV_NODES.end());
+                self.nodes = Some(nodes.ok_or_else(|| {
+                    UsageError(format!("-nodes {text} is not a number of nodes: write {low} to {high}"))
+                })?);
+            }
             "human-readable" => {
                 self.override_key("log_json", negated(inline.as_deref()), argument.to_owned());
             }
@@ -139,13 +159,14 @@ fn command(words: &[String]) -> Result<Command, UsageError> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
         [] => Ok(Command::Run),
+        ["dev"] => Ok(Command::Dev),
         ["config", "show"] => Ok(Command::ConfigShow),
         ["config", "check"] => Ok(Command::ConfigCheck),
         ["version"] => Ok(Command::Version),
         ["help"] => Ok(Command::Help),
         ["config", ..] => Err(UsageError("`flymq config` is followed by `show` or `check`".to_owned())),
         [word, ..] => Err(UsageError(format!(
-            "`{word}` is not a command of the server (config show, config check); for topics and messages use flymq-cli"
+            "`{word}` is not a command of the server (dev, config show, config check); for topics and messages use flymq-cli"
         ))),
     }
 }
@@ -186,6 +207,9 @@ mod tests {
         assert_eq!(parse("").expect("run").command, Command::Run);
         assert_eq!(parse("config show -config x").expect("show").command, Command::ConfigShow);
         assert_eq!(parse("-config x config check").expect("check").command, Command::ConfigCheck);
+        let dev = parse("dev --nodes 5").expect("dev");
+        assert_eq!((dev.command, dev.nodes), (Command::Dev, Some(5)));
+        assert_eq!(parse("dev").expect("dev").nodes, None);
         assert_eq!(parse("-version").expect("version").command, Command::Version);
         assert_eq!(parse("--help").expect("help").command, Command::Help);
     }
@@ -197,6 +221,8 @@ mod tests {
         assert!(parse("-set a").expect_err("no value").contains("-set a=VALUE"));
         assert!(parse("produce x").expect_err("a client's word").contains("flymq-cli"));
         assert!(parse("config").expect_err("half a command").contains("show"));
+        assert!(parse("dev -nodes 0").expect_err("no node").contains("1 to 9"));
+        assert!(parse("-nodes 3").expect_err("no cluster").contains("flymq dev"));
     }
 
     #[test]

@@ -8,14 +8,16 @@ use std::{
 };
 
 use flymq_engine::meta::{
-    Command, ElectPreferred, FenceBroker, MetaError, MetaImage, MetaStore as _, NodeState, PartitionMeta,
+    Command, ElectPreferred, FenceBroker, MetaError, MetaImage, MetaStore as _, NodeMeta, NodeState,
+    PartitionMeta,
 };
-use flymq_replication::{MemberInfo, RaftId, member_id};
+use flymq_replication::{MemberInfo, PeerLane, RaftId, member_id};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
 use super::{
+    campaign, group_settings,
     member::Member,
     voters::{Candidate, voters},
 };
@@ -36,6 +38,8 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// Runs its tasks until `stop`.
 pub(crate) fn start(member: &Arc<Member>, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(stop.clone().run_until_cancelled_owned(fence(member.clone())));
+    let lease = group_settings().election.1;
+    tasks.spawn(stop.clone().run_until_cancelled_owned(campaign::run(member.clone(), lease)));
     tasks.spawn(stop.clone().run_until_cancelled_owned(keep_voters(member.clone())));
     tasks.spawn(stop.clone().run_until_cancelled_owned(balance(member.clone())));
 }
@@ -50,7 +54,12 @@ async fn fence(member: Arc<Member>) {
             continue;
         }
         let image = member.image();
-        let expired = member.sessions.lock().expired(&image.cluster, member.clock.monotonic());
+        let now = member.clock.monotonic();
+        let connected = |node: &NodeMeta| {
+            let id = member_id(node.directory);
+            id == member.id || member.network.hears(id, PeerLane::Heartbeat)
+        };
+        let expired = member.sessions.lock().expired(&image.cluster, connected, now);
         if !expired.is_empty() {
             fence_all(&member, expired).await;
             member.sessions.lock().fenced();

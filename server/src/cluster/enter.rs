@@ -8,8 +8,8 @@ use std::{
 use flymq_config::{Config, Loaded, Role};
 use flymq_proto::internal::JoinRequest;
 use flymq_replication::{
-    ClusterSecret, PeerMembership, PeerNetwork, PeerOptions, PeerSettings, RaftMetaOptions, RaftMetaSettings,
-    RaftMetaStore, member_id,
+    ClusterSecret, PeerMembership, PeerNetwork, PeerOptions, PeerSettings, RaftMetaOptions, RaftMetaStore,
+    member_id,
 };
 use flymq_storage::DataDir;
 use flymq_types::{Clock, DirectoryId, NodeId, Rng, SystemRng};
@@ -20,7 +20,7 @@ use tracing::info;
 use super::{
     FEATURE_VERSION,
     announce::announce,
-    form,
+    form, group_settings,
     identity::{self, Identity},
     inbox::Inbox,
     join::Candidate,
@@ -229,7 +229,7 @@ async fn open_store(
         id,
         cluster: *identity.cluster.as_bytes(),
         transport: network.clone(),
-        settings: RaftMetaSettings::default(),
+        settings: group_settings(),
     };
     RaftMetaStore::open(options).await.map_err(|error| recovery(&path, error.to_string()))
 }

@@ -52,7 +52,7 @@ impl Running {
             Ok(Ok(())) => info!("the session with the cluster has ended"),
             Ok(Err(error)) => warn!(%error, "the session with the cluster ends by itself"),
             Err(_) => {
-                warn!("the session with the cluster ends by itself: the metadata group does not answer")
+                warn!("the session with the cluster ends by itself: the metadata group does not answer");
             }
         }
     }

@@ -10,6 +10,7 @@
 mod addresses;
 mod admission;
 mod announce;
+mod campaign;
 mod controller;
 mod enter;
 mod form;
@@ -25,9 +26,10 @@ mod running;
 mod sessions;
 mod voters;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use flymq_config::{Config, Role};
+use flymq_replication::RaftMetaSettings;
 
 pub(crate) use addresses::{advertised, cluster as cluster_address};
 pub(crate) use enter::{Entering, enter};
@@ -36,6 +38,15 @@ pub(crate) use running::Running;
 
 /// The newest feature version that this build understands (see [`flymq_engine::meta::RaiseFeatures`]).
 pub(crate) const FEATURE_VERSION: u32 = 1;
+
+/// How patient the metadata group is. A follower that hears of no leader waits for the longer of the two election times,
+/// and then for a random one between them ([`campaign`] shortens that where the leader's process is gone).
+pub(crate) fn group_settings() -> RaftMetaSettings {
+    RaftMetaSettings {
+        election: (Duration::from_millis(1_000), Duration::from_millis(1_500)),
+        ..RaftMetaSettings::default()
+    }
+}
 
 /// Whether this broker is a member of a cluster, or is to be one: the data directory has the last word.
 pub(crate) fn is_member(config: &Config) -> bool {

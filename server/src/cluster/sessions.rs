@@ -1,18 +1,24 @@
 //! Who has a session, as the leader of the metadata group keeps it: in memory, by its own clock.
 //!
-//! A node that is not heard of for the length of a session is fenced. A leader that is new, or has itself not run for a
-//! while, has heard of nobody: it grants everyone a full session first.
+//! A node that is not heard of for the length of a session is fenced; one whose connection is gone as well, as that of a
+//! process that has died, once it no longer trusts itself, which is after half a session. A leader that has itself not run
+//! for a while has heard of nobody: it grants everyone a full session first. One that is new grants less: it was elected
+//! after more than the time that anyone trusts what an earlier leader has answered.
 
 use std::{
     collections::{HashMap, HashSet},
     time::Duration,
 };
 
-use flymq_engine::meta::{ClusterMeta, FenceBroker};
+use flymq_engine::meta::{ClusterMeta, FenceBroker, NodeMeta};
 use flymq_types::{BrokerEpoch, NodeId};
 
 /// A node that is silent for so long is fenced.
 pub(crate) const SESSION: Duration = Duration::from_millis(1_500);
+/// A node of which a new leader has heard nothing yet.
+const GRACE: Duration = Duration::from_secs(1);
+/// A node that was heard of, and whose connection is gone.
+const LOST: Duration = Duration::from_millis(850);
 /// A leader whose own check comes so late was itself asleep.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -30,6 +36,19 @@ pub(crate) struct Sessions {
 struct Heard {
     epoch: BrokerEpoch,
     at: Duration,
+    /// Whether it has sent a heartbeat to this leader.
+    beats: bool,
+}
+
+impl Heard {
+    /// How long the node may be silent.
+    fn limit(&self, connected: bool) -> Duration {
+        match (self.beats, connected) {
+            (true, true) => SESSION,
+            (true, false) => LOST,
+            (false, _) => GRACE,
+        }
+    }
 }
 
 impl Sessions {
@@ -38,7 +57,7 @@ impl Sessions {
         if self.ending.contains(&(node.clone(), epoch)) {
             return false;
         }
-        self.heard.insert(node.clone(), Heard { epoch, at: now });
+        self.heard.insert(node.clone(), Heard { epoch, at: now, beats: true });
         true
     }
 
@@ -52,8 +71,14 @@ impl Sessions {
         *self = Self::default();
     }
 
-    /// Whose session is over, of those that the metadata has for alive.
-    pub fn expired(&mut self, cluster: &ClusterMeta, now: Duration) -> Vec<FenceBroker> {
+    /// Whose session is over, of those that the metadata has for alive. `connected`: whether heartbeats of the node could
+    /// come in.
+    pub fn expired(
+        &mut self,
+        cluster: &ClusterMeta,
+        connected: impl Fn(&NodeMeta) -> bool,
+        now: Duration,
+    ) -> Vec<FenceBroker> {
         let asleep = self.checked.is_none_or(|checked| now.saturating_sub(checked) > PAUSE);
         self.checked = Some(now);
         if asleep {
@@ -64,12 +89,13 @@ impl Sessions {
         for node in cluster.nodes.values().filter(|node| node.state.is_alive()) {
             let known = self.heard.get(&node.id).filter(|heard| heard.epoch == node.broker_epoch);
             match known {
-                Some(heard) if now.saturating_sub(heard.at) > SESSION => {
+                Some(heard) if now.saturating_sub(heard.at) > heard.limit(connected(node)) => {
                     expired.push(FenceBroker { id: node.id.clone(), broker_epoch: node.broker_epoch });
                 }
                 Some(_) => {}
                 None => {
-                    self.heard(&node.id, node.broker_epoch, now);
+                    let heard = Heard { epoch: node.broker_epoch, at: now, beats: false };
+                    self.heard.insert(node.id.clone(), heard);
                 }
             }
         }
@@ -112,24 +138,51 @@ mod tests {
     /// Checks every 100 ms from `from` to `to`, and says who expired at the end.
     fn run(sessions: &mut Sessions, cluster: &ClusterMeta, from: u64, to: u64) -> Vec<FenceBroker> {
         let checks = (from..=to).step_by(100).map(Duration::from_millis);
-        checks.map(|now| sessions.expired(cluster, now)).last().unwrap_or_default()
+        checks.map(|now| sessions.expired(cluster, |_| true, now)).last().unwrap_or_default()
+    }
+
+    fn beat(sessions: &mut Sessions, node: &str, epoch: u64, at: u64) -> bool {
+        let node = NodeId::new(node).expect("an id");
+        sessions.heard(&node, BrokerEpoch(epoch), Duration::from_millis(at))
     }
 
     #[test]
     fn a_silent_node_is_fenced_and_one_that_speaks_is_not() {
         let cluster = cluster(&[("a", 1, NodeState::Active), ("b", 2, NodeState::Draining)]);
         let mut sessions = Sessions::default();
+        assert!(beat(&mut sessions, "a", 1, 0) && beat(&mut sessions, "b", 2, 0));
         assert!(run(&mut sessions, &cluster, 0, 1_000).is_empty());
-        sessions.heard(&NodeId::new("b").expect("an id"), BrokerEpoch(2), Duration::from_millis(1_000));
+        assert!(beat(&mut sessions, "b", 2, 1_000));
         assert!(run(&mut sessions, &cluster, 1_100, 1_500).is_empty());
         assert_eq!(names(&run(&mut sessions, &cluster, 1_600, 1_600)), ["a"]);
         assert_eq!(names(&run(&mut sessions, &cluster, 1_700, 2_600)), ["a", "b"]);
     }
 
     #[test]
+    fn a_node_whose_connection_is_gone_is_fenced_when_it_no_longer_trusts_itself() {
+        let cluster = cluster(&[("a", 1, NodeState::Active)]);
+        let mut sessions = Sessions::default();
+        assert!(run(&mut sessions, &cluster, 0, 400).is_empty());
+        assert!(beat(&mut sessions, "a", 1, 400));
+        let mut gone = |at| sessions.expired(&cluster, |_| false, Duration::from_millis(at));
+        assert!((500..=1_200).step_by(100).all(|at| gone(at).is_empty()));
+        assert_eq!(names(&gone(1_300)), ["a"]);
+        assert!(LOST > SESSION / 2, "it trusts itself for half a session");
+    }
+
+    #[test]
+    fn a_new_leader_gives_time_to_find_it() {
+        let cluster = cluster(&[("a", 1, NodeState::Active)]);
+        let mut sessions = Sessions::default();
+        assert!(run(&mut sessions, &cluster, 0, 1_000).is_empty());
+        assert_eq!(names(&run(&mut sessions, &cluster, 1_100, 1_100)), ["a"]);
+    }
+
+    #[test]
     fn a_leader_that_was_asleep_grants_a_full_session() {
         let cluster = cluster(&[("a", 1, NodeState::Active)]);
         let mut sessions = Sessions::default();
+        assert!(beat(&mut sessions, "a", 1, 0));
         assert!(run(&mut sessions, &cluster, 0, 400).is_empty());
         assert!(run(&mut sessions, &cluster, 60_000, 61_500).is_empty());
         assert_eq!(names(&run(&mut sessions, &cluster, 61_600, 61_600)), ["a"]);
@@ -139,23 +192,23 @@ mod tests {
     fn heartbeats_of_an_earlier_registration_do_not_count() {
         let mut sessions = Sessions::default();
         let now = cluster(&[("a", 2, NodeState::Active)]);
-        assert!(run(&mut sessions, &now, 0, 1_000).is_empty());
-        sessions.heard(&NodeId::new("a").expect("an id"), BrokerEpoch(1), Duration::from_millis(1_000));
-        // The registration was not heard of: it has a session from here.
-        assert!(run(&mut sessions, &now, 1_100, 2_500).is_empty());
-        assert_eq!(names(&run(&mut sessions, &now, 2_600, 2_700)), ["a"]);
+        assert!(beat(&mut sessions, "a", 2, 0));
+        assert!(run(&mut sessions, &now, 0, 500).is_empty());
+        assert!(beat(&mut sessions, "a", 1, 500));
+        // The registration was not heard of: its time begins here.
+        assert!(run(&mut sessions, &now, 600, 1_600).is_empty());
+        assert_eq!(names(&run(&mut sessions, &now, 1_700, 1_700)), ["a"]);
     }
 
     #[test]
     fn a_node_that_is_being_fenced_renews_nothing() {
         let cluster = cluster(&[("a", 1, NodeState::Active)]);
-        let (mut sessions, a) = (Sessions::default(), NodeId::new("a").expect("an id"));
+        let mut sessions = Sessions::default();
         assert_eq!(names(&run(&mut sessions, &cluster, 0, 1_600)), ["a"]);
-        let now = Duration::from_millis(1_650);
-        assert!(!sessions.heard(&a, BrokerEpoch(1), now));
-        assert!(sessions.heard(&a, BrokerEpoch(2), now), "another registration may");
+        assert!(!beat(&mut sessions, "a", 1, 1_650));
+        assert!(beat(&mut sessions, "a", 2, 1_650), "another registration may");
         sessions.fenced();
-        assert!(sessions.heard(&a, BrokerEpoch(1), now));
+        assert!(beat(&mut sessions, "a", 1, 1_650));
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl Incoming {
         entry
     }
 
+    /// Whether that member has such a connection open.
+    pub(super) fn has(&self, key: Key) -> bool {
+        self.0.lock().open.contains_key(&key)
+    }
+
     /// Ends those that `is_over` picks by member, lane and epoch.
     pub(super) fn end_where(&self, is_over: impl Fn(RaftId, PeerLane, BrokerEpoch) -> bool) {
         for ((from, lane), entry) in &self.0.lock().open {

@@ -144,6 +144,11 @@ impl PeerNetwork {
         join::ask(&self.shared, address, token, &body, within).await
     }
 
+    /// Whether that node has a connection of this lane open to this one: that of a process that dies is gone at once.
+    pub fn hears(&self, from: RaftId, lane: PeerLane) -> bool {
+        self.shared.incoming.has((from, lane))
+    }
+
     /// What was counted so far.
     pub fn stats(&self) -> &PeerStats {
         &self.shared.stats

@@ -81,6 +81,13 @@ impl RaftMetaStore {
         heard && metrics.current_leader == Some(self.0.id)
     }
 
+    /// Wants to lead the group now: for whoever knows that the leader is gone. Others only vote for it once they have not
+    /// heard of the leader for the longest election timeout.
+    pub async fn campaign(&self) {
+        // It only fails if this member has stopped.
+        let _stopped = self.0.raft.trigger().elect().await;
+    }
+
     /// Stops taking part. What was under way may take effect or not; the files can be opened again afterwards.
     pub async fn shutdown(&self) {
         // It only fails if a task of openraft has panicked; then it no longer runs either.
