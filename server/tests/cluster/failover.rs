@@ -1,5 +1,7 @@
 //! Nodes die and come back; what was acknowledged with `acks=all` stays.
 
+use serde_json::{Value, json};
+
 use crate::nodes::Cluster;
 
 #[test]
@@ -69,4 +71,19 @@ fn a_whole_cluster_comes_back_after_all_were_killed() {
     assert_eq!(cluster.values(2, "t"), ["kept"]);
     cluster.produce(1, "t", "more");
     assert_eq!(cluster.values(0, "t"), ["kept", "more"]);
+}
+
+#[test]
+fn a_new_topic_is_there_at_once_through_every_node() {
+    let cluster = Cluster::start(3);
+    for number in 0..6 {
+        let topic = format!("made-by-its-first-record-{number}");
+        let path = format!("/api/v1/topics/{topic}/records");
+        let body = json!({"acks": "ACKS_ALL", "partition": 0, "records": [{"value_text": "v"}]});
+        let (status, answer) = cluster.node(number % 3).rest("POST", &path, &body);
+        assert_eq!(status, 200, "{answer}");
+        let path = format!("/api/v1/topics/{topic}/partitions/0/records?text=true&offset=0");
+        let (status, answer) = cluster.node((number + 1) % 3).rest("GET", &path, &Value::Null);
+        assert_eq!((status, answer["records"][0]["value_text"].as_str()), (200, Some("v")), "{answer}");
+    }
 }

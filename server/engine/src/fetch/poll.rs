@@ -26,7 +26,7 @@ impl Engine {
     /// leadership ends during the wait), `OffsetOutOfRange`,
     /// `CorruptData` for a damaged range alone, or a storage failure.
     pub async fn fetch(&self, spec: FetchSpec) -> Result<Fetched, EngineError> {
-        let partition = self.partition(&spec.topic, spec.partition)?;
+        let partition = self.partition_soon(&spec.topic, spec.partition).await?;
         let max_bytes = spec.max_bytes.min(self.options.limits.batch_bytes);
         let limit = Duration::from_millis(self.options.limits.fetch_wait_ms.into());
         let poll = Poll {

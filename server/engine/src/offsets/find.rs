@@ -30,7 +30,7 @@ impl Engine {
         partition: PartitionId,
         at: StartFrom,
     ) -> Result<Offset, EngineError> {
-        let partition = self.partition(topic, partition)?;
+        let partition = self.partition_soon(topic, partition).await?;
         let log = partition.log()?;
         match at {
             StartFrom::Earliest | StartFrom::Committed => Ok(log.start_offset()),
@@ -62,7 +62,7 @@ impl Engine {
         partition: PartitionId,
         header: HeaderMatch,
     ) -> Result<FoundRecords, EngineError> {
-        let open = self.topics.get(topic)?;
+        let open = self.topic_soon(topic).await?;
         let indexed: Vec<_> = open.view().meta.config.index.iter().flat_map(|i| i.headers.clone()).collect();
         if !indexed.contains(&header.name) {
             let there = if indexed.is_empty() { "none".to_owned() } else { indexed.join(", ") };
@@ -72,7 +72,7 @@ impl Engine {
             );
             return Err(EngineError::InvalidArgument { field: "header", reason });
         }
-        let partition = self.partition(topic, partition)?;
+        let partition = self.partition_soon(topic, partition).await?;
         let query = HeaderQuery {
             indexed: indexed.into(),
             name: header.name,
@@ -96,7 +96,7 @@ impl Engine {
         partition: PartitionId,
         records: u64,
     ) -> Result<Offset, EngineError> {
-        let partition = self.partition(topic, partition)?;
+        let partition = self.partition_soon(topic, partition).await?;
         let latest = self.latest(&partition).await?;
         let log = partition.log()?.clone();
         let found = blocking(move || log.offset_back(records, latest)).await?;

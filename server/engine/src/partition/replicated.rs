@@ -1,6 +1,7 @@
 //! Partitions that other nodes keep, too: terms of leadership, and what this node says where it does not lead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use flymq_storage::{Log, StorageError};
 use flymq_types::{Acks, LeaderEpoch, NodeId, Offset, PartitionId, RecordBatch, TopicName};
@@ -11,6 +12,9 @@ use crate::error::EngineError;
 use crate::meta::{MetaImage, PartitionMeta, TopicPartition};
 use crate::produce::Appended;
 use crate::replication::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaListener, Replication};
+
+/// How long a request waits for the beginning of a term: it takes a few milliseconds, unless the disk is slow.
+const TERM_WAIT: Duration = Duration::from_millis(750);
 
 /// Who leads a partition, as the metadata says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -152,6 +156,23 @@ impl Partition {
             (Some(log), None) => Ok(log.start_offset()),
             (None, Some(offset)) => Ok(offset),
             (None, None) => Err(self.not_leader()),
+        }
+    }
+
+    /// Whether the metadata gives the leadership to this node, and the term has not begun yet.
+    pub(crate) fn awaits_term(&self) -> bool {
+        matches!(self.high.load().stopped(), Some(Stop::NotLeader))
+            && self.ended.get().is_none()
+            && self.leadership().is_some_and(|known| known.here)
+    }
+
+    /// Waits a moment for such a term: who asks for a partition that is new, or has just lost its leader, is at the right
+    /// node and a little early.
+    pub(crate) async fn term_begun(&self) {
+        if self.awaits_term() {
+            let mut terms = self.terms.subscribe();
+            // Late, or given to another node meanwhile: whoever asks is told so.
+            let _begun = tokio::time::timeout(TERM_WAIT, terms.wait_for(Option::is_some)).await;
         }
     }
 

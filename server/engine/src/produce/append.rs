@@ -57,7 +57,8 @@ impl Engine {
         let records = batch.record_count();
         let appended = match partition.replica() {
             Some(_) => {
-                let appended = partition.append_replicated(batch, acks).await?;
+                let appending = self.begin_append(&partition, batch, acks).await;
+                let appended = appending.await?;
                 self.retain_if_rolled(&topic, &partition);
                 appended
             }
@@ -65,6 +66,22 @@ impl Engine {
         };
         self.counters.count_produced(records);
         Ok(appended)
+    }
+
+    /// Puts the batch where the log's order is decided, in the order of first polls also where they wait for this node's
+    /// term to begin. What it returns waits for the acknowledgement.
+    async fn begin_append(
+        &self,
+        partition: &Arc<Partition>,
+        batch: RecordBatch,
+        acks: Acks,
+    ) -> impl Future<Output = Result<Appended, EngineError>> + Send + use<> {
+        if partition.turns().is_free() && !partition.awaits_term() {
+            return partition.append_replicated(batch, acks);
+        }
+        let _turn = partition.turns().wait().await;
+        partition.term_begun().await;
+        partition.append_replicated(batch, acks)
     }
 
     /// Appends to a partition that this node alone keeps.

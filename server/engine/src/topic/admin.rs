@@ -137,7 +137,7 @@ impl Engine {
             return Ok(topic);
         }
         if !self.options.auto_create || name.is_internal() {
-            return Err(EngineError::TopicNotFound { topic: name.clone() });
+            return self.topic_soon(name).await;
         }
         let new =
             NewTopic { name: name.clone(), partitions: None, config: TopicConfig::default(), restore: None };

@@ -1,13 +1,18 @@
 //! Topics of a cluster: a change is agreed upon first, and then done by every node, this one too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use flymq_types::TopicName;
+use flymq_types::{PartitionId, TopicName};
 
 use super::{NewTopic, OpenTopic, TopicChange, TopicInfo};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::meta::{Command, DeleteTopic};
+use crate::partition::Partition;
+
+/// How long a request for a topic that is unknown here waits for news of it.
+const BARRIER_WAIT: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Whether this broker is a member of a cluster.
@@ -71,6 +76,37 @@ impl Engine {
         let command = self.alteration(&topic, change, self.nodes())?;
         self.change_in_cluster(Command::AlterTopic(command)).await?;
         Ok(self.topics.get(name)?.info())
+    }
+
+    /// The topic of that name. On a cluster one that is new may have been created through another node, and not be open
+    /// here yet.
+    pub(crate) async fn topic_soon(&self, name: &TopicName) -> Result<Arc<OpenTopic>, EngineError> {
+        if self.is_member() && self.topics.find(name).is_none() {
+            self.check_running()?;
+            if self.meta.image().topic(name).is_none() {
+                // Without an answer what is known here has to do.
+                let _known = tokio::time::timeout(BARRIER_WAIT, self.meta.barrier()).await;
+            }
+            let image = self.meta.image();
+            if image.topic(name).is_some() {
+                self.until_followed(image.version).await?;
+            }
+        }
+        self.topics.get(name)
+    }
+
+    /// The partition for whoever reads it; one that this node is about to lead is waited for.
+    pub(crate) async fn partition_soon(
+        &self,
+        topic: &TopicName,
+        number: PartitionId,
+    ) -> Result<Arc<Partition>, EngineError> {
+        if self.is_member() {
+            self.topic_soon(topic).await?;
+        }
+        let partition = self.partition(topic, number)?;
+        partition.term_begun().await;
+        Ok(partition)
     }
 
     /// Has a change agreed upon, and waits until this node has done it.
