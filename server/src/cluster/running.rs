@@ -72,7 +72,7 @@ impl Running {
         self.inbox.forwarded.get_or_init(|| forwarded);
         let (member, replicas) = (self.member.clone(), self.replicas.clone());
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(introduce(member.clone())));
-        self.tasks.spawn(heartbeat::run(member, replicas, engine.followed(), self.stop.clone()));
+        self.tasks.spawn(heartbeat::run(member, replicas, engine.told(), self.stop.clone()));
         controller::start(&self.member, &self.tasks, &self.stop);
         let mut said = None;
         while !self.is_active() {

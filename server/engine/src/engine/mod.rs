@@ -64,6 +64,8 @@ pub struct Engine {
     pub(crate) counters: Arc<Counters>,
     /// Topics are created, changed and deleted one at a time.
     pub(crate) admin: Mutex<()>,
+    /// The version of the metadata that everything open on this member of a cluster has been told.
+    pub(crate) told: watch::Sender<MetaVersion>,
     /// The version of the metadata that this member of a cluster has acted upon.
     pub(crate) followed: watch::Sender<MetaVersion>,
     stopping: AtomicBool,
@@ -95,6 +97,7 @@ impl Engine {
             groups: Groups::default(),
             counters,
             admin: Mutex::new(()),
+            told: watch::Sender::default(),
             followed: watch::Sender::default(),
             stopping: AtomicBool::new(false),
             me: me.clone(),

@@ -20,6 +20,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use flymq_storage::{DurableListener, Log, Retention, Retired, StorageError};
 use flymq_types::{BatchFlags, LeaderEpoch, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub(crate) use ready::ReadyQueue;
@@ -28,6 +29,7 @@ pub(crate) use turn::Turns;
 pub(crate) use watermark::{HighWatermark, Listening, Stop};
 
 use crate::error::EngineError;
+use crate::meta::MetaVersion;
 use crate::produce::Appended;
 use crate::replication::PartitionReplica;
 use crate::task::in_place;
@@ -45,6 +47,8 @@ pub(crate) struct Partition {
     replica: OnceLock<Arc<dyn PartitionReplica>>,
     /// Who leads, as the metadata says; none where it is kept alone, and before the first metadata.
     leadership: ArcSwapOption<Leadership>,
+    /// The metadata that was told last.
+    told: Mutex<MetaVersion>,
     /// The term of leadership that runs.
     terms: watch::Sender<Option<LeaderEpoch>>,
     /// Ends every term that is yet to come.
@@ -98,6 +102,7 @@ impl Partition {
             high: ArcSwap::new(high),
             replica: OnceLock::new(),
             leadership: ArcSwapOption::empty(),
+            told: Mutex::default(),
             terms: watch::Sender::default(),
             ended: OnceLock::new(),
             turns: Turns::default(),

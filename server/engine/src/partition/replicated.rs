@@ -47,8 +47,13 @@ impl Partition {
         Arc::new(Self::with(topic, number, Store::Elsewhere, between_terms()))
     }
 
-    /// The metadata says this of the partition now; call it for every newer image, in order.
+    /// The metadata says this of the partition; an image older than one before changes nothing.
     pub(crate) fn update(&self, meta: &PartitionMeta, min_insync: usize, image: &Arc<MetaImage>) {
+        let mut told = self.told.lock();
+        if image.version < *told {
+            return;
+        }
+        *told = image.version;
         let here = self.replica().is_some_and(|replica| replica.update(meta, min_insync, image));
         let other = meta.leader.clone().filter(|_| !here);
         let now = Leadership { other, here, epoch: meta.leader_epoch };

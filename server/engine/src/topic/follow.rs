@@ -1,7 +1,7 @@
 //! On a cluster topics change by metadata alone: every node, also the one that was asked, does what its image says.
 //!
-//! Whatever is open hears of its new metadata first, as a failover waits for that; logs are opened, closed and removed
-//! after it. What a crash cuts off is done at the next start, see [`super::start`].
+//! Whatever is open hears of its new metadata at once, as a failover waits for that; logs are opened, closed and removed
+//! beside it. What a crash cuts off is done at the next start, see [`super::start`].
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -26,10 +26,28 @@ impl Engine {
         self.followed.subscribe()
     }
 
+    /// The version of the metadata that everything open here has been told: at most a moment behind, also while logs are
+    /// being opened for it. A session of this node counts with this.
+    pub fn told(&self) -> watch::Receiver<MetaVersion> {
+        self.told.subscribe()
+    }
+
     /// Does from now on what the metadata says that is newer than `known`, which is done; until the engine stops.
     pub(crate) fn follow_metadata(self: &Arc<Self>, known: Arc<MetaImage>) {
+        self.told.send_replace(known.version);
         self.followed.send_replace(known.version);
+        beside(tell_all(Arc::downgrade(self), self.meta.watch(), known.clone()));
         beside(follow(Arc::downgrade(self), self.meta.watch(), known));
+    }
+
+    /// Gives what is open its new metadata.
+    fn tell_changed(&self, known: &MetaImage, image: &Arc<MetaImage>) {
+        for meta in changed(known, image) {
+            if let Some(open) = self.open_of(meta) {
+                open.tell(meta, image);
+            }
+        }
+        self.told.send_replace(image.version);
     }
 
     /// Waits until this node has done what that version says.
@@ -48,16 +66,10 @@ impl Engine {
         if self.check_running().is_err() {
             return;
         }
-        let changed = changed(known, image);
-        for meta in &changed {
-            if let Some(open) = self.open_of(meta) {
-                open.tell(meta, image);
-            }
-        }
         for (name, id) in gone(known, image) {
             self.let_go(&name, id);
         }
-        for meta in changed {
+        for meta in changed(known, image) {
             if let Err(error) = self.bring_up(meta, image).await {
                 tracing::error!(topic = %meta.name, %error, "a topic does not follow its metadata");
             }
@@ -82,6 +94,11 @@ impl Engine {
         }
         let Some(open) = self.open_of(meta) else { return Ok(()) };
         open.configure();
+        // What has just been opened was not there when newer metadata was told.
+        let newest = self.meta.image();
+        if let Some(meta) = newest.topic(&meta.name).filter(|newest| newest.id == meta.id) {
+            open.tell(meta, &newest);
+        }
         for partition in left {
             partition.close().await;
             self.remove_log(meta.id, partition.number()).await;
@@ -104,6 +121,23 @@ impl Engine {
             }
             engine.remove_data(id).await;
         });
+    }
+}
+
+/// A failover waits for this, and for nothing else: it runs beside the opening of logs.
+async fn tell_all(engine: Weak<Engine>, mut versions: MetaWatch, mut known: Arc<MetaImage>) {
+    loop {
+        let Some(engine) = engine.upgrade().filter(|engine| engine.check_running().is_ok()) else { return };
+        versions.mark_unchanged();
+        let image = engine.meta.image();
+        if image.version > known.version {
+            engine.tell_changed(&known, &image);
+            known = image;
+        }
+        drop(engine);
+        if versions.changed().await.is_err() {
+            return;
+        }
     }
 }
 

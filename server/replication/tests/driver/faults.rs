@@ -1,8 +1,8 @@
 //! Disks that fail.
 
 use flymq_engine::ReplicaFailure;
-use flymq_storage::FaultOp;
-use flymq_types::Acks;
+use flymq_storage::{FaultOp, StorageError};
+use flymq_types::{Acks, Offset};
 
 use crate::cluster::{Cluster, until};
 
@@ -49,4 +49,31 @@ async fn a_follower_whose_fsync_fails_leaves_and_comes_back_with_its_process() {
     cluster.in_sync(3).await;
     acked.extend(cluster.produce_all(leader, 1).await);
     assert_eq!(cluster.equal_logs().await, acked);
+}
+
+/// A bit of a log flips while its node is down: once a read has met it, the others mend it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_records_are_mended_by_the_others() {
+    let mut cluster = Cluster::simulated(3).await;
+    let leader = cluster.leader().await;
+    let values = cluster.produce_all(leader, 40).await;
+    for victim in [(leader + 1) % 3, leader] {
+        cluster.kill(victim).await;
+        cluster.fence(victim).await;
+        let disk = cluster.nodes[victim].disk.clone().unwrap();
+        let segment = disk.files().into_iter().find(|path| path.extension().is_some_and(|end| end == "log"));
+        disk.tamper(&segment.unwrap(), |bytes| {
+            let value = bytes.windows(8).position(|bytes| bytes == b"value 20").expect("it is there");
+            bytes[value] ^= 1;
+        })
+        .unwrap();
+        cluster.start(victim).await;
+        let node = cluster.node(victim);
+        let read = node.log.read_raw(Offset(20), 1);
+        assert!(matches!(read, Err(StorageError::Corrupt { .. })), "{read:?}");
+        node.handle.damage_met();
+        until("it is mended", || cluster.node(victim).log.damaged().is_empty()).await;
+        cluster.in_sync(3).await;
+        assert_eq!(cluster.equal_logs().await, values);
+    }
 }

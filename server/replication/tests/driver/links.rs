@@ -16,6 +16,8 @@ struct Wires {
     nodes: BTreeMap<BrokerId, (BrokerEpoch, Weak<ReplicaSet>)>,
     /// From, to.
     cut: BTreeSet<(BrokerId, BrokerId)>,
+    sent: u64,
+    lose_every: Option<u64>,
 }
 
 impl Links {
@@ -42,8 +44,20 @@ impl Links {
         }
     }
 
+    /// Loses what goes one way.
+    pub fn cut(&self, from: BrokerId, to: BrokerId) {
+        self.0.lock().cut.insert((from, to));
+    }
+
+    /// Loses each so many-th frame.
+    pub fn lose_every(&self, frames: u64) {
+        self.0.lock().lose_every = Some(frames);
+    }
+
     pub fn heal(&self) {
-        self.0.lock().cut.clear();
+        let mut wires = self.0.lock();
+        wires.cut.clear();
+        wires.lose_every = None;
     }
 }
 
@@ -56,8 +70,10 @@ struct Link {
 impl NodeLink for Link {
     fn send(&self, to: BrokerId, at: ReplicaKey, frame: Frame, _lane: Lane, sent: Option<Sent>) {
         let target = {
-            let wires = self.links.0.lock();
-            let cut = wires.cut.contains(&(self.me, to));
+            let mut wires = self.links.0.lock();
+            wires.sent += 1;
+            let lost = wires.lose_every.is_some_and(|every| wires.sent.is_multiple_of(every));
+            let cut = lost || wires.cut.contains(&(self.me, to));
             wires.nodes.get(&to).filter(|_| !cut).and_then(|(epoch, sink)| Some((*epoch, sink.upgrade()?)))
         };
         if let Some((epoch, sink)) = target {

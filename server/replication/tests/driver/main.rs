@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends there")]
 
+mod chaos;
 mod cluster;
 mod engines;
 mod failover;
