@@ -10,16 +10,13 @@
 //! FLYMQ_TEST_HISTORY=file keeps the history; after a violation it is kept in any case, and its path printed
 //! ```
 
-mod broker;
-mod checker;
-mod effort;
-mod history;
 mod injury;
 mod load;
 mod mounts;
 mod read_back;
-mod row;
 mod run;
 mod scenario;
 mod specimen;
 mod strace;
+
+use flymq_tests::{broker, checker, effort, history, row};

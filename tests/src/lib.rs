@@ -1,5 +1,10 @@
 //! What several suites of this crate share.
 
+pub mod broker;
+pub mod checker;
+pub mod effort;
+pub mod history;
 mod raw_codec;
+pub mod row;
 
 pub use raw_codec::RawCodec;

@@ -58,6 +58,11 @@ pub enum Op {
         partition: i32,
         offset: u64,
     },
+    /// What the partition's leader says its end is: invoked with 0, answered with the end.
+    Latest {
+        partition: i32,
+        offset: u64,
+    },
     Commit {
         group: String,
         partition: i32,
@@ -92,15 +97,22 @@ pub struct Event {
 }
 
 /// The events since they were last taken, in the order in which they happened.
+#[derive(Debug)]
 pub struct History {
     began: Instant,
     began_at: SystemTime,
     events: Mutex<Vec<Event>>,
 }
 
+impl Default for History {
+    fn default() -> Self {
+        Self { began: Instant::now(), began_at: SystemTime::now(), events: Mutex::default() }
+    }
+}
+
 impl History {
     pub fn new() -> Self {
-        Self { began: Instant::now(), began_at: SystemTime::now(), events: Mutex::default() }
+        Self::default()
     }
 
     /// `at_ns` of a wall time, Unix seconds.
@@ -110,9 +122,14 @@ impl History {
         u64::try_from(since.as_nanos()).expect("a run is shorter than 500 years")
     }
 
+    /// Now, as `at_ns`.
+    pub fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).expect("a run is shorter than 500 years")
+    }
+
     pub fn add(&self, client: u32, phase: Phase, op: Op) {
         let mut events = self.events.lock().expect("no writer panics");
-        let at_ns = u64::try_from(self.began.elapsed().as_nanos()).expect("a run is shorter than 500 years");
+        let at_ns = self.now();
         events.push(Event { at_ns, client, phase, op });
     }
 

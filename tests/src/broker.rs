@@ -32,6 +32,7 @@ pub struct Refusal {
     pub log: Vec<String>,
 }
 
+#[derive(Debug)]
 pub struct Process {
     child: Child,
     /// The broker's own process, which may be a child of `child`.
@@ -141,6 +142,11 @@ impl Process {
     /// Its status, if it has ended by itself.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it was started")
+    }
+
+    /// The broker's own process.
+    pub fn pid(&self) -> i32 {
+        self.pid
     }
 
     /// What it has said on stderr so far.

@@ -183,3 +183,18 @@ fn retention_takes_what_is_before_the_start() {
 {"client":0,"phase":"ok","op":"end","partition":0,"offset":2}"#;
     assert_eq!(unread_after(Fault::Kill, rest), []);
 }
+
+#[test]
+fn an_answer_older_than_an_acknowledgement_is_stale() {
+    let with = |end: u64, asked_first: bool| {
+        let ack = r#"{"client":1,"phase":"invoke","op":"produce","value":"1/0/0","acks":"all"}
+{"client":1,"phase":"ok","op":"produce","value":"1/0/0","acks":"all","at":[0,0]}"#;
+        let ask = r#"{"client":7,"phase":"invoke","op":"latest","partition":0,"offset":0}"#;
+        let answer = format!(r#"{{"client":7,"phase":"ok","op":"latest","partition":0,"offset":{end}}}"#);
+        let order = if asked_first { [ask, ack, &answer] } else { [ack, ask, &answer] };
+        check(&order.join("\n")).violations.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>()
+    };
+    assert_eq!(with(1, false), []);
+    assert_eq!(with(0, false), [Violation::Stale]);
+    assert_eq!(with(0, true), [], "asked before the acknowledgement, either answer is right");
+}

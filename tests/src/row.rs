@@ -15,12 +15,17 @@ use crate::{
 };
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reliability.md");
-const BEGIN: &str = "<!-- crash: begin (written by make crash) -->";
-const END: &str = "<!-- crash: end -->";
+/// The faults of one node (`make crash`).
+pub const CRASH: &str = "crash";
+/// The faults of a cluster (`make cluster-test`).
+pub const CLUSTER: &str = "cluster";
 
 /// Counts of one scenario. What must be zero stands in `wrong`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Row {
+    /// Whose table it belongs to.
+    #[serde(default = "crash")]
+    pub suite: String,
     /// As in `B12`.
     pub id: String,
     pub fault: String,
@@ -49,14 +54,19 @@ pub struct Wrong {
     pub lost: u64,
     pub reused: u64,
     pub phantom: u64,
-    /// Duplicates, records out of order, holes, commits and topics that are not as they were acknowledged.
+    /// Duplicates, records out of order, holes, stale answers, commits and topics that are not as they were acknowledged.
     pub other: u64,
     /// Bytes served that nobody sent.
     pub bytes: u64,
     pub boots_failed: u64,
 }
 
+fn crash() -> String {
+    CRASH.to_owned()
+}
+
 /// A scenario that runs.
+#[derive(Debug)]
 pub struct Scenario {
     row: Row,
     began: Instant,
@@ -66,10 +76,16 @@ pub struct Scenario {
 impl Scenario {
     /// Begins a scenario; `None` when it was left out by name.
     pub fn begin(id: &str, fault: &str, unit: &str) -> Option<Self> {
+        Self::begin_in(CRASH, id, fault, unit)
+    }
+
+    /// As [`Scenario::begin`], for the table of another suite.
+    pub fn begin_in(suite: &str, id: &str, fault: &str, unit: &str) -> Option<Self> {
         if effort::left_out(id) {
             return None;
         }
         let row = Row {
+            suite: suite.to_owned(),
             id: id.to_owned(),
             fault: fault.to_owned(),
             unit: unit.to_owned(),
@@ -162,6 +178,7 @@ impl Scenario {
             Violation::Commit,
             Violation::Topic,
             Violation::Refused,
+            Violation::Stale,
         ] {
             wrong.other += count(kind);
         }
@@ -208,12 +225,12 @@ impl std::fmt::Display for Row {
 
 impl Row {
     fn keep(&self) {
-        let folder = folder();
+        let folder = folder(&self.suite);
         std::fs::create_dir_all(&folder).expect("the target folder can be written");
         let text = serde_json::to_string_pretty(self).expect("a row is JSON");
         std::fs::write(folder.join(format!("{}.json", self.id)), text).expect("a row can be kept");
         if std::env::var_os("FLYMQ_CRASH_DOCS").is_some() {
-            write_table(Path::new(DOCS), &kept(&folder));
+            write_table(Path::new(DOCS), &self.suite, &kept(&folder));
         }
     }
 
@@ -260,11 +277,11 @@ pub fn grouped(n: u64) -> String {
         .join(",")
 }
 
-/// Where rows are kept between runs: `<target>/crash/<effort>`.
-fn folder() -> PathBuf {
+/// Where rows are kept between runs: `<target>/<suite>/<effort>`.
+fn folder(suite: &str) -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");
     let target = test.ancestors().nth(3).expect("it lies in a target folder");
-    target.join("crash").join(if effort::is_long() { "long" } else { "short" })
+    target.join(suite).join(if effort::is_long() { "long" } else { "short" })
 }
 
 fn kept(folder: &Path) -> Vec<Row> {
@@ -281,10 +298,15 @@ fn kept(folder: &Path) -> Vec<Row> {
 }
 
 /// Puts the table between its marks.
-fn write_table(path: &Path, rows: &[Row]) {
+fn write_table(path: &Path, suite: &str, rows: &[Row]) {
+    let begin = format!(
+        "<!-- {suite}: begin (written by make {}) -->",
+        if suite == CLUSTER { "cluster-test" } else { suite }
+    );
+    let end = format!("<!-- {suite}: end -->");
     let text = std::fs::read_to_string(path).expect("the page is there");
-    let (before, rest) = text.split_once(BEGIN).expect("the page has the mark");
-    let (_, after) = rest.split_once(END).expect("the page has the second mark");
+    let (before, rest) = text.split_once(&begin).expect("the page has the mark");
+    let (_, after) = rest.split_once(&end).expect("the page has the second mark");
     let mut table = String::from(
         "| # | Fault | Cycles | Acknowledged `leader` / `all` | Read back | Lost / reused / phantom / other | \
          Wrong bytes | Starts failed, slowest | Seen |\n|---|---|---|---|---|---|---|---|---|\n",
@@ -293,5 +315,5 @@ fn write_table(path: &Path, rows: &[Row]) {
         table.push_str(&row.line());
         table.push('\n');
     }
-    std::fs::write(path, format!("{before}{BEGIN}\n{table}{END}{after}")).expect("the page can be written");
+    std::fs::write(path, format!("{before}{begin}\n{table}{end}{after}")).expect("the page can be written");
 }

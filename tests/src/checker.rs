@@ -36,6 +36,8 @@ pub enum Violation {
     Topic,
     /// A range is refused as damaged although nothing damaged it.
     Refused,
+    /// An answer that is older than what was acknowledged before the question.
+    Stale,
 }
 
 /// What was done to the broker, and so what may be missing afterwards.
@@ -67,6 +69,10 @@ struct Partition {
     unread: BTreeMap<u64, Acked>,
     /// The last cycle and counter of each client in the log.
     last: HashMap<u32, (u32, u64)>,
+    /// The end that somebody has been told of, by an acknowledgement that waits for all in sync, a read or an answer.
+    told: u64,
+    /// What each client must at least be answered.
+    asked: HashMap<u32, u64>,
 }
 
 /// How much was checked.
@@ -80,6 +86,8 @@ pub struct Counts {
     pub read: u64,
     pub commits: u64,
     pub topics: u64,
+    /// Answers to "where does it end?".
+    pub latest: u64,
     /// Offsets refused as damaged.
     pub refused: u64,
 }
@@ -107,6 +115,7 @@ impl Checker {
         match &event.op {
             Op::Produce { value, acks, at } => self.produce(phase, value, *acks, *at),
             Op::Read { partition, offset, value } => self.read(*partition, *offset, value),
+            Op::Latest { partition, offset } => self.latest(event.client, phase, *partition, *offset),
             Op::End { partition, offset } => self.end(*partition, *offset),
             Op::Start { partition, offset } => self.start(*partition, *offset),
             Op::Refused { partition, from, to } => self.refused(*partition, *from, *to),
@@ -160,12 +169,45 @@ impl Checker {
                     Promise::All => self.counts.all += 1,
                 }
                 let (partition, offset) = at.expect("an acknowledgement names partition and offset");
+                if acks == Promise::All {
+                    self.told(partition, offset + 1);
+                }
                 let promised = match self.fault {
                     Fault::Kill | Fault::Damage => true,
                     Fault::PowerCut => acks == Promise::All,
                     Fault::Lie => false,
                 };
                 self.acknowledged(partition, offset, Acked { value: value.to_owned(), promised });
+            }
+        }
+    }
+
+    fn told(&mut self, partition: i32, end: u64) {
+        let place = self.partitions.entry(partition).or_default();
+        place.told = place.told.max(end);
+    }
+
+    /// Real time, in one pass: what was told before the question must be in the answer
+    /// ([linearizability](https://dl.acm.org/doi/10.1145/78969.78972) of a counter that only rises).
+    fn latest(&mut self, client: u32, phase: Phase, partition: i32, end: u64) {
+        let place = self.partitions.entry(partition).or_default();
+        match phase {
+            Phase::Invoke => {
+                place.asked.insert(client, place.told);
+            }
+            Phase::Fail | Phase::Info => {
+                place.asked.remove(&client);
+            }
+            Phase::Ok => {
+                let least = place.asked.remove(&client).unwrap_or(0);
+                self.counts.latest += 1;
+                if end < least {
+                    let text = format!(
+                        "{partition} ends at {end}, said to {client}, who asked after {least} was told"
+                    );
+                    self.found(Violation::Stale, text);
+                }
+                self.told(partition, end);
             }
         }
     }
@@ -186,6 +228,7 @@ impl Checker {
 
     fn read(&mut self, partition: i32, offset: u64, value: &str) {
         self.counts.read += 1;
+        self.told(partition, offset + 1);
         let place = self.partitions.entry(partition).or_default();
         let at = usize::try_from(offset).expect("a run has fewer records");
         match place.log.get_mut(at) {
