@@ -112,6 +112,11 @@ crash: ## Every fault of docs/reliability.md, long (FLYMQ_CRASH_ONLY=b1,b12: tho
 	FLYMQ_CRASH=long FLYMQ_CRASH_DOCS=1 $(CARGO) test --workspace --test crash -- --nocapture --test-threads=1
 	[ -n "$$FLYMQ_CRASH_ONLY" ] || FLYMQ_KILL_CYCLES=200 $(CARGO) test --workspace --test kill
 
+.PHONY: cluster-test
+cluster-test: ## Three nodes killed, frozen and cut off from each other, long (FLYMQ_CRASH_ONLY=b2,b15: those alone); writes the cluster's table of docs/reliability.md
+	$(CARGO) build --workspace --all-targets
+	FLYMQ_CRASH=long FLYMQ_CRASH_DOCS=1 $(CARGO) test --workspace --test cluster -- --nocapture --test-threads=1
+
 .PHONY: loom
 loom: ## Models of the watermark and its waiters (server/engine/src/partition/models.rs) in every order that threads can take
 	@tests/mutants/run.py --loom

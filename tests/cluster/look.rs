@@ -1,0 +1,139 @@
+//! What is there: by asking, and on the disks.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use flymq_client::{Client, FetchSpec, pb};
+use flymq_storage::{Disk, RealDisk, inspect::Inspector};
+use tokio::time::Instant;
+
+use crate::{
+    history::{History, Op, Phase},
+    load::{PARTITIONS, TOPIC, value_of},
+};
+
+/// The client number of these events.
+const READER: u32 = 0;
+/// By then a cluster that nothing troubles any more is whole.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until every partition has a leader, all three replicas are in sync, and nothing is on its way.
+pub async fn whole(client: &Client) -> Duration {
+    let began = Instant::now();
+    loop {
+        let state = state(client).await;
+        match state {
+            Ok(()) => return began.elapsed(),
+            Err(why) => assert!(began.elapsed() < DEADLINE, "the cluster does not become whole: {why}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn state(client: &Client) -> Result<(), String> {
+    for partition in metadata(client).await?.partitions {
+        if partition.leader.is_empty() || partition.isr.len() != 3 {
+            return Err(format!("{partition:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// The topic's partitions with their leaders.
+pub async fn metadata(client: &Client) -> Result<pb::TopicMetadata, String> {
+    let request = pb::GetMetadataRequest { topics: vec![TOPIC.to_owned()] };
+    let answer: pb::GetMetadataResponse =
+        client.call("GetMetadata", &request).await.map_err(|error| error.to_string())?;
+    answer.topics.into_iter().next().ok_or_else(|| "no such topic".to_owned())
+}
+
+/// Reads every partition to its end.
+pub async fn everything(client: &Client, history: &Arc<History>) {
+    for partition in 0..PARTITIONS {
+        let end = latest(client, partition).await;
+        let mut spec = FetchSpec::new(TOPIC, partition, 0);
+        (spec.max_messages, spec.max_bytes) = (100_000, 8 << 20);
+        let give_up = Instant::now() + DEADLINE;
+        while spec.offset < end {
+            assert!(Instant::now() < give_up, "{partition}: nothing readable at {} of {end}", spec.offset);
+            let Ok(page) = client.fetch(&spec).await else { continue };
+            for message in &page.messages {
+                let value = value_of(&message.value);
+                history.add(READER, Phase::Ok, Op::Read { partition, offset: message.offset, value });
+            }
+            spec.offset = page.next_offset;
+        }
+        history.add(READER, Phase::Ok, Op::End { partition, offset: spec.offset });
+    }
+}
+
+async fn latest(client: &Client, partition: i32) -> u64 {
+    let request = pb::GetStartOffsetRequest {
+        topic: TOPIC.to_owned(),
+        partition,
+        from: pb::StartFrom::Latest.into(),
+        ..pb::GetStartOffsetRequest::default()
+    };
+    let give_up = Instant::now() + DEADLINE;
+    loop {
+        match client.call::<_, pb::GetStartOffsetResponse>("GetStartOffset", &request).await {
+            Ok(answer) => return answer.offset,
+            Err(error) => assert!(Instant::now() < give_up, "{partition}: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// One batch as it lies on a disk.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stored {
+    partition: String,
+    offsets: (u64, u64),
+    epoch: u32,
+    append_time_ms: i64,
+    values: Vec<Vec<u8>>,
+}
+
+/// All batches of the topic in the data directory of a node that is down.
+pub fn stored(data: &Path, topic_id: &str) -> Vec<Stored> {
+    let topic = data.join("topics").join(topic_id);
+    let mut partitions: Vec<_> = list(&topic);
+    partitions.sort();
+    let mut all = Vec::new();
+    for partition in partitions {
+        let mut segments = list(&partition);
+        segments.retain(|path| path.extension().is_some_and(|kind| kind == "log"));
+        segments.sort();
+        for segment in segments {
+            let name = partition.file_name().expect("named").to_string_lossy().into_owned();
+            all.extend(batches(&segment, &name));
+        }
+    }
+    all
+}
+
+fn batches(segment: &Path, partition: &str) -> Vec<Stored> {
+    let mut found = Vec::new();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let inspector = Inspector::open(disk, segment, None).expect("a segment can be inspected");
+    let report = inspector.batches(true, |batch, records| {
+        let values = records
+            .iter()
+            .flat_map(|records| records.iter())
+            .map(|record| record.expect("a whole record").value.unwrap_or_default().to_vec());
+        found.push(Stored {
+            partition: partition.to_owned(),
+            offsets: (batch.base_offset, batch.last_offset),
+            epoch: batch.leader_epoch,
+            append_time_ms: batch.append_time_ms,
+            values: values.collect(),
+        });
+        true
+    });
+    assert!(!report.expect("read").is_damaged(), "{} is damaged", segment.display());
+    found
+}
+
+fn list(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    entries.map(|entry| entry.expect("readable").path()).collect()
+}

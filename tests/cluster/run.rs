@@ -1,0 +1,200 @@
+//! One cluster with its load, its history and its checker, through all faults of a scenario.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicU32},
+    time::Duration,
+};
+
+use flymq_client::Client;
+use flymq_tests::history::append;
+use tokio::time::Instant;
+
+use crate::{
+    checker::{Checker, Fault},
+    cluster::Cluster,
+    history::{Event, History, Op, Phase},
+    load::{Load, PARTITIONS, TOPIC},
+    look,
+    net::Net,
+    row::Scenario,
+};
+
+/// A cluster in which a partition takes no record for so long after a fault is stuck.
+const STUCK: Duration = Duration::from_secs(60);
+
+pub struct Run {
+    pub cluster: Cluster,
+    pub client: Client,
+    history: Arc<History>,
+    /// Every event so far: the times of a fault are found in them.
+    events: Vec<Event>,
+    checker: Checker,
+    load: Option<Load>,
+    next: Arc<AtomicU32>,
+    topic_id: String,
+    dir: tempfile::TempDir,
+}
+
+impl Run {
+    /// Three nodes that are up, with a topic on all of them and clients at work.
+    pub async fn start(scenario: &mut Scenario, net: Option<Net>) -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut cluster = Cluster::new(dir.path(), net);
+        scenario.started(cluster.start(&[1]).await);
+        scenario.started(cluster.start(&[2, 3]).await);
+        let client = cluster.connect().await;
+        let topic_id = create_topic(&client).await;
+        look::whole(&client).await;
+        let mut run = Self {
+            cluster,
+            client,
+            history: Arc::new(History::new()),
+            events: Vec::new(),
+            checker: Checker::after(Fault::Kill),
+            load: None,
+            next: Arc::new(AtomicU32::new(1)),
+            topic_id,
+            dir,
+        };
+        run.load = Some(Load::start(&run.cluster.addresses(), &run.history, &run.next).await);
+        run.writes_flow(0).await;
+        run
+    }
+
+    /// Now, on the clock of the history.
+    pub fn now(&self) -> u64 {
+        self.history.now()
+    }
+
+    /// Who leads a partition: node number; none where nobody does.
+    pub async fn leader(&self, partition: i32) -> Option<u8> {
+        let metadata = look::metadata(&self.client).await.ok()?;
+        let found = metadata.partitions.into_iter().find(|p| p.partition == partition)?;
+        found.leader.strip_prefix("node-")?.parse().ok()
+    }
+
+    /// Whether one of these nodes leads a partition.
+    pub async fn leads(&self, nodes: &[u8]) -> bool {
+        for partition in 0..PARTITIONS {
+            if self.leader(partition).await.is_some_and(|leader| nodes.contains(&leader)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Waits until every partition has taken a record that was sent after `since`; the longest that one was without.
+    pub async fn writes_flow(&mut self, since: u64) -> Duration {
+        let began = Instant::now();
+        loop {
+            self.check();
+            let firsts: Vec<Option<u64>> = (0..PARTITIONS).map(|p| self.first_ack(p, since)).collect();
+            if let Some(last) =
+                firsts.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.into_iter().max())
+            {
+                return Duration::from_nanos(last - since);
+            }
+            assert!(began.elapsed() < STUCK, "no record is taken: {firsts:?}\n{}", self.logs());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// When the first record was acknowledged that was sent after `since`.
+    fn first_ack(&self, partition: i32, since: u64) -> Option<u64> {
+        let after = self.events.partition_point(|event| event.at_ns < since);
+        let events = &self.events[after..];
+        let mut sent = std::collections::HashSet::new();
+        events.iter().find_map(|event| match &event.op {
+            Op::Produce { value, .. } if event.phase == Phase::Invoke => {
+                sent.insert(value.clone());
+                None
+            }
+            Op::Produce { value, at: Some((at, _)), .. } if *at == partition && sent.contains(value) => {
+                Some(event.at_ns)
+            }
+            _ => None,
+        })
+    }
+
+    /// Takes in what happened; ends the run at the first violation, with the history kept.
+    pub fn check(&mut self) {
+        let events = self.history.take();
+        for event in &events {
+            self.checker.apply(event);
+        }
+        self.events.extend(events);
+        let found = &self.checker.violations;
+        if found.is_empty() {
+            return;
+        }
+        let kept = std::env::var_os("FLYMQ_TEST_KEEP").map_or_else(std::env::temp_dir, PathBuf::from);
+        let file = kept.join(format!("flymq-cluster-{}.jsonl", std::process::id()));
+        append(&file, &self.events);
+        panic!("{:#?}\nthe history: {}\n{}", &found[..found.len().min(10)], file.display(), self.logs());
+    }
+
+    /// Ends the load, reads everything back, stops the nodes in order and compares their disks.
+    pub async fn finish(mut self, scenario: &mut Scenario) {
+        if let Some(load) = self.load.take() {
+            load.stop().await;
+        }
+        let healed = look::whole(&self.client).await;
+        look::everything(&self.client, &self.history).await;
+        self.check();
+        let counts = self.checker.counts.clone();
+        scenario.note(format!(
+            "{} answers to \"where does it end?\", stale 0; whole again after {} ms",
+            counts.latest,
+            healed.as_millis()
+        ));
+        assert!(counts.all > 0 && counts.read >= counts.all, "the load was no load: {counts:?}");
+        for number in 1..=3 {
+            self.cluster.stop(number).await;
+        }
+        self.compare(scenario);
+        scenario.add(&self.checker);
+    }
+
+    /// Replicas hold the same batches, each with the same epoch, time and records.
+    fn compare(&self, scenario: &mut Scenario) {
+        let mut all = (1..=3).map(|number| look::stored(self.cluster.data(number), &self.topic_id));
+        let first = all.next().expect("three nodes");
+        assert!(!first.is_empty(), "nothing is stored");
+        for (other, number) in all.zip(2..) {
+            let differs = first.iter().zip(&other).find(|(a, b)| a != b);
+            if let Some((a, b)) = differs {
+                scenario.violated(&format!("node 1 has {a:?}, node {number} {b:?}"));
+            }
+            if first.len() != other.len() {
+                let (a, b) = (first.len(), other.len());
+                scenario.violated(&format!("node 1 has {a} batches, node {number} {b}"));
+            }
+        }
+        scenario.note(format!("{} batches, the same on all three disks", first.len()));
+    }
+
+    /// What the nodes that are up have said, for a failure.
+    fn logs(&self) -> String {
+        let tail = |number| {
+            let log = self.cluster.log(number);
+            let from = log.len().saturating_sub(60);
+            format!("node {number}:\n{}\n", log[from..].join("\n"))
+        };
+        let text: String = (1..=3).map(tail).collect();
+        // The directory goes with the run.
+        let _ = &self.dir;
+        text
+    }
+}
+
+async fn create_topic(client: &Client) -> String {
+    let give_up = Instant::now() + STUCK;
+    loop {
+        match client.create_topic(TOPIC, PARTITIONS).await {
+            Ok(topic) => return topic.id,
+            Err(error) => assert!(Instant::now() < give_up, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

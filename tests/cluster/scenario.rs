@@ -1,0 +1,50 @@
+//! One file a fault, numbered as in `docs/reliability.md`.
+
+mod b02_kill;
+mod b15_partition;
+mod b17_frozen;
+
+use std::time::Duration;
+
+use rand::{Rng as _, rngs::StdRng};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::row::{CLUSTER, Scenario};
+
+/// One cluster at a time: each wants the machine.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::const_new(());
+    ONE.lock().await
+}
+
+fn begin(id: &str, fault: &str, unit: &str) -> Option<Scenario> {
+    Scenario::begin_in(CLUSTER, id, fault, unit)
+}
+
+/// Lets the load run for a time of chance: the moment of the fault is part of it.
+async fn a_while(rng: &mut StdRng) {
+    tokio::time::sleep(Duration::from_millis(rng.random_range(200..1_500))).await;
+}
+
+/// How long partitions were without a leader that takes records, after each fault.
+#[derive(Debug, Default)]
+struct Outages(Vec<Duration>);
+
+impl Outages {
+    fn add(&mut self, outage: Duration) {
+        self.0.push(outage);
+    }
+
+    /// Median, 99th percentile and longest, ms.
+    fn note(mut self, what: &str) -> String {
+        self.0.sort_unstable();
+        let at = |share: f64| {
+            let last = self.0.len().saturating_sub(1);
+            // An index below the number of faults.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            let index = (last as f64 * share).round() as usize;
+            self.0.get(index).map_or(0, Duration::as_millis)
+        };
+        format!("{what}: p50 {} ms, p99 {} ms, longest {} ms", at(0.5), at(0.99), at(1.0))
+    }
+}
