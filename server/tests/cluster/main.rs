@@ -3,6 +3,8 @@
 #[allow(dead_code, reason = "other tests use the rest of it")]
 #[path = "../common/broker.rs"]
 mod broker;
+mod clients;
+mod doors;
 mod failover;
 mod membership;
 mod nodes;

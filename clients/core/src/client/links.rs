@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use futures::{
@@ -21,6 +22,9 @@ use tokio::sync::oneshot;
 use crate::{ClientConfig, ClientError, metadata::Leader, pb, runtime, transport::Transport};
 
 type Link = Arc<dyn Transport>;
+
+/// How long one node has to take a connection before the next one is tried.
+const OTHER_WAIT: Duration = Duration::from_secs(1);
 
 /// The one attempt that all callers without a connection wait for.
 type Connecting = Shared<BoxFuture<'static, Result<Link, ClientError>>>;
@@ -53,8 +57,8 @@ struct Inner {
     nodes: Mutex<HashMap<Arc<str>, Arc<Mutex<Slot>>>>,
     /// Server that answered last, by its place among all that are known.
     server: AtomicUsize,
-    /// Addresses of nodes that the cluster has told of and that are not in the configuration.
-    told: Mutex<Vec<String>>,
+    /// Names and addresses of the cluster's nodes.
+    members: Mutex<Vec<(Arc<str>, Arc<str>)>>,
     /// The servers are nodes of one cluster.
     cluster: AtomicBool,
     closed: AtomicBool,
@@ -70,7 +74,7 @@ impl Links {
             any,
             nodes: Mutex::default(),
             server: AtomicUsize::new(0),
-            told: Mutex::default(),
+            members: Mutex::default(),
             cluster: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
@@ -111,15 +115,35 @@ impl Links {
         self.0.any.first()?.lock().open().cloned()
     }
 
-    /// Gives up a connection that does not answer; the next one is made to another server.
+    /// Makes no further requests on a connection that does not answer; the next one is made to another server. Those that
+    /// wait there have their time to be answered all the same.
     pub(super) fn leave(&self, link: &Link) {
         for slot in &self.0.any {
             let mut slot = slot.lock();
-            if slot.link.as_ref().is_some_and(|known| Arc::ptr_eq(known, link)) {
-                slot.link = None;
-                self.0.server.fetch_add(1, Ordering::Relaxed);
+            let Some(left) = slot.link.take_if(|known| Arc::ptr_eq(known, link)) else { continue };
+            self.0.server.fetch_add(1, Ordering::Relaxed);
+            let patience = self.0.config.request_timeout;
+            drop(runtime::spawn(async move {
+                tokio::time::sleep(patience).await;
+                drop(left);
+            }));
+        }
+    }
+
+    /// A connection to a node of the cluster other than this one.
+    pub(super) async fn other_than(&self, node: &str) -> Option<Link> {
+        let named = |link: &Link| !link.node_id().is_empty() && link.node_id() != node;
+        if let Some(link) = self.open_any().filter(named) {
+            return Some(link);
+        }
+        let members = self.0.members.lock().clone();
+        for (name, addr) in members.into_iter().filter(|(name, addr)| **name != *node && !addr.is_empty()) {
+            let there = Leader { node: name, addr, epoch: 0 };
+            if let Ok(Ok(link)) = tokio::time::timeout(OTHER_WAIT, self.to(&there)).await {
+                return Some(link);
             }
         }
+        None
     }
 
     /// Remembers the nodes of the cluster.
@@ -128,9 +152,8 @@ impl Links {
             return;
         }
         self.is_cluster();
-        let addrs = members.iter().map(|member| &member.client_addr).filter(|addr| !addr.is_empty());
-        let unknown = addrs.filter(|addr| !self.0.config.bootstrap_servers.contains(addr));
-        *self.0.told.lock() = unknown.cloned().collect();
+        let known = members.iter().map(|m| (m.node_id.as_str().into(), m.client_addr.as_str().into()));
+        *self.0.members.lock() = known.collect();
     }
 
     /// The servers are nodes of one cluster.
@@ -144,7 +167,7 @@ impl Links {
 
     /// Whether there is another server to try where one fails.
     pub(super) fn have_others(&self) -> bool {
-        self.0.config.bootstrap_servers.len() > 1 || !self.0.told.lock().is_empty()
+        self.0.config.bootstrap_servers.len() > 1 || self.0.members.lock().len() > 1
     }
 
     pub(super) fn close(&self) {

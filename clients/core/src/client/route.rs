@@ -15,6 +15,8 @@ use crate::{
 const SILENCE: Duration = Duration::from_millis(1_000);
 /// How long a node has to say who leads what, before another one is asked.
 const ASK_WAIT: Duration = Duration::from_millis(1_000);
+/// How long a node has to say that it lives; under load that may take a while.
+const PING_WAIT: Duration = Duration::from_secs(3);
 
 impl Client {
     /// Learns the nodes of a cluster, so that the client outlives the one it was told. Natively a server says that it is one
@@ -192,7 +194,7 @@ impl Client {
             let ping = link.call(rpc_by_name("GetHealth")?, bytes::Bytes::new());
             tokio::select! {
                 answered = answer.as_mut() => return answered,
-                pinged = tokio::time::timeout(ASK_WAIT, ping) => if pinged.is_err() {
+                pinged = tokio::time::timeout(PING_WAIT, ping) => if pinged.is_err() {
                     self.inner.links.leave(link);
                     return Err(ClientError::broken(link.node_id(), "the node is silent"));
                 },
@@ -202,14 +204,9 @@ impl Client {
 
     /// Whether a node other than `asked` says that somebody else leads the partition now.
     async fn lost_leadership(&self, topic: &str, partition: i32, asked: &Leader) -> bool {
-        if self.inner.links.open_any().is_some_and(|link| link.node_id() == &*asked.node)
-            && let Some(link) = self.inner.links.open_any()
-        {
-            // It would be asked about itself.
-            self.inner.links.leave(&link);
-        }
-        self.topics().doubt(topic);
-        if self.refresh(topic).await.is_err() {
+        // It would say of itself that it leads.
+        let Some(link) = self.inner.links.other_than(&asked.node).await else { return false };
+        if !matches!(tokio::time::timeout(ASK_WAIT, self.ask_leaders(&link, topic)).await, Ok(Ok(()))) {
             return false;
         }
         match self.topics().leader(topic, partition) {

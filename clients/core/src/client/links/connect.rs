@@ -18,10 +18,19 @@ impl Inner {
         }
     }
 
+    /// Those of the configuration, then the nodes that the cluster has told of.
+    fn servers(&self) -> Vec<String> {
+        let mut servers = self.config.bootstrap_servers.clone();
+        let members = self.members.lock();
+        let told = members.iter().map(|(_, addr)| addr.to_string()).filter(|addr| !addr.is_empty());
+        let unknown: Vec<String> = told.filter(|addr| !servers.contains(addr)).collect();
+        servers.extend(unknown);
+        servers
+    }
+
     /// Tries every server once, beginning with the one that answered last; the first that answers is taken.
     async fn connect_any(&self) -> Result<Link, ClientError> {
-        let mut servers = self.config.bootstrap_servers.clone();
-        servers.extend(self.told.lock().iter().cloned());
+        let servers = self.servers();
         let first = self.server.load(Ordering::Relaxed);
         let mut untried = (0..servers.len()).map(|turn| (first + turn) % servers.len());
         let mut trying = FuturesUnordered::new();
