@@ -56,13 +56,10 @@ fn is_safe(error: &ClientError, idempotent: bool) -> bool {
 
 /// Whether the failure ends when another node takes over.
 fn moves(error: &ClientError, others: bool) -> bool {
-    match error.code {
-        ErrorCode::NotLeader => true,
-        ErrorCode::Connection | ErrorCode::Unavailable => others,
-        // A leader that was replaced before the record was everywhere says so with its epoch.
-        ErrorCode::Timeout => error.metadata.contains_key("leader_epoch"),
-        _ => false,
-    }
+    let away = matches!(error.code, ErrorCode::Connection | ErrorCode::Unavailable);
+    // A leader that was replaced before the record was everywhere says so with its epoch.
+    let replaced = error.code == ErrorCode::Timeout && error.metadata.contains_key("leader_epoch");
+    error.code == ErrorCode::NotLeader || away && others || replaced
 }
 
 fn doubled(first: Duration, attempt: u32) -> Duration {

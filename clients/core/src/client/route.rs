@@ -135,12 +135,11 @@ impl Client {
         let told = || error.metadata.get("partition").and_then(|told| told.parse().ok());
         // Of a batch that names no partition, the server tells which one it chose.
         let partition = if partition < 0 { told().unwrap_or(partition) } else { partition };
-        match error.code {
-            ErrorCode::NotLeader => self.topics().moved(topic, partition, error),
-            ErrorCode::Connection | ErrorCode::Unavailable | ErrorCode::Timeout if self.routes() => {
-                self.topics().doubt(topic);
-            }
-            _ => {}
+        let gone = matches!(error.code, ErrorCode::Connection | ErrorCode::Unavailable | ErrorCode::Timeout);
+        if moved {
+            self.topics().moved(topic, partition, error);
+        } else if gone && self.routes() {
+            self.topics().doubt(topic);
         }
     }
 

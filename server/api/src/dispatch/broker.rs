@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, time::Duration};
 use bytes::Bytes;
 use flymq_engine::{Appended, EngineError, FetchSpec, Fetched, Target};
 use flymq_proto::pb;
-use flymq_types::{Acks, Offset, PartitionId, Timestamp, TopicName};
+use flymq_types::{Acks, NodeId, Offset, PartitionId, Timestamp, TopicName};
 use futures::future::join_all;
 
 use super::EngineBroker;
 use crate::{
     BrokerError, CallContext, Door, ErrorCode, Response,
     convert::{self, BuiltBatch, Fetch, Produce, ProducePlan, ReadyBatch, Shape},
-    layers::{Forwarder, Served},
+    layers::{Forwarder, Patience, Served},
 };
 
 /// How long a read of an appended but not yet synced record waits for its sync where the caller asked for no wait.
@@ -27,8 +27,22 @@ struct Destination<'a> {
     elsewhere: Option<(&'a Forwarder, &'a CallContext)>,
 }
 
-/// What the leader says of a batch that it appended.
-fn appended_there(served: Served) -> Result<Appended, BrokerError> {
+/// Has a batch appended by the node that leads the partition.
+async fn append_at(
+    forwarder: &Forwarder,
+    (leader, ctx): (&NodeId, &CallContext),
+    to: &Destination<'_>,
+    partition: PartitionId,
+    batch: Bytes,
+) -> Result<Appended, BrokerError> {
+    let request = pb::ProduceRequest {
+        topic: to.topic.to_string(),
+        partition: Some(convert::count(partition.get() as usize)),
+        acks: convert::acks_message(to.acks).into(),
+        batch,
+        ..pb::ProduceRequest::default()
+    };
+    let served = forwarder.send(leader, ctx, request.into()).await?;
     let Response::Produce(reply) = served.response else {
         return Err(BrokerError::new(ErrorCode::Internal, "another node answered another request"));
     };
@@ -67,33 +81,38 @@ impl EngineBroker {
         Forwarder::takes(ctx, !request.batch.is_empty()).then_some((forwarder, ctx))
     }
 
-    /// Appends a batch here, or has it appended by the node that leads its partition.
+    /// Appends a batch here, or has it appended by the node that leads its partition, once somebody does.
     async fn append(
         &self,
         to: &Destination<'_>,
-        target: Target,
+        mut target: Target,
         batch: Bytes,
     ) -> Result<Appended, BrokerError> {
-        // Kept only where it may be needed: a batch that nobody else holds is stamped in its place.
-        let copy = to.elsewhere.map(|(forwarder, ctx)| (forwarder, ctx, batch.clone()));
-        let error = match self.engine.append(&to.topic, target, batch, to.acks).await {
-            Ok(appended) => return Ok(appended),
-            Err(error) => error,
+        // A batch is kept only where it may be needed: one that nobody else holds is stamped in its place.
+        let Some((forwarder, ctx)) = to.elsewhere else {
+            return Ok(self.engine.append(&to.topic, target, batch, to.acks).await?);
         };
-        let (Some((forwarder, ctx, batch)), EngineError::NotLeader { partition, leader: Some(leader), .. }) =
-            (copy, &error)
-        else {
-            return Err(error.into());
-        };
-        let request = pb::ProduceRequest {
-            topic: to.topic.to_string(),
-            partition: Some(convert::count(partition.get() as usize)),
-            acks: convert::acks_message(to.acks).into(),
-            batch,
-            ..pb::ProduceRequest::default()
-        };
-        let served = forwarder.send(leader, ctx, request.into()).await?;
-        appended_there(served)
+        let patience = Patience::of(ctx);
+        loop {
+            let error = match self.engine.append(&to.topic, target.clone(), batch.clone(), to.acks).await {
+                Ok(appended) => return Ok(appended),
+                Err(error) => error,
+            };
+            let EngineError::NotLeader { partition, leader, .. } = &error else { return Err(error.into()) };
+            target = Target::Partition(*partition);
+            let error = match leader {
+                Some(leader) => {
+                    match append_at(forwarder, (leader, ctx), to, *partition, batch.clone()).await {
+                        Ok(appended) => return Ok(appended),
+                        Err(error) => error,
+                    }
+                }
+                None => error.into(),
+            };
+            if !patience.again(&error).await {
+                return Err(error);
+            }
+        }
     }
 
     async fn append_ready(

@@ -1,4 +1,5 @@
-//! Requests that this node cannot answer go to the node that can, once.
+//! Requests that this node cannot answer go to the node that can, and never further. Where nobody can just now, they wait for
+//! the end of an election.
 //!
 //! ```text
 //! node A: … authorize ► audit ► Forward ─► engine: NotLeader(B) ─► PeerBroker ═► node B: Forwarded ► metrics ► engine
@@ -27,6 +28,38 @@ use crate::{BatchStream, BrokerError, CallContext, Door, ErrorCode, PeerBroker, 
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 /// What a forwarded long poll keeps back of the time that is left, for the ways there and back.
 const WAY: Duration = Duration::from_millis(100);
+
+/// How long a request waits here for a leader: an election takes about a second and a half from the end of the old one.
+const ELECTION: Duration = Duration::from_secs(3);
+/// Between two looks at who leads.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The time in which a request that nobody can answer just now is tried again.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    until: Instant,
+}
+
+impl Patience {
+    pub(crate) fn of(ctx: &CallContext) -> Self {
+        let until = Instant::now() + ELECTION;
+        // What is left after that is for the answer.
+        let latest = ctx.deadline.and_then(|deadline| deadline.checked_sub(WAY));
+        Self { until: latest.map_or(until, |latest| latest.min(until)) }
+    }
+
+    /// Waits a moment where another try may do better: the request certainly had no effect, and somebody will lead soon.
+    pub(crate) async fn again(&self, error: &BrokerError) -> bool {
+        // A node that is away, a coordinator that is not ready.
+        let away = ["node", "group"].iter().any(|fact| error.metadata.contains_key(*fact));
+        let passes = error.code == ErrorCode::NotLeader || error.code == ErrorCode::Unavailable && away;
+        let again = passes && Instant::now() + LOOK < self.until;
+        if again {
+            tokio::time::sleep(LOOK).await;
+        }
+        again
+    }
+}
 
 /// Sends requests to the node that an error names, and counts them in `flymq_requests_forwarded_total{rpc,code}`.
 #[derive(Debug)]
@@ -107,11 +140,8 @@ impl<B> Forward<B> {
 
     fn forwarder(&self, ctx: &CallContext, request: &Request) -> Option<&Forwarder> {
         let forwarder = self.forwarder.as_deref()?;
-        let takes = match request {
-            Request::Produce(_) => false,
-            Request::Fetch(fetch) => Forwarder::takes(ctx, fetch.batches),
-            _ => Forwarder::takes(ctx, false),
-        };
+        let batches = matches!(request, Request::Fetch(fetch) if fetch.batches);
+        let takes = !matches!(request, Request::Produce(_)) && Forwarder::takes(ctx, batches);
         takes.then_some(forwarder)
     }
 }
@@ -125,14 +155,23 @@ impl<B: AuthorizedBroker> AuthorizedBroker for Forward<B> {
         let Some(forwarder) = self.forwarder(&ctx, request.get()) else {
             return self.inner.call(ctx, request);
         };
-        let copy = request.get().clone();
         async move {
-            match self.inner.call(ctx.clone(), request).await {
-                Ok(served) => Ok(served),
-                Err(error) => match forwarder.instead(&error) {
-                    Some(leader) => forwarder.send(&leader, &ctx, copy).await,
-                    None => Err(error),
-                },
+            let patience = Patience::of(&ctx);
+            loop {
+                let error = match self.inner.call(ctx.clone(), request.clone()).await {
+                    Ok(served) => return Ok(served),
+                    Err(error) => error,
+                };
+                let error = match forwarder.instead(&error) {
+                    Some(leader) => match forwarder.send(&leader, &ctx, request.get().clone()).await {
+                        Ok(served) => return Ok(served),
+                        Err(error) => error,
+                    },
+                    None => error,
+                };
+                if !patience.again(&error).await {
+                    return Err(error);
+                }
             }
         }
         .boxed()

@@ -17,6 +17,7 @@ pub use audit::Audit;
 pub use authenticate::Authenticate;
 pub use authorize::{Authorize, Authorized, AuthorizedBroker, Served};
 pub use deadline::Deadline;
+pub(crate) use forward::Patience;
 pub use forward::{Forward, Forwarded, Forwarder};
 pub use limits::{LimitOptions, Limited};
 pub use metrics::{Measure, Totals};
