@@ -6,12 +6,12 @@ use flymq_engine::{
     Engine, EngineError, MemberGuard, MemberInfo, Pulled, StartFrom, SubscribeSpec, Subscription,
 };
 use flymq_proto::pb;
-use flymq_types::{GroupId, Offset, PartitionId, TopicName};
+use flymq_types::{GroupId, NodeId, Offset, PartitionId, TopicName};
 use futures::{StreamExt as _, stream};
 
 use super::{EngineBroker, placement::located};
 use crate::{
-    BatchStream, BrokerError, CallContext, Door, Node,
+    BatchStream, BrokerError, CallContext, Door, ErrorCode, Node, Response,
     convert::{self, Shape},
     dispatch::cut::Cutter,
 };
@@ -30,7 +30,7 @@ impl EngineBroker {
         let topic = convert::topic("topic", &request.topic)?;
         let group = (!request.group.is_empty()).then(|| convert::group(&request.group)).transpose()?;
         let isolation = convert::isolation(request.isolation)?;
-        let positions = self.positions(&topic, group.as_ref(), &request).await?;
+        let positions = self.positions(&ctx, &topic, group.as_ref(), &request).await?;
         let member = match &group {
             Some(group) => Some(self.engine.join_member(group, member(&ctx, &topic))?),
             None => None,
@@ -68,6 +68,7 @@ impl EngineBroker {
 
     async fn positions(
         &self,
+        ctx: &CallContext,
         topic: &TopicName,
         group: Option<&GroupId>,
         request: &pb::SubscribeRequest,
@@ -82,9 +83,42 @@ impl EngineBroker {
         };
         let mut positions = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            positions.push((partition, self.engine.start_offset(group, topic, partition, from).await?));
+            let offset = match self.engine.start_offset(group, topic, partition, from).await {
+                Err(EngineError::NotCoordinator { group, node: Some(node) }) => {
+                    self.committed_at(ctx, &node, &group, topic, partition).await?
+                }
+                found => found?,
+            };
+            positions.push((partition, offset));
         }
         Ok(positions)
+    }
+
+    /// Where the group goes on, as the node that keeps its offsets says: mostly another one than the partition's leader.
+    async fn committed_at(
+        &self,
+        ctx: &CallContext,
+        node: &NodeId,
+        group: &GroupId,
+        topic: &TopicName,
+        partition: PartitionId,
+    ) -> Result<Offset, BrokerError> {
+        let unknown = || EngineError::NotCoordinator { group: group.clone(), node: Some(node.clone()) };
+        let forwarder = self.forwarder.as_deref().ok_or_else(unknown)?;
+        let request = pb::GetStartOffsetRequest {
+            topic: topic.to_string(),
+            group: group.to_string(),
+            partition: convert::count(partition.get() as usize),
+            from: pb::StartFrom::Committed.into(),
+            ..pb::GetStartOffsetRequest::default()
+        };
+        let served = forwarder.send(node, ctx, request.into()).await?;
+        let Response::GetStartOffset(found) = served.response else {
+            return Err(BrokerError::new(ErrorCode::Internal, "another node answered another request"));
+        };
+        // It may not know yet what has been deleted here.
+        let start = self.engine.find_offset(topic, partition, StartFrom::Earliest).await?;
+        Ok(Offset(found.offset).max(start))
     }
 }
 
