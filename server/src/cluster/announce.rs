@@ -16,9 +16,14 @@ const EVERY: Duration = Duration::from_millis(500);
 /// How long one node may take to answer.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Runs until this node knows of a leader, or is dropped.
+/// Runs until it is dropped; quiet while a leader is known. (One that led before takes itself for the leader until it hears
+/// of the next one: that is no reason to end.)
 pub(super) async fn announce(member: &Member, server: Option<&str>, request: &JoinRequest) {
-    while member.store.leader().is_none() {
+    loop {
+        if member.store.leader().is_some_and(|leader| leader != member.id) {
+            sleep(EVERY).await;
+            continue;
+        }
         let image = member.image();
         let known = image.cluster.nodes.values().filter_map(|node| node.addresses.cluster.as_deref());
         let addresses: BTreeSet<&str> =

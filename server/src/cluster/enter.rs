@@ -120,13 +120,9 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     inbox.member.get_or_init(|| member.clone());
     let server = config.cluster.server.as_deref();
     let registered = register::register(&member, config, addresses, &*rng);
-    let announced = async {
-        announce(&member, server, &request).await;
-        std::future::pending::<()>().await;
-    };
     tokio::select! {
         registered = registered => registered?,
-        () = announced => {}
+        () = announce(&member, server, &request) => {}
     }
     member.introduce(&member.image());
     Ok(Entered { member, inbox })

@@ -22,7 +22,7 @@ const MAX_BYTES: u64 = 64 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub cluster: ClusterId,
-    /// The cluster token.
+    /// The cluster token, and the seed that members prove and certify themselves with.
     pub secret: ClusterSecret,
     /// This node forms the cluster, and goes on with it after a crash.
     pub founder: bool,
@@ -31,7 +31,7 @@ pub(crate) struct Identity {
 impl Identity {
     /// Of a new cluster; without a token one is made.
     pub fn new(rng: &dyn Rng, token: Option<ClusterSecret>) -> Self {
-        let secret = token.unwrap_or_else(|| ClusterSecret::random(rng));
+        let secret = token.unwrap_or_else(|| ClusterSecret::random(rng)).founded(rng);
         Self { cluster: ClusterId::random(rng), secret, founder: true }
     }
 
