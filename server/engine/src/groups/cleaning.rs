@@ -5,7 +5,10 @@
 use std::sync::Arc;
 
 use flymq_storage::Compaction;
+use flymq_types::Timestamp;
+use parking_lot::RwLock;
 
+use super::book::Book;
 use super::offsets_log::OffsetsLog;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -17,7 +20,7 @@ impl Engine {
     pub(super) async fn clean_offsets_if_due(&self, log: &Arc<OffsetsLog>) {
         let most = self.options.offsets_checkpoint_bytes;
         let shortened = match log.partition().is_replicated() {
-            true if log.summary_due(most) => self.summarize_offsets(log).await,
+            true if log.summary_due(most) => summarize(log, &self.groups.book, self.clock.wall()).await,
             false if log.cleaning_due(most) => self.clean_offsets(log.clone()).await,
             true | false => return,
         };
@@ -37,20 +40,25 @@ impl Engine {
         self.counters.cleaned(&done, now);
         Ok(())
     }
+}
 
-    async fn summarize_offsets(&self, log: &Arc<OffsetsLog>) -> Result<(), EngineError> {
-        let answers = log.summarize(&self.groups.book, self.clock.wall())?;
-        let partition = log.partition().clone();
-        to_the_end(async move {
-            let mut first = None;
-            for answer in answers {
-                let appended = answer.await?;
-                first.get_or_insert(appended.base_offset);
-            }
-            let (Some(before), Some(replica)) = (first, partition.replica()) else { return Ok(()) };
-            let deleted = replica.delete_records(before).await;
-            deleted.map(|_start| ()).map_err(|failure| partition.failure(failure))
-        })
-        .await
-    }
+/// Writes the offsets of a log again at its end, and deletes what is before them on all replicas.
+pub(super) async fn summarize(
+    log: &Arc<OffsetsLog>,
+    book: &RwLock<Book>,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let answers = log.summarize(book, now)?;
+    let partition = log.partition().clone();
+    to_the_end(async move {
+        let mut first = None;
+        for answer in answers {
+            let appended = answer.await?;
+            first.get_or_insert(appended.base_offset);
+        }
+        let (Some(before), Some(replica)) = (first, partition.replica()) else { return Ok(()) };
+        let deleted = replica.delete_records(before).await;
+        deleted.map(|_start| ()).map_err(|failure| partition.failure(failure))
+    })
+    .await
 }

@@ -2,10 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use flymq_types::{GroupId, LeaderEpoch, Offset};
+use flymq_types::{Clock, GroupId, LeaderEpoch, Offset, Timestamp};
+use parking_lot::RwLock;
 
 use super::Groups;
 use super::book::Book;
+use super::cleaning::summarize;
 use super::commit::offsets_topic;
 use super::offsets_log::OffsetsLog;
 use crate::engine::Engine;
@@ -36,7 +38,8 @@ impl Engine {
             open.filter(|_| known.len() == count).cloned().unwrap_or_else(|| {
                 let log = Arc::new(OffsetsLog::new(partition.clone(), index, count));
                 if partition.is_replicated() {
-                    beside(coordinate(self.groups.book.clone(), Arc::downgrade(&log), partition.terms()));
+                    let (book, clock) = (self.groups.book.clone(), self.clock.clone());
+                    beside(coordinate(book, clock, Arc::downgrade(&log), partition.terms()));
                 }
                 log
             })
@@ -87,7 +90,8 @@ pub(super) fn not_coordinator(partition: &Partition, group: &GroupId) -> EngineE
 
 /// Has the book hold the log's offsets while this node leads it, for as long as there is the log.
 async fn coordinate(
-    book: Arc<parking_lot::RwLock<Book>>,
+    book: Arc<RwLock<Book>>,
+    clock: Arc<dyn Clock>,
     log: Weak<OffsetsLog>,
     mut terms: tokio::sync::watch::Receiver<Option<LeaderEpoch>>,
 ) {
@@ -101,6 +105,9 @@ async fn coordinate(
                 Ok(offsets) => {
                     log.set_loaded(&book, Some(epoch), offsets);
                     tracing::info!(partition = %log.partition().number(), %epoch, "keeps the offsets of its groups");
+                    if let Err(error) = replace_cleaned(&log, &book, clock.wall()).await {
+                        tracing::warn!(%error, "could not shorten the log of committed offsets");
+                    }
                 }
                 Err(error) => {
                     let partition = log.partition().number();
@@ -113,6 +120,22 @@ async fn coordinate(
             return;
         }
     }
+}
+
+/// From before the cluster the log may have segments that were cleaned, which no other replica can copy: a summary takes
+/// their place.
+async fn replace_cleaned(
+    log: &Arc<OffsetsLog>,
+    book: &RwLock<Book>,
+    now: Timestamp,
+) -> Result<(), EngineError> {
+    let partition = log.partition().clone();
+    let cleaned = blocking(move || {
+        let exported = partition.log()?.export().map_err(|error| partition.error(error))?;
+        Ok::<_, EngineError>(exported.segments.iter().any(|segment| segment.span().cleaned))
+    })
+    .await??;
+    if cleaned { summarize(log, book, now).await } else { Ok(()) }
 }
 
 /// Everything that earlier leaders may have told of, once it is committed.

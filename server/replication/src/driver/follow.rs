@@ -17,7 +17,7 @@ impl Runner {
         let heavy = std::mem::take(&mut self.joins) || log.start_offset() == log.end_offset();
         let append = || append(&log, from, &batches, heavy);
         match if heavy { in_place(append) } else { append() } {
-            Ok(()) => self.wants_sync = true,
+            Ok(()) => (self.wants_sync, self.refused) = (true, false),
             Err(error) => self.log_refused(&error),
         }
     }

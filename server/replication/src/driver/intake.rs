@@ -163,7 +163,10 @@ impl Runner {
         if self.log.as_ref().is_some_and(|log| log.failure().is_some()) {
             return self.fail(error);
         }
-        tracing::warn!(partition = %self.shared.at, %error, "the log does not take what its leader has: compared anew");
+        // It may go on for long, as where the disk is full.
+        if !std::mem::replace(&mut self.refused, true) {
+            tracing::warn!(partition = %self.shared.at, %error, "the log does not take what its leader has: tried again and again");
+        }
         self.pause(PAUSE);
         self.log_differs();
     }

@@ -48,6 +48,8 @@ pub(super) struct Runner {
     pub soon: VecDeque<ReplicaEvent>,
     /// Whether the next batches are the first from this leader.
     pub joins: bool,
+    /// Whether the log has refused batches since it last took some.
+    pub refused: bool,
     /// Whether the log differs from what the state machine believes.
     differs: bool,
     pub wants_sync: bool,
@@ -93,6 +95,7 @@ impl Runner {
             flow,
             soon: VecDeque::new(),
             joins: false,
+            refused: false,
             differs: false,
             wants_sync: false,
             paused_until: 0,

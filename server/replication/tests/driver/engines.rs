@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flymq_engine::meta::{
-    Command, FenceBroker, FormCluster, MemoryMetaStore, MetaStore, NodeAddresses, PartitionMeta,
-    RegisterBroker, Reply, UnfenceBroker,
+    Command, FenceBroker, FormCluster, MemoryMetaStore, MetaError, MetaStore, NodeAddresses, PartitionMeta,
+    Reassign, RegisterBroker, Reply, TopicPartition, UnfenceBroker,
 };
 use flymq_engine::{
     Appended, Engine, EngineDeps, EngineError, EngineOptions, FetchSpec, NewTopic, Target, TopicConfig,
@@ -62,10 +62,35 @@ impl Engines {
         engines
     }
 
+    /// The first node as a broker without cluster; the store becomes the cluster's.
+    pub async fn alone(options: EngineOptions) -> (Self, Arc<Engine>) {
+        let node = |number: usize| Node {
+            id: NodeId::new(&format!("node-{number}")).unwrap(),
+            temp: tempfile::tempdir().unwrap(),
+            running: None,
+        };
+        let (links, store) = (Links::default(), MemoryMetaStore::default());
+        let engines = Self { nodes: (0..3).map(node).collect(), links, store, options };
+        let data = Arc::new(engines.open_data(0));
+        let deps = EngineDeps {
+            data,
+            clock: Arc::new(SystemClock::new()),
+            rng: Arc::new(SystemRng),
+            meta: Arc::new(engines.store.clone()),
+            replication: None,
+        };
+        let engine = Engine::open(engines.options.clone(), deps).await.unwrap();
+        (engines, engine)
+    }
+
+    pub fn open_data(&self, index: usize) -> DataDir {
+        DataDir::open(DataDirOptions::real(self.nodes[index].temp.path())).unwrap()
+    }
+
     /// Starts a node as the broker does: register, open, follow the metadata, unfence.
     pub async fn start(&mut self, index: usize) {
         let id = self.nodes[index].id.clone();
-        let data = Arc::new(DataDir::open(DataDirOptions::real(self.nodes[index].temp.path())).unwrap());
+        let data = Arc::new(self.open_data(index));
         let directory = DirectoryId::from_bytes(*data.id().as_bytes());
         let registered = self.register(&id, directory).await;
         let (broker, clock) = (BrokerId(member_id(directory)), Arc::new(SystemClock::new()));
@@ -174,6 +199,20 @@ impl Engines {
 
     pub fn partition(&self, name: &str, partition: usize) -> Arc<PartitionMeta> {
         self.store.image().topics[&topic(name)].partitions[partition].clone()
+    }
+
+    /// Gives the partition other replicas, from whatever state it is in.
+    pub async fn reassign(&self, at: TopicPartition, replicas: Vec<NodeId>) {
+        loop {
+            let partition_epoch = self.store.image().partition(&at).unwrap().partition_epoch;
+            let (at, replicas) = (at.clone(), replicas.clone());
+            let reassign = Command::Reassign(Reassign { at, partition_epoch, replicas });
+            match self.store.propose(vec![reassign]).await {
+                Ok(_applied) => return,
+                Err(MetaError::Rejected(_)) => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     /// The node that leads the partition, by the metadata, and says so itself.

@@ -1,10 +1,14 @@
 //! A group's offsets move with the leadership of their partition.
 
-use flymq_engine::{EngineError, EngineOptions, OFFSETS_TOPIC, OffsetCommit, StartFrom, TopicConfig};
+use flymq_engine::meta::MetaStore;
+use flymq_engine::{
+    EngineError, EngineOptions, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, Target, TopicConfig,
+};
+use flymq_storage::LogConfig;
 use flymq_types::{Acks, GroupId, Offset, PartitionId};
 
 use crate::cluster::until;
-use crate::engines::{Engines, topic};
+use crate::engines::{Engines, bytes_of, read_all, topic};
 
 fn group() -> GroupId {
     GroupId::new("g").unwrap()
@@ -91,4 +95,55 @@ async fn a_summary_keeps_the_log_of_offsets_short() {
     until("it has read them", || cluster.engine(second).committed(&group(), None, None).is_ok()).await;
     let there = cluster.engine(second).committed(&group(), None, None).unwrap();
     assert_eq!((there.len(), there[0].offset), (1, Offset(199)));
+}
+
+/// A broker without cluster forms one: its partitions get replicas, also the log of offsets, which had been cleaned.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_from_before_the_cluster_get_replicas() {
+    let options = EngineOptions { offsets_checkpoint_bytes: 1 << 20, ..EngineOptions::default() };
+    let (mut cluster, alone) = Engines::alone(options).await;
+    alone
+        .create_topic(NewTopic {
+            name: topic("t"),
+            partitions: Some(1),
+            config: TopicConfig::default(),
+            restore: None,
+        })
+        .await
+        .unwrap();
+    for _ in 0..10 {
+        alone.append(&topic("t"), Target::Partition(PartitionId(0)), bytes_of("v"), Acks::All).await.unwrap();
+    }
+    let long = "x".repeat(4_000);
+    for offset in 0..700 {
+        let mut commit = commit(offset % 10);
+        commit[0].metadata.clone_from(&long);
+        alone.commit_offsets(&group(), commit).await.unwrap();
+    }
+    let offsets = alone.topic(&topic(OFFSETS_TOPIC)).unwrap().id;
+    alone.shutdown().await;
+    drop(alone);
+    {
+        let data = cluster.open_data(0);
+        let (log, _) = data.open_log(offsets, PartitionId(0), LogConfig::default()).unwrap();
+        let segments = log.export().unwrap().segments;
+        assert!(segments.iter().any(|segment| segment.span().cleaned), "the test needs a cleaned segment");
+    }
+    for index in 0..3 {
+        cluster.start(index).await;
+    }
+    let all: Vec<_> = cluster.nodes.iter().map(|node| node.id.clone()).collect();
+    for name in ["t", OFFSETS_TOPIC] {
+        cluster.leader(name, 0).await;
+        let at = cluster.store.image().topics[&topic(name)].partition_id(0);
+        cluster.reassign(at, all.clone()).await;
+        cluster.in_sync(name, 0, 3).await;
+    }
+    cluster.kill(0).await;
+    let second = cluster.leader(OFFSETS_TOPIC, 0).await;
+    until("it has read them", || cluster.engine(second).committed(&group(), None, None).is_ok()).await;
+    let there = cluster.engine(second).committed(&group(), None, None).unwrap();
+    assert_eq!((there.len(), there[0].offset, there[0].metadata.len()), (1, Offset(9), 4_000));
+    let leader = cluster.leader("t", 0).await;
+    assert_eq!(read_all(cluster.engine(leader), "t").await.len(), 10);
 }
