@@ -10,8 +10,9 @@ use std::{
 };
 
 use flymq_client::{
-    Client, ClientConfig, ConsumerConfig, Deliveries, ErrorCode, NewMessage, OffsetReset, ProducerConfig,
+    Client, ClientConfig, ConsumerConfig, Deliveries, ErrorCode, NewMessage, OffsetReset, ProducerConfig, pb,
 };
+use futures::StreamExt as _;
 use tokio::runtime::Runtime;
 
 use crate::nodes::Cluster;
@@ -128,10 +129,57 @@ fn a_node_that_only_falls_silent_is_left_behind() {
     cluster.node(silent).signal("CONT");
 }
 
+/// A subscription, natively and by gRPC, while a leader dies.
+#[test]
+fn a_subscription_goes_on_at_the_next_leader() {
+    let mut cluster = Cluster::start(3);
+    replicated(&cluster, "t");
+    let runtime = runtime();
+    let dies = cluster.leader("t", 2);
+    let lives = (dies + 1) % 3;
+    let grpc = format!("grpc://{}", cluster.node(lives).addr("grpc"));
+    let configs = [native(&cluster, lives), ClientConfig::parse(&grpc).expect("an address")];
+    let clients = configs.map(|config| runtime.block_on(Client::with_config(config)).expect("connected"));
+    let streams: Vec<_> = clients
+        .iter()
+        .map(|client| {
+            let request = pb::SubscribeRequest {
+                topic: "t".to_owned(),
+                from: flymq_client::StartFrom::Earliest.into(),
+                ..Default::default()
+            };
+            runtime.block_on(client.subscribe(request)).expect("opens").boxed()
+        })
+        .collect();
+    let producer = clients[0].producer(ProducerConfig::default());
+    let send = |text: &'static str| {
+        runtime.block_on(async {
+            for partition in 0..PARTITIONS {
+                let message = NewMessage { partition: Some(partition), ..NewMessage::value(text) };
+                producer.send("t", message).await.expect("queued");
+            }
+            producer.flush().await.expect("stored");
+        });
+    };
+    send("before");
+    cluster.kill(dies);
+    send("after");
+    for mut stream in streams {
+        let mut seen = BTreeSet::new();
+        let reading = async {
+            while seen.len() < 2 * PARTITIONS.unsigned_abs() as usize {
+                let message = stream.next().await.expect("it has no end").expect("no error");
+                seen.insert((message.partition, message.value));
+            }
+        };
+        let read = runtime.block_on(async { tokio::time::timeout(DEADLINE, reading).await });
+        assert!(read.is_ok(), "only {seen:?}");
+    }
+}
+
 /// What operators do is done through any node, and refusals say why.
 #[test]
 fn operations_go_through_any_node() {
-    use flymq_client::pb;
     let cluster = Cluster::start(3);
     replicated(&cluster, "t");
     let runtime = runtime();

@@ -46,3 +46,24 @@ fn auth_needs_credentials_and_asks_the_server() {
     let refused = broker.fails(&["auth", "--username", "admin", "--password", "secret"], 1);
     assert!(refused.contains("UNIMPLEMENTED"), "{refused}");
 }
+
+/// A broker without cluster says what is missing; what was typed wrong is told before it is asked.
+#[test]
+fn cluster_commands_need_a_cluster() {
+    let broker = Broker::start();
+    for args in [
+        &["cluster", "drain", "node-1"][..],
+        &["cluster", "remove", "node-1"],
+        &["cluster", "balance"],
+        &["cluster", "token"],
+        &["cluster", "join"],
+        &["cluster", "reassign", "t", "0=node-1"],
+    ] {
+        let refused = broker.fails(args, 1);
+        assert!(refused.contains("FLYMQ_ROLE=bootstrap"), "{args:?}: {refused}");
+        assert!(refused.contains("FEATURE_DISABLED"), "{args:?}: {refused}");
+    }
+    let usage = broker.fails(&["cluster", "reassign", "t", "0:node-1"], 2);
+    assert!(usage.contains("0=node-1,node-2,node-3"), "{usage}");
+    assert!(broker.ok(&["cluster", "members"]).contains("CLUSTER ADDRESS"));
+}

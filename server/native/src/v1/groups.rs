@@ -69,7 +69,8 @@ pub(super) async fn describe(session: &Session<'_>, body: GroupRef) -> Result<Fr
     add_offsets(session, group, topic, &mut found).await?;
     match body {
         GroupRef::GroupOnly { .. } if !found.is_empty() => {
-            Ok(reply_frame(op::DESCRIBE_GROUP, &java(session, group, &found, &members))?)
+            let coordinator = coordinator(session, group).await;
+            Ok(reply_frame(op::DESCRIBE_GROUP, &java(coordinator, group, &found, &members))?)
         }
         GroupRef::Named { .. } | GroupRef::GroupOnly { .. } => {
             let Some(((topic, group), offsets)) = found.into_iter().next() else {
@@ -81,15 +82,22 @@ pub(super) async fn describe(session: &Session<'_>, body: GroupRef) -> Result<Fr
     }
 }
 
+/// The node that keeps the group's offsets; this one for a group that is known by its members only.
+async fn coordinator(session: &Session<'_>, group: &str) -> String {
+    let request = pb::DescribeGroupRequest { group: group.to_owned() };
+    let described = session.call::<pb::DescribeGroupResponse>(request).await;
+    described.map_or_else(|_| session.door.options.node_id.clone(), |described| described.coordinator)
+}
+
 /// The layout that the Java client reads. Version 1 knows members only as a number, so they are numbered.
-fn java(session: &Session<'_>, group: &str, found: &Offsets, members: &BTreeMap<String, u32>) -> JavaGroup {
+fn java(coordinator: String, group: &str, found: &Offsets, members: &BTreeMap<String, u32>) -> JavaGroup {
     let count: u32 = members.values().sum();
     JavaGroup {
         group: group.to_owned(),
         state: if count > 0 { "Stable" } else { "Empty" }.to_owned(),
         members: (1..=count).map(|n| format!("{group}-{n}")).collect(),
         topics: found.keys().map(|(topic, _)| topic.clone()).collect(),
-        coordinator: session.door.options.node_id.clone(),
+        coordinator,
     }
 }
 
