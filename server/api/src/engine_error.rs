@@ -101,7 +101,7 @@ impl From<EngineError> for BrokerError {
             E::Conflict { .. } => failed(ErrorCode::Conflict),
             E::Timeout { waited } => failed(ErrorCode::Timeout).with("timeout_ms", waited.as_millis()),
             // After a restart the change may be there or not.
-            E::MetaUnavailable { .. } => failed(ErrorCode::StorageFailed),
+            E::MetaUnavailable { .. } => failed(ErrorCode::StorageFailed).with("what", "metadata"),
             E::ShuttingDown => failed(ErrorCode::Unavailable),
         }
     }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use flymq_client::{Client, ClientConfig, ErrorCode, pb};
+use flymq_client::{Acks, Client, ClientConfig, ErrorCode, NewMessage, pb};
 use flymq_wire::{
     frame::{Frame, HEADER_LEN, Version},
     v1,
@@ -75,6 +75,38 @@ fn version_1_grpc_and_rest_reach_the_leader_through_any_node() {
     assert!(metric(&cluster, leader, received) >= 6.0);
 }
 
+/// One request with records for partitions of several leaders, to each of the nodes.
+#[test]
+fn records_of_one_request_reach_several_leaders() {
+    let cluster = Cluster::start(3);
+    cluster.create_topic("t", 3);
+    for partition in 0..3 {
+        cluster.in_sync("t", partition, 3);
+    }
+    let leaders: std::collections::BTreeSet<_> =
+        (0..3).map(|partition| cluster.leader("t", partition)).collect();
+    assert!(leaders.len() > 1, "{leaders:?}");
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    runtime.block_on(async {
+        for node in 0..3 {
+            let client = Client::with_config(native(&cluster, node)).await.expect("connected");
+            let message = |number: usize| NewMessage {
+                key: Some(format!("key-{number}").into()),
+                ..NewMessage::value(format!("{node}-{number}"))
+            };
+            let messages = (0..30).map(message).collect();
+            let stored = client.produce_batch("t", messages, Acks::All).await.expect("stored");
+            let partitions: std::collections::BTreeSet<_> = stored.iter().map(|one| one.partition).collect();
+            assert_eq!((stored.len(), partitions.len()), (30, 3));
+            // Each record is where its metadata say.
+            for (number, at) in stored.iter().enumerate() {
+                let read = client.consume("t", at.partition, at.offset).await.expect("readable");
+                assert_eq!(read.value, format!("{node}-{number}"));
+            }
+        }
+    });
+}
+
 /// A client that routes itself is told where the leader is, in the address of its own door.
 #[test]
 fn version_2_and_a_stream_are_told_where_the_leader_is() {
@@ -102,7 +134,7 @@ fn version_2_and_a_stream_are_told_where_the_leader_is() {
     assert_eq!((partition.replicas.len(), partition.isr.len(), partition.state.as_str()), (3, 3, "online"));
 }
 
-/// Nobody leads while a majority is gone: version 1 is told so in the words that its clients look for.
+/// Commits, looks and lists through every node.
 #[test]
 fn groups_are_served_by_their_coordinator_through_any_node() {
     let cluster = Cluster::start(3);

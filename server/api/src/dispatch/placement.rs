@@ -163,7 +163,13 @@ impl EngineBroker {
         Map { image: self.engine.metadata(), node: &self.node, door }
     }
 
+    /// The error as clients of `door` are told it: with the leader's address, and in a cluster with the metadata that could
+    /// not be agreed upon as what it is there: an election that took too long, and no broken disk.
     pub(super) fn located(&self, door: Door, error: BrokerError) -> BrokerError {
+        let metadata = error.metadata.get("what").is_some_and(|what| what == "metadata");
+        if metadata && error.code == ErrorCode::StorageFailed && self.map(door).is_cluster() {
+            return BrokerError { code: ErrorCode::Timeout, ..error };
+        }
         located(&self.engine, door, error)
     }
 }
