@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use ::metrics::counter;
 use flymq_engine::meta::{
     Command, ElectPreferred, FenceBroker, MetaError, MetaImage, MetaStore as _, NodeMeta, NodeState,
     PartitionMeta,
@@ -19,6 +20,7 @@ use tracing::{debug, info, warn};
 use super::{
     campaign, group_settings,
     member::Member,
+    metrics::FENCED,
     voters::{Candidate, voters},
 };
 
@@ -71,6 +73,7 @@ async fn fence(member: Arc<Member>) {
 async fn fence_all(member: &Member, expired: Vec<FenceBroker>) {
     for fence in &expired {
         warn!(node = %fence.id, "a node is silent: its session is over, and others lead in its place");
+        counter!(FENCED).increment(1);
     }
     let all = expired.iter().cloned().map(Command::FenceBroker).collect();
     match member.store.propose(all).await {

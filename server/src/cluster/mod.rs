@@ -21,6 +21,7 @@ mod join;
 mod leave;
 mod links;
 mod member;
+mod metrics;
 mod register;
 mod running;
 mod sessions;

@@ -12,7 +12,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
-    controller, enter::Entered, heartbeat, inbox::Inbox, join::due, member::Member, sessions::SESSION, voters,
+    controller, enter::Entered, heartbeat, inbox::Inbox, join::due, member::Member, metrics,
+    sessions::SESSION, voters,
 };
 
 /// Between two looks at what is waited for.
@@ -72,6 +73,8 @@ impl Running {
         self.inbox.forwarded.get_or_init(|| forwarded);
         let (member, replicas) = (self.member.clone(), self.replicas.clone());
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(introduce(member.clone())));
+        let shown = metrics::run(member.clone(), replicas.clone());
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(shown));
         self.tasks.spawn(heartbeat::run(member, replicas, engine.told(), self.stop.clone()));
         controller::start(&self.member, &self.tasks, &self.stop);
         let mut said = None;

@@ -74,6 +74,24 @@ fn a_whole_cluster_comes_back_after_all_were_killed() {
 }
 
 #[test]
+fn a_node_that_lost_its_disk_comes_back_as_another_replica() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 1);
+    cluster.in_sync("t", 0, 3);
+    cluster.produce(0, "t", "kept");
+    let lost = cluster.leader("t", 0);
+    cluster.kill(lost);
+    std::fs::remove_dir_all(cluster.data(lost)).expect("its data");
+    cluster.restart(lost);
+    cluster.in_sync("t", 0, 3);
+    cluster.produce(lost, "t", "more");
+    // Only the one that had nothing, and one other, are left: a majority, with everything.
+    cluster.kill((lost + 1) % 3);
+    cluster.produce(lost, "t", "again");
+    assert_eq!(cluster.values(lost, "t"), ["kept", "more", "again"]);
+}
+
+#[test]
 fn a_new_topic_is_there_at_once_through_every_node() {
     let cluster = Cluster::start(3);
     for number in 0..6 {

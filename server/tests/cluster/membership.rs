@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     broker::{Process, flymq, wait},
-    nodes::{agent, cluster_addr, eventually, founder, node},
+    nodes::{TOKEN, agent, cluster_addr, eventually, founder, node},
 };
 
 fn refused(command: &mut Command) -> (i32, String) {
@@ -74,6 +74,29 @@ fn a_member_of_another_cluster_does_not_get_in() {
 
 fn cluster_id(process: &Process) -> Value {
     process.rest("GET", "/api/v1/cluster", &Value::Null).1["cluster_id"].clone()
+}
+
+#[test]
+fn listed_nodes_find_each_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let held = [free(), free(), free()];
+    let addresses = held.map(|listener| listener.local_addr().expect("bound").to_string());
+    let start = |number: usize| {
+        let mut command = node(&dir.path().join(number.to_string()), &format!("n{number}"));
+        command
+            .env("FLYMQ_CLUSTER_ADDR", &addresses[number])
+            .env("FLYMQ_PEERS", addresses.join(","))
+            .env("FLYMQ_CLUSTER_TOKEN", TOKEN);
+        std::thread::spawn(move || Process::run(&mut command))
+    };
+    let starts = [start(0), start(1), start(2)];
+    let nodes = starts.map(|start| start.join().expect("it starts"));
+    let ids = nodes.each_ref().map(cluster_id);
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    nodes[1].produce("t", "v");
+    assert_eq!(nodes[2].values("t"), ["v"]);
+    nodes[0].wait_for_metric("flymq_cluster_nodes{node=\"n0\",state=\"active\"}", 3.0);
 }
 
 #[test]
