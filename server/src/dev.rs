@@ -16,6 +16,7 @@ use std::{
 };
 
 use flymq_config::{Config, ListenAddr, ListenOptions, Role, Secret};
+use flymq_types::{Rng as _, SystemRng};
 use futures::future::try_join_all;
 
 use crate::{RunningBroker, StartError};
@@ -94,10 +95,26 @@ fn cluster_ports(dir: &Path, nodes: usize) -> io::Result<Vec<u16>> {
     Ok(ports)
 }
 
+/// Below the ports that systems give to whoever asks for any: the nodes' own other listeners would take them.
+const CHOICE: std::ops::Range<u16> = 20_000..32_000;
+/// So many ports are tried for each.
+const ATTEMPTS: usize = 100;
+
 /// Ports that are free just now, all different.
 fn free_ports(count: usize) -> io::Result<Vec<u16>> {
-    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let bound: Vec<TcpListener> = (0..count).map(|_| TcpListener::bind(any)).collect::<io::Result<_>>()?;
+    let mut bound = Vec::with_capacity(count);
+    for _ in 0..count * ATTEMPTS {
+        if bound.len() == count {
+            break;
+        }
+        let mut random = [0; 2];
+        SystemRng.fill(&mut random);
+        let port = CHOICE.start + u16::from_le_bytes(random) % (CHOICE.end - CHOICE.start);
+        bound.extend(TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
+    }
+    if bound.len() < count {
+        return Err(io::Error::other("no free port was found for the cluster"));
+    }
     bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 

@@ -66,6 +66,7 @@ async fn a_directory_serves_one_broker_at_a_time() {
 async fn a_cluster_lives_in_one_process_and_comes_back_from_its_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     for round in 0..2_u64 {
+        // All three start at the same moment, and join whoever is ready first.
         let config = Config::embedded(dir.path());
         let cluster = flymq_server::dev::start(3, config, Some(dir.path())).await.expect("started");
         assert_eq!(cluster.nodes.len(), 3);

@@ -59,7 +59,11 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     let rng: Arc<dyn Rng> = Arc::new(SystemRng);
 
     let files = identity::directory(data.path());
-    let known = Identity::load(&files).map_err(cluster)?;
+    let mut known = Identity::load(&files).map_err(cluster)?;
+    if known.is_none() && config.cluster.role == Role::Bootstrap {
+        // Before the port answers: who joins at the same moment must not hear that there is no cluster here.
+        known = Some(keep(Identity::new(&*rng, secret_of(config)), &files)?);
+    }
     let inbox = Arc::new(Inbox::default());
     inbox.address.get_or_init(|| address.clone());
     let network = PeerNetwork::start(PeerOptions {
@@ -81,13 +85,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     };
     let identity = match known {
         Some(identity) => identity,
-        None => {
-            let identity = find(config, data, &network, request.clone(), &*rng).await?;
-            let unwritable =
-                |error: std::io::Error| cluster(format!("cannot write {}: {error}", files.display()));
-            identity.store(&files).map_err(unwritable)?;
-            identity
-        }
+        None => keep(find(config, data, &network, request.clone(), &*rng).await?, &files)?,
     };
     network.set_membership(membership(&identity));
     inbox.joined.store(true, Ordering::Relaxed);
@@ -128,6 +126,13 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     Ok(Entered { member, inbox })
 }
 
+/// Writes the identity down, before anything is done with it.
+fn keep(identity: Identity, files: &Path) -> Result<Identity, StartError> {
+    let unwritable = |error: std::io::Error| cluster(format!("cannot write {}: {error}", files.display()));
+    identity.store(files).map_err(unwritable)?;
+    Ok(identity)
+}
+
 fn cluster(reason: String) -> StartError {
     StartError::Cluster { reason }
 }
@@ -159,11 +164,6 @@ async fn find(
     request: JoinRequest,
     rng: &dyn Rng,
 ) -> Result<Identity, StartError> {
-    let founds = || Identity::new(rng, secret_of(config));
-    let role = config.cluster.role;
-    if role == Role::Bootstrap {
-        return Ok(founds());
-    }
     let token = token_of(config).ok_or_else(|| {
         cluster(
             "this node is to join a cluster and has no token for it: set FLYMQ_JOIN_TOKEN (cluster.join_token) to the first \
@@ -184,7 +184,7 @@ async fn find(
             check_empty(data)?;
             Ok(identity)
         }
-        None => Ok(founds()),
+        None => Ok(Identity::new(rng, secret_of(config))),
     }
 }
 

@@ -30,6 +30,9 @@ pub(crate) struct Candidate<'a> {
     pub token: String,
 }
 
+/// What the cluster port says of a node that is in none.
+const IN_NO_CLUSTER: &str = "in no cluster";
+
 /// What one node said.
 enum Answer {
     Joined(Identity),
@@ -113,6 +116,8 @@ impl Candidate<'_> {
             Err(PeerError::Unreachable { reason } | PeerError::Lost { reason }) => {
                 Answer::Unreachable(reason)
             }
+            // It has no token to know this one's by: it is itself on its way into a cluster.
+            Err(PeerError::Refused { reason }) if reason.contains(IN_NO_CLUSTER) => Answer::Later(reason),
             Err(PeerError::Refused { reason }) => Answer::Refused { reason, transient: false },
             Ok(answer) => match JoinReply::decode(answer).ok().and_then(|reply| reply.outcome) {
                 Some(Outcome::Accepted(accepted)) => joined(&accepted),
