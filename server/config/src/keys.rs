@@ -192,4 +192,5 @@ pub const KEYS: &[Key] = &[
     key!("cluster.join_token", "FLYMQ_JOIN_TOKEN", Maybe<Hidden>, cluster.join_token, "Token that lets this node join (agent): the first node's `cluster.cluster_token`, or one of `flymq-cli cluster token`.").needs(Feature::Cluster).secret(),
     key!("cluster.cluster_token", "FLYMQ_CLUSTER_TOKEN", Maybe<Hidden>, cluster.cluster_token, "Token of the cluster that the first node makes (bootstrap), with which others join.").default_is("generated, see `cluster/` in the data directory").needs(Feature::Cluster).secret(),
     key!("cluster.rack", "FLYMQ_RACK", Maybe<Text>, cluster.rack, "Where this node stands; replicas of one partition stand in different racks where they can.").needs(Feature::Cluster),
+    key!("cluster.tls_enabled", "FLYMQ_CLUSTER_TLS_ENABLED", Bool, cluster.tls_enabled, "Nodes speak TLS with each other, with certificates that they make themselves; the same on all nodes.").needs(Feature::Cluster),
 ];

@@ -72,7 +72,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         listener,
         clock: clock.clone(),
         rng: rng.clone(),
-        settings: PeerSettings::default(),
+        settings: PeerSettings { tls: config.cluster.tls_enabled, ..PeerSettings::default() },
     });
     network.set_service(inbox.clone());
 

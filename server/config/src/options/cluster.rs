@@ -16,6 +16,8 @@ pub struct ClusterOptions {
     pub cluster_token: Option<Secret>,
     /// Where this node stands: replicas of one partition stand in different racks where they can.
     pub rack: Option<String>,
+    /// Nodes speak TLS with each other; the same on all of them.
+    pub tls_enabled: bool,
 }
 
 impl ClusterOptions {
@@ -34,6 +36,7 @@ impl Default for ClusterOptions {
             join_token: None,
             cluster_token: None,
             rack: None,
+            tls_enabled: true,
         }
     }
 }
