@@ -153,7 +153,7 @@ pub async fn connect(addresses: &str) -> Client {
     let config = ClientConfig {
         max_retries: 0,
         // A frozen node answers nothing: whoever waits for it longer would measure that.
-        request_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(3),
         connect_timeout: Duration::from_secs(1),
         ..ClientConfig::parse(addresses).expect("addresses")
     };

@@ -50,7 +50,12 @@ impl<'a> Attempts<'a> {
         let error = match timeout_at(self.deadline, attempt).await {
             Ok(Ok(reply)) => return ControlFlow::Break(Ok(reply)),
             Ok(Err(error)) => error,
-            Err(_elapsed) => return ControlFlow::Break(Err(self.timed_out())),
+            Err(_elapsed) => {
+                // Who was asked may have stood still: the next request asks who leads now.
+                let error = self.timed_out();
+                self.client.learn(to, &error);
+                return ControlFlow::Break(Err(error));
+            }
         };
         self.client.learn(to, &error);
         let others = self.client.has_others();

@@ -23,7 +23,7 @@ impl Engine {
     ///
     /// # Errors
     /// `TopicNotFound` (also when the topic is deleted during the wait), `PartitionNotFound`, `NotLeader` (also when the
-    /// leadership ends during the wait), `OffsetOutOfRange`,
+    /// leadership ends during the wait, or where there is nothing and another node may lead by now), `OffsetOutOfRange`,
     /// `CorruptData` for a damaged range alone, or a storage failure.
     pub async fn fetch(&self, spec: FetchSpec) -> Result<Fetched, EngineError> {
         let partition = self.partition_soon(&spec.topic, spec.partition).await?;
@@ -39,6 +39,10 @@ impl Engine {
             clock: &*self.clock,
         };
         let fetched = poll.run().await?;
+        if fetched.batches.is_empty() {
+            // "There is nothing yet" is what only that leader can say whom nobody can have replaced.
+            partition.check_sure()?;
+        }
         Ok(fetched)
     }
 

@@ -140,7 +140,7 @@ fn metadata_lost(logs: &mut [String]) -> EngineError {
     logs.sort_unstable();
     let (count, first) = (logs.len(), logs.first().map_or("", String::as_str));
     let reason = format!(
-        "{count} logs hold records of topics that the metadata does not know (the first is {first}): metadata was lost. \
+        "{count} logs hold records of topics that metadata/log (in a cluster raft/log) does not know (the first is {first}): metadata was lost. \
          Restore the directory metadata (raft in a cluster) from a backup, or move these logs out of the data directory \
          to give them up; no record was changed"
     );

@@ -27,7 +27,8 @@ impl Runner {
         let Some(log) = self.log.clone() else { return };
         let high = self.replica.high_watermark();
         tracing::info!(partition = %self.shared.at, from = %log.end_offset(), to = %end, %high, "the log is cut to its leader's");
-        let cut = in_place(|| log.truncate_to(end, Offset::ZERO));
+        // Never below what is known to be committed, whatever anybody says.
+        let cut = in_place(|| log.truncate_to(end, high));
         self.cut_done(generation, cut.map(|cut| (cut == end).then_some(())));
     }
 

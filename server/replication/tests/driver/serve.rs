@@ -34,6 +34,26 @@ async fn the_leader_serves_and_the_others_name_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_have_been_replaced_does_not_say_that_there_is_nothing() {
+    let cluster = Engines::new(EngineOptions::default()).await;
+    cluster.create("t", 1, TopicConfig::default()).await;
+    let leader = cluster.leader("t", 0).await;
+    cluster.produce(leader, "t", "v", Acks::All).await.unwrap();
+    let engine = cluster.engine(leader);
+    assert!(engine.fetch(spec("t", 1)).await.unwrap().batches.is_empty(), "it is sure");
+    cluster.isolate(leader);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while let Ok(fetched) = engine.fetch(spec("t", 1)).await {
+        assert!(fetched.batches.is_empty() && tokio::time::Instant::now() < deadline, "{fetched:?}");
+        tokio::task::yield_now().await;
+    }
+    let refused = engine.fetch(spec("t", 1)).await;
+    assert!(matches!(refused, Err(EngineError::NotLeader { .. })), "{refused:?}");
+    let shown = engine.fetch(spec("t", 0)).await.unwrap();
+    assert_eq!(shown.batches.len(), 1, "what is committed stays so, whoever leads");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failover_ends_waits_and_loses_nothing_acknowledged() {
     let mut cluster = Engines::new(EngineOptions::default()).await;
     cluster.create("t", 1, TopicConfig::default()).await;
