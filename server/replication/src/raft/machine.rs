@@ -84,6 +84,12 @@ impl Machine {
         Ok((Self(Arc::new(inner)), found))
     }
 
+    /// Waits for a snapshot that is being written, and lets none be written any more: openraft builds them beside its core,
+    /// whose end does not wait for that.
+    pub(crate) fn close(&self) {
+        self.0.snapshots.lock().close();
+    }
+
     pub(crate) fn image(&self) -> Arc<MetaImage> {
         self.0.image.load_full()
     }

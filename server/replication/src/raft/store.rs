@@ -92,6 +92,9 @@ impl RaftMetaStore {
     pub async fn shutdown(&self) {
         // It only fails if a task of openraft has panicked; then it no longer runs either.
         let _stopped = self.0.raft.shutdown().await;
+        let machine = self.0.machine.clone();
+        // Only a panic of that write could end it early.
+        let _closed = blocking(move || machine.close()).await;
     }
 }
 

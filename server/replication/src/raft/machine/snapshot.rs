@@ -15,7 +15,7 @@ use openraft::SnapshotMeta;
 use prost::Message;
 
 use crate::convert::{image_from_pb, image_to_pb};
-use crate::files::error::{Result, damaged};
+use crate::files::error::{IoContext, Result, damaged};
 use crate::files::file::{new_header, prepare, read_all, read_header, u32_at};
 use crate::raft::codec::{
     CodecError, Reader, get_some_log_id, get_stored_membership, put_bytes, put_some_log_id,
@@ -79,6 +79,8 @@ pub(super) struct SnapshotFile {
     vault: Option<FileVault>,
     /// How far the stored snapshot goes; `None` where there is none.
     stored: Option<Option<LogId>>,
+    /// The directory may be another store's by now.
+    closed: bool,
 }
 
 impl SnapshotFile {
@@ -88,7 +90,7 @@ impl SnapshotFile {
         path: &Path,
         vault: Option<FileVault>,
     ) -> Result<(Self, Option<Content>)> {
-        let mut file = Self { disk, path: path.to_owned(), vault, stored: None };
+        let mut file = Self { disk, path: path.to_owned(), vault, stored: None, closed: false };
         let Some((payload, is_current)) = file.read()? else { return Ok((file, None)) };
         let content = file.check(Bytes::from(payload.clone()))?;
         if !is_current {
@@ -108,8 +110,16 @@ impl SnapshotFile {
         Ok(Content { meta, image })
     }
 
+    /// Nothing is written any more.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
     /// Puts a snapshot in the place of the last one, durably, unless that goes further.
     pub(super) fn store(&mut self, meta: &Meta, payload: &[u8]) -> Result<()> {
+        if self.closed {
+            return Err(std::io::Error::other("the metadata store is closed")).on("write", &self.path);
+        }
         if self.stored.is_some_and(|stored| stored > meta.last_log_id) {
             return Ok(());
         }

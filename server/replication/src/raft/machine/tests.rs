@@ -120,3 +120,15 @@ async fn a_changed_byte_of_the_snapshot_is_refused() {
         assert!(opened.is_err(), "byte {at}");
     }
 }
+
+/// openraft builds snapshots beside its core: one that came after the end would change the files of the next store.
+#[tokio::test]
+async fn a_closed_machine_writes_no_snapshot() {
+    let disk = disk();
+    let mut machine = open(&disk);
+    machine.apply([create(1, 1)]).await.unwrap();
+    let mut builder = machine.get_snapshot_builder().await;
+    machine.close();
+    builder.build_snapshot().await.unwrap_err();
+    assert_eq!(open(&disk).applied_state().await.unwrap().0, None);
+}
