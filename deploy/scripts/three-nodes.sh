@@ -53,6 +53,10 @@ ready() { # node
     exit 1
 }
 
+votes() { # all three, as node 1 knows
+    (exec 3<>/dev/tcp/127.0.0.1/19094 && printf 'GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3 && grep -q '^flymq_cluster_voters{.*} 3$' <&3) 2>/dev/null
+}
+
 stop() {
     local n
     for n in 3 2 1; do runs "$n" && kill -TERM "$(pid "$n")"; done || true
@@ -73,7 +77,7 @@ start)
     start 2 && start 3
     for n in 1 2 3; do ready "$n"; done
     # Until each of them has a vote, the first must not be lost.
-    for _ in $(seq 300); do grep -qs '"voters":3' "$home"/node-*.log && break; sleep 0.1; done
+    for _ in $(seq 300); do votes && break; sleep 0.1; done
     echo "clients: FLYMQ_ADDR=127.0.0.1:19092,127.0.0.1:29092,127.0.0.1:39092"
     ;;
 kill)

@@ -43,6 +43,7 @@ impl Run {
         let mut cluster = Cluster::new(dir.path(), net);
         scenario.started(cluster.start(&[1]).await);
         scenario.started(cluster.start(&[2, 3]).await);
+        all_vote(&cluster).await;
         let client = cluster.connect().await;
         let topic_id = create_topic(&client).await;
         look::whole(&client).await;
@@ -185,6 +186,18 @@ impl Run {
         // The directory goes with the run.
         let _ = &self.dir;
         text
+    }
+}
+
+/// Until the others have a vote in the metadata group, the first node must not be lost.
+async fn all_vote(cluster: &Cluster) {
+    let give_up = Instant::now() + STUCK;
+    let votes = |line: &String| {
+        line.contains("the voters of the metadata group have changed") && line.contains("\"voters\":3")
+    };
+    while !cluster.log(1).iter().any(votes) {
+        assert!(Instant::now() < give_up, "not every node gets a vote:\n{}", cluster.log(1).join("\n"));
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ::metrics::{describe_counter, describe_gauge, gauge};
 use flymq_engine::meta::{MetaImage, NodeState, PartitionMeta};
-use flymq_replication::ReplicaSet;
+use flymq_replication::{MemberInfo, ReplicaSet, member_id};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::member::Member;
@@ -30,6 +30,10 @@ fn describe() {
     describe_counter!(FENCED, "Nodes fenced because they were silent, counted where the metadata was led.");
     describe_gauge!("flymq_cluster_nodes", "Nodes of the cluster, by state.");
     describe_gauge!("flymq_cluster_metadata_leader", "1 where this node leads the metadata group.");
+    describe_gauge!(
+        "flymq_cluster_voters",
+        "Living nodes with a vote in the metadata group, as this node knows it: a majority of them must live."
+    );
     describe_gauge!("flymq_cluster_partitions_led", "Partitions that this node leads.");
     describe_gauge!(
         "flymq_cluster_under_replicated_partitions",
@@ -74,6 +78,13 @@ fn count(image: &MetaImage, node: &flymq_types::NodeId) -> Counts {
     counts
 }
 
+/// Voters that are living nodes: the vote of a directory that is gone helps nobody.
+fn voters(image: &MetaImage, members: &[MemberInfo]) -> usize {
+    let living = image.cluster.nodes.values().filter(|node| node.state.is_alive());
+    let living: Vec<_> = living.map(|node| member_id(node.directory)).collect();
+    members.iter().filter(|info| info.voter && living.contains(&info.id)).count()
+}
+
 fn show(member: &Member, replicas: &ReplicaSet) {
     let image = member.image();
     let node = member.node.to_string();
@@ -85,6 +96,7 @@ fn show(member: &Member, replicas: &ReplicaSet) {
     set("flymq_cluster_under_replicated_partitions", counts.under_replicated);
     set("flymq_cluster_offline_partitions", counts.offline);
     set("flymq_cluster_metadata_leader", usize::from(member.leads()));
+    set("flymq_cluster_voters", voters(&image, &member.store.members()));
     let status = replicas.status();
     let lag = status.iter().flat_map(|replica| &replica.lag).filter_map(|(_, lag)| *lag).max();
     gauge!("flymq_cluster_replica_lag_records", "node" => node.clone()).set(lag.unwrap_or(0) as f64);

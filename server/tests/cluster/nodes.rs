@@ -76,6 +76,8 @@ impl Cluster {
             let process = Process::run(&mut agent(&cluster.data(number), &name(number), &server));
             cluster.nodes.push(Some(process));
         }
+        // Until the others have a vote, the first must not be lost. Two nodes have one vote: that of the first.
+        cluster.have_votes(if count < 3 { 1 } else { 3 });
         cluster
     }
 
@@ -155,6 +157,17 @@ impl Cluster {
             let isr = self.partition(topic, partition)["isr"].as_array()?.len();
             (isr == count).then_some(())
         });
+    }
+
+    /// Waits until so many living nodes have a vote, as every one of those that run knows.
+    pub fn have_votes(&self, count: usize) {
+        for (number, process) in
+            self.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.as_ref()?)))
+        {
+            let gauge = format!("flymq_cluster_voters{{node=\"{}\"}}", name(number));
+            let votes = || process.metric(&gauge).filter(|votes| *votes as usize == count);
+            eventually("a vote for each node", votes);
+        }
     }
 
     /// Produces with `acks=all` through one node, as often as it takes; returns the offset.
