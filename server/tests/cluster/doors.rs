@@ -1,6 +1,7 @@
 //! Clients that know nothing of leaders: the node that gets a request sends it on.
 
 use std::{
+    collections::BTreeSet,
     io::{Read as _, Write as _},
     net::TcpStream,
     time::Duration,
@@ -12,7 +13,7 @@ use flymq_wire::{
     v1,
 };
 
-use crate::{clients::native, nodes::Cluster};
+use crate::{clients::native, nodes::{Cluster, eventually}};
 
 /// One request of version 1, and its reply.
 fn ask_v1(cluster: &Cluster, node: usize, request: &v1::Request) -> Frame {
@@ -83,9 +84,10 @@ fn records_of_one_request_reach_several_leaders() {
     for partition in 0..3 {
         cluster.in_sync("t", partition, 3);
     }
-    let leaders: std::collections::BTreeSet<_> =
-        (0..3).map(|partition| cluster.leader("t", partition)).collect();
-    assert!(leaders.len() > 1, "{leaders:?}");
+    eventually("leaders on several nodes", || {
+        let leaders: BTreeSet<_> = (0..3).map(|partition| cluster.leader("t", partition)).collect();
+        (leaders.len() > 1).then_some(())
+    });
     let runtime = tokio::runtime::Runtime::new().expect("threads");
     runtime.block_on(async {
         for node in 0..3 {

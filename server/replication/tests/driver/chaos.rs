@@ -18,11 +18,14 @@ fn handles(cluster: &Cluster) -> Vec<Option<Arc<dyn PartitionReplica>>> {
     cluster.nodes.iter().map(|node| node.running.as_ref().map(|running| running.handle.clone())).collect()
 }
 
+/// Acknowledged by all for each producer, at least: those of a slow machine go on until they have them.
+const ENOUGH: usize = 20;
+
 /// Writes one value after the other, to whoever takes it; the values that all acknowledged.
 async fn produce(handles: Handles, name: usize, stop: Arc<AtomicBool>) -> Vec<String> {
     let (mut acked, mut at) = (Vec::new(), name);
     for number in 0.. {
-        if stop.load(Ordering::Relaxed) {
+        if stop.load(Ordering::Relaxed) && acked.len() >= ENOUGH {
             break;
         }
         let value = format!("{name}/{number}");
@@ -129,7 +132,6 @@ async fn run(seed: u64, faults: usize) {
                 .unwrap_or_else(|| panic!("seed {seed}: {value} is lost"))
         });
         assert!(places.is_sorted(), "seed {seed}: out of order");
-        assert!(of_one.len() > 20, "seed {seed}: hardly anything was acknowledged");
     }
 }
 
