@@ -13,7 +13,10 @@ use flymq_wire::{
     v1,
 };
 
-use crate::{clients::native, nodes::{Cluster, eventually}};
+use crate::{
+    clients::native,
+    nodes::{Cluster, eventually},
+};
 
 /// One request of version 1, and its reply.
 fn ask_v1(cluster: &Cluster, node: usize, request: &v1::Request) -> Frame {
