@@ -101,7 +101,7 @@ fn records_of_one_request_reach_several_leaders() {
             };
             let messages = (0..30).map(message).collect();
             let stored = client.produce_batch("t", messages, Acks::All).await.expect("stored");
-            let partitions: std::collections::BTreeSet<_> = stored.iter().map(|one| one.partition).collect();
+            let partitions: BTreeSet<_> = stored.iter().map(|one| one.partition).collect();
             assert_eq!((stored.len(), partitions.len()), (30, 3));
             // Each record is where its metadata say.
             for (number, at) in stored.iter().enumerate() {
