@@ -96,11 +96,13 @@ impl Sink {
 
 impl FrameSink for Sink {
     fn frame(&self, from: BrokerId, to_epoch: BrokerEpoch, at: ReplicaKey, frame: Frame) {
-        let mut held = self.held.lock();
-        while *held == Some(at.partition) {
-            self.released.wait(&mut held);
+        if *self.held.lock() == Some(at.partition) {
+            // The worker's other duties (timers and sockets among them) go to another thread meanwhile.
+            tokio::task::block_in_place(|| {
+                let mut held = self.held.lock();
+                self.released.wait_while(&mut held, |held| *held == Some(at.partition));
+            });
         }
-        drop(held);
         self.arrived.lock().push((from, to_epoch, at, frame));
     }
 }
