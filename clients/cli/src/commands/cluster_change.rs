@@ -41,6 +41,10 @@ pub struct Reassign {
     /// `PARTITION=NODE,NODE,...`: the first node leads where it can.
     #[arg(required = true, value_parser = replicas)]
     partitions: Vec<pb::PartitionReplicas>,
+    /// Bytes per second that each leader sends to new replicas, all together; 0: as fast as it can. Given again, with the
+    /// same replicas, it changes the pace.
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    throttle: u64,
 }
 
 /// `0=n1,n2,n3`
@@ -118,7 +122,7 @@ pub async fn reassign(context: &Context, args: &Reassign) -> Result<(), Failure>
     let request = pb::ReassignPartitionsRequest {
         topic: args.topic.clone(),
         partitions: args.partitions.clone(),
-        ..Default::default()
+        throttle_bytes_per_s: args.throttle,
     };
     let _: pb::ReassignPartitionsResponse = context.client.call("ReassignPartitions", &request).await?;
     if context.json() {

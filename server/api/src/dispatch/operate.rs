@@ -8,7 +8,7 @@ use flymq_engine::meta::{
 use flymq_proto::pb;
 use flymq_types::NodeId;
 
-use super::{EngineBroker, not_built};
+use super::EngineBroker;
 use crate::{BrokerError, Door, ErrorCode, convert};
 
 /// How long a join token is good for where nothing is asked.
@@ -55,9 +55,6 @@ impl EngineBroker {
         request: pb::ReassignPartitionsRequest,
     ) -> Result<pb::ReassignPartitionsResponse, BrokerError> {
         self.check_cluster()?;
-        if request.throttle_bytes_per_s > 0 {
-            return Err(not_built("a throttle for one reassignment (field throttle_bytes_per_s)"));
-        }
         let name = convert::topic("topic", &request.topic)?;
         let image = self.engine.metadata();
         let topic = image.topic(&name).ok_or(flymq_engine::EngineError::TopicNotFound { topic: name })?;
@@ -73,6 +70,7 @@ impl EngineBroker {
             commands.push(Command::Reassign(Reassign {
                 partition_epoch: present.partition_epoch,
                 replicas: replicas.collect::<Result<_, _>>()?,
+                throttle_bytes_per_s: request.throttle_bytes_per_s,
                 at,
             }));
         }

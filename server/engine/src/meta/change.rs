@@ -87,6 +87,7 @@ fn settle(partition: &mut PartitionMeta, cluster: &ClusterMeta, min_insync: Opti
     }
     let removed = std::mem::take(&mut partition.removing);
     partition.adding.clear();
+    partition.throttle_bytes_per_s = 0;
     partition.replicas.retain(|node| !removed.contains(node));
     partition.isr.retain(|node| !removed.contains(node));
     if partition.leader.as_ref().is_some_and(|leader| removed.contains(leader)) {

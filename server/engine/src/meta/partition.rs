@@ -40,6 +40,8 @@ pub struct PartitionMeta {
     pub adding: Vec<NodeId>,
     /// Replicas that go once every one of `adding` is in sync.
     pub removing: Vec<NodeId>,
+    /// Bytes per second that a leader sends to its replicas in `adding`; 0: as fast as it can.
+    pub throttle_bytes_per_s: u64,
     /// Who takes records; none where no in-sync replica lives.
     pub leader: Option<NodeId>,
     /// The last in-sync replica came back without what it had (see [`super::RegisterBroker`]): it stays in `isr` as the

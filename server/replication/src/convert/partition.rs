@@ -22,6 +22,7 @@ pub(super) fn partition_to_pb(partition: &PartitionMeta) -> pb::Partition {
         removing: nodes_to_pb(&partition.removing),
         leader: partition.leader.as_ref().map(ToString::to_string).unwrap_or_default(),
         partition_epoch: partition.partition_epoch.get(),
+        throttle_bytes_per_s: partition.throttle_bytes_per_s,
         isr_lost: partition.isr_lost,
         isr_directory: optional_id_to_pb(partition.isr_directory.as_ref().map(DirectoryId::as_bytes)),
     }
@@ -35,6 +36,7 @@ pub(super) fn partition_from_pb(partition: &pb::Partition) -> Result<PartitionMe
         adding: nodes_from_pb(&partition.adding)?,
         removing: nodes_from_pb(&partition.removing)?,
         leader: if leader.is_empty() { None } else { Some(node_from_pb(leader)?) },
+        throttle_bytes_per_s: partition.throttle_bytes_per_s,
         isr_lost: partition.isr_lost,
         isr_directory: optional_id_from_pb(&partition.isr_directory)?.map(DirectoryId::from_bytes),
         leader_epoch: LeaderEpoch(partition.leader_epoch),
@@ -96,6 +98,7 @@ pub(super) fn reassign_to_pb(reassign: &Reassign) -> pb::Reassign {
         at: Some(at_to_pb(&reassign.at)),
         partition_epoch: reassign.partition_epoch.get(),
         replicas: nodes_to_pb(&reassign.replicas),
+        throttle_bytes_per_s: reassign.throttle_bytes_per_s,
     }
 }
 
@@ -104,6 +107,7 @@ pub(super) fn reassign_from_pb(reassign: pb::Reassign) -> Result<Reassign> {
         at: at_from_pb(reassign.at)?,
         partition_epoch: PartitionEpoch(reassign.partition_epoch),
         replicas: nodes_from_pb(&reassign.replicas)?,
+        throttle_bytes_per_s: reassign.throttle_bytes_per_s,
     })
 }
 

@@ -131,8 +131,12 @@ fn cluster_commands() -> Vec<Command> {
         directory: DirectoryId::from_bytes([1; 16]),
         features: 2,
     };
-    let reassign =
-        Reassign { at: at.clone(), partition_epoch: PartitionEpoch(2), replicas: vec![node(2), node(1)] };
+    let reassign = Reassign {
+        at: at.clone(),
+        partition_epoch: PartitionEpoch(2),
+        replicas: vec![node(2), node(1)],
+        throttle_bytes_per_s: 9,
+    };
     let isr = AlterIsr {
         at: at.clone(),
         leader: node(1),

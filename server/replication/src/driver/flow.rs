@@ -95,7 +95,14 @@ mod tests {
 
     fn range(number: u32, first: u64, bytes: usize) -> SentRange {
         let stream = StreamId { number, ..StreamId::default() };
-        SentRange { to: BrokerId(2), stream, first: Offset(first), until: Offset(first + 10), bytes }
+        SentRange {
+            to: BrokerId(2),
+            stream,
+            first: Offset(first),
+            until: Offset(first + 10),
+            bytes,
+            not_before: 0,
+        }
     }
 
     #[test]

@@ -31,6 +31,8 @@ struct Newest {
 pub(super) struct NewMeta {
     pub meta: PartitionMeta,
     pub min_insync: usize,
+    /// Bytes per second to replicas that are being added; 0: any.
+    pub throttle: u64,
 }
 
 /// What the task of a replica shares with everyone who sends it mail.
@@ -108,9 +110,10 @@ pub(super) struct ReplicaHandle {
 impl PartitionReplica for ReplicaHandle {
     fn update(&self, meta: &Described, min_insync: usize, image: &Arc<MetaImage>) -> bool {
         let Some(set) = self.set.upgrade() else { return false };
+        let throttle = meta.throttle_bytes_per_s;
         let meta = partition_meta(meta, image);
         let here = meta.leader == Some(set.me);
-        self.shared.tell(image.version, NewMeta { meta, min_insync });
+        self.shared.tell(image.version, NewMeta { meta, min_insync, throttle });
         here
     }
 

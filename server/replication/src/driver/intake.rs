@@ -123,9 +123,17 @@ impl Runner {
         self.incoming.clear();
     }
 
-    /// A range has left: the next one follows, unless too much is on its way.
+    /// A range has left: the next one follows, unless a throttle is in the way.
     pub(super) fn sent(&mut self, range: SentRange) {
-        if let Some(range) = self.flow.sent(self.set.now(), range) {
+        let now = self.set.now();
+        if let Some(range) = self.ahead.hold(now, self.tick_millis(), range) {
+            self.sent_in_time(now, range);
+        }
+    }
+
+    /// The next one follows, unless too much is on its way.
+    pub(super) fn sent_in_time(&mut self, now: Millis, range: SentRange) {
+        if let Some(range) = self.flow.sent(now, range) {
             self.range_sent(range);
         }
     }

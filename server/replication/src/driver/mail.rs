@@ -5,7 +5,7 @@ use flymq_storage::{Appended, StorageError};
 use flymq_types::{Acks, Offset, RecordBatch};
 use tokio::sync::oneshot;
 
-use crate::replica::{BrokerId, Frame, StreamId};
+use crate::replica::{BrokerId, Frame, Millis, StreamId};
 
 /// The answer to an append.
 pub(super) type AppendReply = oneshot::Sender<Result<Appended, ReplicaFailure>>;
@@ -63,4 +63,6 @@ pub(super) struct SentRange {
     pub first: Offset,
     pub until: Offset,
     pub bytes: usize,
+    /// The next one may not follow before.
+    pub not_before: Millis,
 }

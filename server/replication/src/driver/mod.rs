@@ -26,6 +26,7 @@ mod send;
 mod set;
 mod slot;
 mod status;
+mod throttle;
 
 pub use set::{ReplicaSet, ReplicaSetOptions, ReplicaSetSettings};
 pub use slot::FrameSlot;

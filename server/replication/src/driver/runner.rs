@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::durable::Durable;
 use super::flow::Flow;
 use super::handle::{NewMeta, Shared};
-use super::mail::Mail;
+use super::mail::{Mail, SentRange};
 use super::perform::Waiting;
 use super::range::view_of;
 use super::send::LastRead;
 use super::set::Inner;
+use super::throttle::Ahead;
 use crate::replica::{LogView, Millis, Replica, ReplicaAction, ReplicaEvent, RoleName, Token};
 
 /// Most mail taken at once.
@@ -44,6 +45,10 @@ pub(super) struct Runner {
     pub incoming: Vec<RecordBatch>,
     pub last_read: Option<LastRead>,
     pub flow: Flow,
+    /// Bytes per second to replicas that are being added; 0: any.
+    pub throttle: u64,
+    /// What was sent faster than that.
+    pub ahead: Ahead,
     /// Events that came of actions.
     pub soon: VecDeque<ReplicaEvent>,
     /// Whether the next batches are the first from this leader.
@@ -93,6 +98,8 @@ impl Runner {
             incoming: Vec::new(),
             last_read: None,
             flow,
+            throttle: 0,
+            ahead: Ahead::default(),
             soon: VecDeque::new(),
             joins: false,
             refused: false,
@@ -153,7 +160,7 @@ impl Runner {
         {
             log.request_sync();
         }
-        let busy = self.flow.is_holding() || self.replica.has_work();
+        let busy = self.flow.is_holding() || self.ahead.is_holding() || self.replica.has_work();
         self.shared.busy.store(busy && self.failed.is_none(), Ordering::Relaxed);
     }
 
@@ -188,7 +195,7 @@ impl Runner {
         }
     }
 
-    fn tick_millis(&self) -> Millis {
+    pub(super) fn tick_millis(&self) -> Millis {
         Millis::try_from(self.set.settings.tick.as_millis()).unwrap_or(Millis::MAX)
     }
 
@@ -197,6 +204,9 @@ impl Runner {
         self.event(ReplicaEvent::Tick);
         for range in self.flow.expired(now) {
             self.range_sent(range);
+        }
+        for range in self.ahead.due(now, self.tick_millis()) {
+            self.sent_in_time(now, range);
         }
         if self.failed.is_some() {
             self.give_up_leadership();
@@ -208,7 +218,8 @@ impl Runner {
     /// Takes newer metadata and the session: in this order, as a session counts only with the metadata of its time.
     pub(super) fn refresh(&mut self) {
         let session = self.set.session();
-        if let Some(NewMeta { meta, min_insync }) = self.shared.news() {
+        if let Some(NewMeta { meta, min_insync, throttle }) = self.shared.news() {
+            self.throttled_by(throttle);
             self.replica.set_min_insync(min_insync);
             self.joins |= meta.leader_epoch != self.replica.meta().leader_epoch;
             self.step(ReplicaEvent::Meta(meta));
@@ -222,6 +233,16 @@ impl Runner {
             self.session = session;
             self.step(ReplicaEvent::SessionRenewed { sent });
         }
+    }
+
+    /// Takes another throttle: whoever waits for the old one's time goes on.
+    fn throttled_by(&mut self, throttle: u64) {
+        if std::mem::replace(&mut self.throttle, throttle) == throttle {
+            return;
+        }
+        self.set.throttle.forget();
+        let held = self.ahead.due(Millis::MAX - self.tick_millis(), self.tick_millis());
+        held.into_iter().for_each(|range| self.shared.post(Mail::Sent(SentRange { not_before: 0, ..range })));
     }
 
     /// Something has happened.
@@ -274,6 +295,7 @@ impl Runner {
     fn begin_term(&mut self, term: Option<LeaderEpoch>) {
         self.term = term;
         self.flow.clear();
+        self.ahead.clear();
         let high = self.replica.high_watermark();
         self.shared.high.store(high.get(), Ordering::Release);
         if let (Some(listener), Some(epoch)) = (self.listener.upgrade(), term) {
@@ -285,6 +307,7 @@ impl Runner {
         self.term = None;
         self.last_read = None;
         self.flow.clear();
+        self.ahead.clear();
         if let Some(listener) = self.listener.upgrade() {
             listener.ended();
         }

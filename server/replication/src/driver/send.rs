@@ -6,7 +6,7 @@ use flymq_types::{LeaderEpoch, Offset};
 use super::mail::{Mail, SentRange};
 use super::range::{chunk_of, empty_chunk, read_chunk};
 use super::runner::Runner;
-use crate::replica::{BrokerId, Chunk, Frame, Lane, RangeHead, ReplicaEvent, Span, StreamId};
+use crate::replica::{BrokerId, Chunk, Frame, Lane, Millis, RangeHead, ReplicaEvent, Span, StreamId};
 use crate::task::in_place;
 
 /// The range read last: the other followers mostly get the same.
@@ -67,10 +67,23 @@ impl Runner {
 
     fn send_chunk(&self, to: BrokerId, head: RangeHead, chunk: Chunk, lane: Lane) {
         let (first, until) = (head.first, chunk.until);
-        let range = SentRange { to, stream: head.stream, first, until, bytes: chunk.raw.len() };
+        let bytes = chunk.raw.len();
+        let not_before = match lane {
+            Lane::CatchUp => self.throttled(to, bytes),
+            Lane::Live => 0,
+        };
+        let range = SentRange { to, stream: head.stream, first, until, bytes, not_before };
         let shared = self.shared.clone();
         let sent = Box::new(move || shared.post(Mail::Sent(range)));
         self.set.link.send(to, self.shared.key, Frame::Range { head, chunk }, lane, Some(sent));
+    }
+
+    /// When the next range may follow one of so many bytes.
+    fn throttled(&self, to: BrokerId, bytes: usize) -> Millis {
+        if self.throttle == 0 || !self.replica.meta().adding.contains(&to) {
+            return 0;
+        }
+        self.set.throttle.book(self.set.now(), bytes, self.throttle)
     }
 
     fn nothing_sent(&mut self, to: BrokerId, stream: StreamId, first: Offset) {

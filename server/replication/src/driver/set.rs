@@ -16,6 +16,7 @@ use super::mail::Mail;
 use super::proposer::Proposer;
 use super::runner::Runner;
 use super::status::ReplicaStatus;
+use super::throttle::Throttle;
 use crate::link::{FrameSink, NodeLink, ReplicaKey};
 use crate::replica::{BrokerEpoch, BrokerId, Frame, Millis, ReplicaSettings};
 use crate::task::start;
@@ -81,6 +82,7 @@ pub(super) struct Inner {
     pub clock: Arc<dyn Clock>,
     pub settings: ReplicaSetSettings,
     pub proposer: Proposer,
+    pub throttle: Throttle,
     replicas: RwLock<HashMap<ReplicaKey, Arc<Shared>>>,
     /// When the newest heartbeat that was answered was sent, plus one; 0: none yet.
     session: AtomicU64,
@@ -99,6 +101,7 @@ impl ReplicaSet {
             clock,
             settings,
             proposer,
+            throttle: Throttle::default(),
             replicas: RwLock::default(),
             session: AtomicU64::new(0),
         });

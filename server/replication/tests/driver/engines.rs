@@ -206,7 +206,8 @@ impl Engines {
         loop {
             let partition_epoch = self.store.image().partition(&at).unwrap().partition_epoch;
             let (at, replicas) = (at.clone(), replicas.clone());
-            let reassign = Command::Reassign(Reassign { at, partition_epoch, replicas });
+            let reassign =
+                Command::Reassign(Reassign { at, partition_epoch, replicas, throttle_bytes_per_s: 0 });
             match self.store.propose(vec![reassign]).await {
                 Ok(_applied) => return,
                 Err(MetaError::Rejected(_)) => tokio::task::yield_now().await,

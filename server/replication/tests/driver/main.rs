@@ -13,3 +13,4 @@ mod links;
 mod meta;
 mod replicate;
 mod serve;
+mod throttle;

@@ -19,6 +19,8 @@ pub struct Reassign {
     pub partition_epoch: PartitionEpoch,
     /// At least one, each once.
     pub replicas: Vec<NodeId>,
+    /// Bytes per second that one leader sends to replicas that reassignments add, all together; 0: as fast as it can.
+    pub throttle_bytes_per_s: u64,
 }
 
 impl Reassign {
@@ -66,5 +68,7 @@ impl Reassign {
         partition.adding = self.replicas.iter().filter(|node| !original.contains(node)).cloned().collect();
         partition.replicas = self.replicas.iter().chain(&leaving).cloned().collect();
         partition.removing = leaving;
+        partition.throttle_bytes_per_s =
+            if partition.is_reassigning() { self.throttle_bytes_per_s } else { 0 };
     }
 }

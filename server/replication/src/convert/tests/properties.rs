@@ -88,8 +88,8 @@ fn command() -> impl Strategy<Value = Command> {
             .prop_map(|(id, broker_epoch)| Command::UnfenceBroker(UnfenceBroker { id, broker_epoch })),
         registered().prop_map(|(id, broker_epoch)| Command::DrainBroker(DrainBroker { id, broker_epoch })),
         registered().prop_map(|(id, broker_epoch)| Command::RemoveBroker(RemoveBroker { id, broker_epoch })),
-        (changed(), some_nodes()).prop_map(|((at, partition_epoch), replicas)| {
-            Command::Reassign(Reassign { at, partition_epoch, replicas })
+        (changed(), some_nodes(), any::<u64>()).prop_map(|((at, partition_epoch), replicas, throttle)| {
+            Command::Reassign(Reassign { at, partition_epoch, replicas, throttle_bytes_per_s: throttle })
         }),
         (changed(), node_id(), any::<bool>()).prop_map(|((at, partition_epoch), to, unclean)| {
             Command::TransferLeader(TransferLeader { at, partition_epoch, to, unclean })
@@ -112,10 +112,10 @@ prop_compose! {
     fn partition()(
         replicas in some_nodes(), isr in some_nodes(), adding in some_nodes(), removing in some_nodes(),
         leader in prop::option::of(node_id()), isr_lost: bool, isr_directory: Option<[u8; 16]>,
-        leader_epoch: u32, partition_epoch: u32,
+        leader_epoch: u32, partition_epoch: u32, throttle_bytes_per_s: u64,
     ) -> Arc<PartitionMeta> {
         Arc::new(PartitionMeta {
-            replicas, isr, adding, removing, leader, isr_lost,
+            replicas, isr, adding, removing, throttle_bytes_per_s, leader, isr_lost,
             isr_directory: isr_directory.map(DirectoryId::from_bytes),
             leader_epoch: LeaderEpoch(leader_epoch),
             partition_epoch: PartitionEpoch(partition_epoch),

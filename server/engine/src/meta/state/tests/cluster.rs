@@ -349,6 +349,7 @@ fn a_reassignment_ends_when_every_new_replica_is_in_sync() {
     let begun = state.partition(&at);
     assert_eq!((&begun.replicas, &begun.adding), (&nodes(&[4, 5, 3, 1, 2]), &nodes(&[4, 5])));
     assert_eq!((&begun.removing, &begun.leader), (&nodes(&[1, 2]), &Some(node(1))));
+    assert_eq!(begun.throttle_bytes_per_s, 7_000, "as long as it goes on");
     state.done(&state.alter_isr(&at, &[1, 2, 3, 4]));
     assert!(state.partition(&at).is_reassigning());
     let before = state.partition(&at);

@@ -142,6 +142,7 @@ fn check_partition(at: &TopicPartition, partition: &PartitionMeta, image: &MetaI
     assert!(is_part(adding, replicas) && is_part(removing, replicas), "{}", told());
     assert!(adding.iter().all(|node| !removing.contains(node)), "{}", told());
     assert!(partition.target().next().is_some(), "{}", told());
+    assert!(partition.is_reassigning() || partition.throttle_bytes_per_s == 0, "{}", told());
     assert!(replicas.iter().all(|node| image.cluster.node(node).is_some()), "a removed node: {}", told());
     let alive = |node: &NodeId| image.cluster.is_alive(node);
     assert!(*isr_lost || partition.isr_directory.is_none(), "{}", told());

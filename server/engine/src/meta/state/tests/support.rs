@@ -121,7 +121,12 @@ impl State {
 
     pub(super) fn reassign(&self, at: &TopicPartition, replicas: &[u8]) -> Command {
         let partition_epoch = self.partition(at).partition_epoch;
-        Command::Reassign(Reassign { at: at.clone(), partition_epoch, replicas: nodes(replicas) })
+        Command::Reassign(Reassign {
+            at: at.clone(),
+            partition_epoch,
+            replicas: nodes(replicas),
+            throttle_bytes_per_s: 7_000,
+        })
     }
 
     pub(super) fn transfer(&self, at: &TopicPartition, to: u8, unclean: bool) -> Command {
