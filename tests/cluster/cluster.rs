@@ -10,7 +10,7 @@ use flymq_client::{Client, ClientConfig};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{
-    broker::{Launch, Process},
+    broker::{Launch, Process, Refusal},
     net::Net,
 };
 
@@ -33,6 +33,8 @@ struct Node {
     data: PathBuf,
     /// For clients.
     address: String,
+    /// For the other nodes.
+    cluster_address: String,
     process: Option<Process>,
 }
 
@@ -56,7 +58,7 @@ impl Cluster {
             if let Some(net) = &net {
                 launch = launch.under(net.inside(number));
             }
-            Node { launch, data, address: client.clone(), process: None }
+            Node { launch, data, address: client.clone(), cluster_address: cluster.clone(), process: None }
         });
         Self { nodes: nodes.collect(), net }
     }
@@ -89,6 +91,44 @@ impl Cluster {
             self.node_mut(number).process = Some(process);
         }
         slowest
+    }
+
+    /// Sets `FLYMQ_<name>` on every node, from its next start on.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.nodes.iter_mut().for_each(|node| node.launch.set(name, value));
+        self
+    }
+
+    /// As [`Cluster::start`], of one node that may refuse.
+    pub async fn try_start(&mut self, number: u8) -> Result<Duration, Refusal> {
+        let launch = self.node(number).launch.clone();
+        let start = tokio::task::spawn_blocking(move || launch.try_start());
+        let process = start.await.expect("a start that hangs says what it said")?;
+        let time = process.start;
+        self.node_mut(number).process = Some(process);
+        Ok(time)
+    }
+
+    /// What an operator does with a node whose directory cannot be used: an empty one, and it joins as another member. The
+    /// node is down.
+    pub fn renew(&mut self, number: u8) {
+        let server = self.nodes[usize::from(number % 3)].cluster_address.clone();
+        let node = self.node_mut(number);
+        assert!(node.process.is_none(), "node {number} runs");
+        std::fs::remove_dir_all(&node.data).expect("its directory is there");
+        for (name, value) in [("ROLE", "agent"), ("SERVER", &*server), ("JOIN_TOKEN", TOKEN)] {
+            node.launch.set(name, value);
+        }
+    }
+
+    /// The same nodes, with other data directories: of node 1, 2, 3. They are down.
+    pub fn move_to(&mut self, directories: [&Path; 3]) {
+        for (node, directory) in self.nodes.iter_mut().zip(directories) {
+            assert!(node.process.is_none(), "a node runs");
+            node.launch.move_to(directory);
+            directory.clone_into(&mut node.data);
+        }
     }
 
     /// `kill -9`.

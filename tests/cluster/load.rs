@@ -25,6 +25,19 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// Batches hold up to so many records.
 const BATCH: u32 = 20;
 
+/// What the writers of a run do.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    pub acks: Promise,
+    /// Values of up to 700 bytes, so that segments are closed soon.
+    pub padded: bool,
+}
+
+impl Style {
+    /// Small records for the disks of all in-sync replicas.
+    pub const ALL: Self = Self { acks: Promise::All, padded: false };
+}
+
 /// What all clients of a run share.
 #[derive(Clone)]
 pub struct Shared {
@@ -33,6 +46,7 @@ pub struct Shared {
     /// be stored later than the next.
     next: Arc<AtomicU32>,
     over: watch::Receiver<bool>,
+    style: Style,
 }
 
 /// Clients that run.
@@ -43,10 +57,10 @@ pub struct Load {
 
 impl Load {
     /// For each partition one client that sends records one by one, one that sends batches, and one that reads.
-    pub async fn start(addresses: &str, history: &Arc<History>, next: &Arc<AtomicU32>) -> Self {
+    pub async fn start(addresses: &str, history: &Arc<History>, next: &Arc<AtomicU32>, style: Style) -> Self {
         let (over, stop) = watch::channel(false);
         let (history, next) = (Arc::clone(history), Arc::clone(next));
-        let shared = Shared { history, next, over: stop };
+        let shared = Shared { history, next, over: stop, style };
         let mut tasks = JoinSet::new();
         for partition in 0..PARTITIONS {
             tasks.spawn(write(shared.clone(), connect(addresses).await, partition, 1));
@@ -78,13 +92,14 @@ impl Shared {
 /// Sends up to `most` records in a request, waits for the answer, and goes on.
 async fn write(shared: Shared, client: Client, partition: i32, most: u32) {
     let (mut id, mut n) = (shared.new_client(), 0);
+    let acks = shared.style.acks;
     while !shared.is_over() {
         let values: Vec<String> = (n..n + 1 + n % most).map(|n| format!("{id}/0/{n}")).collect();
         n += u32::try_from(values.len()).expect("a small batch");
         for value in &values {
-            shared.history.add(id, Phase::Invoke, produce(value, None));
+            shared.history.add(id, Phase::Invoke, produce(value, acks, None));
         }
-        let result = send(&client, partition, &values).await;
+        let result = send(&client, partition, &values, shared.style).await;
         let phase = match &result {
             Ok(_) => Phase::Ok,
             Err(error) if error.side_effects => Phase::Info,
@@ -92,7 +107,7 @@ async fn write(shared: Shared, client: Client, partition: i32, most: u32) {
         };
         for (i, value) in values.iter().enumerate() {
             let at = result.as_ref().ok().map(|stored| (stored[i].partition, stored[i].offset));
-            shared.history.add(id, phase, produce(value, at));
+            shared.history.add(id, phase, produce(value, acks, at));
         }
         match phase {
             Phase::Ok | Phase::Invoke => {}
@@ -107,12 +122,24 @@ async fn send(
     client: &Client,
     partition: i32,
     values: &[String],
+    style: Style,
 ) -> Result<Vec<RecordMetadata>, ClientError> {
-    let message = |value: &String| NewMessage::value(value.clone()).to_partition(partition);
+    let acks = match style.acks {
+        Promise::All => Acks::All,
+        Promise::Leader => Acks::Leader,
+    };
+    let payload = |value: &String| if style.padded { padded(value) } else { value.clone() };
+    let message = |value: &String| NewMessage::value(payload(value)).to_partition(partition);
     match values {
-        [value] => Ok(vec![client.produce_one(TOPIC, message(value), Acks::All).await?]),
-        _ => client.produce_batch(TOPIC, values.iter().map(message).collect(), Acks::All).await,
+        [value] => Ok(vec![client.produce_one(TOPIC, message(value), acks).await?]),
+        _ => client.produce_batch(TOPIC, values.iter().map(message).collect(), acks).await,
     }
+}
+
+/// A value and as many bytes as it alone decides.
+fn padded(value: &str) -> String {
+    let n: usize = value.rsplit('/').next().and_then(|n| n.parse().ok()).expect("it ends with its counter");
+    format!("{value}|{}", "x".repeat(n * 131 % 700))
 }
 
 /// Reads on from the start, and asks in between where the partition ends.
@@ -150,13 +177,18 @@ async fn ask_latest(shared: &Shared, client: &Client, id: u32, partition: i32) {
     }
 }
 
-fn produce(value: &str, at: Option<(i32, u64)>) -> Op {
-    Op::Produce { value: value.to_owned(), acks: Promise::All, at }
+fn produce(value: &str, acks: Promise, at: Option<(i32, u64)>) -> Op {
+    Op::Produce { value: value.to_owned(), acks, at }
 }
 
 /// The value of a stored payload; for one that is not as it was sent, a text that nobody sent.
 pub fn value_of(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
+    if let Some((value, _)) = text.split_once('|').filter(|(value, _)| value_of(value.as_bytes()) == *value)
+        && padded(value) == text
+    {
+        return value.to_owned();
+    }
     let mut parts = text.split('/').map(|part| part.parse::<u32>().is_ok());
     match (parts.by_ref().take(3).filter(|fits| *fits).count(), parts.next()) {
         (3, None) => text.into_owned(),

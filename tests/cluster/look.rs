@@ -1,9 +1,18 @@
 //! What is there: by asking, and on the disks.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use flymq_client::{Client, FetchSpec, pb};
-use flymq_storage::{Disk, RealDisk, inspect::Inspector};
+use flymq_storage::{
+    Disk, RealDisk,
+    inspect::{BatchReport, Inspector, PayloadState},
+};
+use flymq_wire::batch::Records;
 use tokio::time::Instant;
 
 use crate::{
@@ -40,7 +49,12 @@ async fn state(client: &Client) -> Result<(), String> {
 
 /// The topic's partitions with their leaders.
 pub async fn metadata(client: &Client) -> Result<pb::TopicMetadata, String> {
-    let request = pb::GetMetadataRequest { topics: vec![TOPIC.to_owned()] };
+    metadata_of(client, TOPIC).await
+}
+
+/// A topic's partitions with their leaders.
+pub async fn metadata_of(client: &Client, topic: &str) -> Result<pb::TopicMetadata, String> {
+    let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()] };
     let answer: pb::GetMetadataResponse =
         client.call("GetMetadata", &request).await.map_err(|error| error.to_string())?;
     answer.topics.into_iter().next().ok_or_else(|| "no such topic".to_owned())
@@ -90,7 +104,8 @@ pub struct Stored {
     offsets: (u64, u64),
     epoch: u32,
     append_time_ms: i64,
-    values: Vec<Vec<u8>>,
+    /// Of the records' values: a long run has more than fit in memory.
+    values: u64,
 }
 
 /// All batches of the topic in the data directory of a node that is down.
@@ -116,24 +131,60 @@ fn batches(segment: &Path, partition: &str) -> Vec<Stored> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let inspector = Inspector::open(disk, segment, None).expect("a segment can be inspected");
     let report = inspector.batches(true, |batch, records| {
-        let values = records
-            .iter()
-            .flat_map(|records| records.iter())
-            .map(|record| record.expect("a whole record").value.unwrap_or_default().to_vec());
-        found.push(Stored {
-            partition: partition.to_owned(),
-            offsets: (batch.base_offset, batch.last_offset),
-            epoch: batch.leader_epoch,
-            append_time_ms: batch.append_time_ms,
-            values: values.collect(),
-        });
+        found.push(one(partition, &batch, records.as_ref()));
         true
     });
     assert!(!report.expect("read").is_damaged(), "{} is damaged", segment.display());
     found
 }
 
-fn list(folder: &Path) -> Vec<std::path::PathBuf> {
+fn one(partition: &str, batch: &BatchReport, records: Option<&Records>) -> Stored {
+    let mut values = DefaultHasher::new();
+    for record in records.into_iter().flat_map(Records::iter) {
+        record.expect("a whole record").value.unwrap_or_default().hash(&mut values);
+    }
+    Stored {
+        partition: partition.to_owned(),
+        offsets: (batch.base_offset, batch.last_offset),
+        epoch: batch.leader_epoch,
+        append_time_ms: batch.append_time_ms,
+        values: values.finish(),
+    }
+}
+
+/// The batch with this offset in a partition's directory, also of a node that runs; none where it is not there, or not
+/// whole.
+pub fn batch_at(partition: &Path, offset: u64) -> Option<Stored> {
+    let base = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+    let files = std::fs::read_dir(partition).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let segments = files.filter(|path| path.extension().is_some_and(|kind| kind == "log"));
+    let segment = segments.filter(|path| base(path).is_some_and(|base| base <= offset)).max_by_key(base)?;
+    let inspector = Inspector::open(Arc::new(RealDisk), &segment, None).ok()?;
+    let mut found = None;
+    // A file that vanishes meanwhile is looked for again.
+    let _ = inspector.batches(true, |batch, records| {
+        if (batch.base_offset..=batch.last_offset).contains(&offset) && batch.payload == PayloadState::Good {
+            found = Some(one("", &batch, records.as_ref()));
+        }
+        batch.last_offset < offset
+    });
+    found
+}
+
+/// The batch that lies at this place of a segment file.
+pub fn offset_at(segment: &Path, position: u64) -> Option<u64> {
+    let inspector = Inspector::open(Arc::new(RealDisk), segment, None).ok()?;
+    let mut found = None;
+    let _ = inspector.batches(false, |batch, _| {
+        if (batch.position..batch.position + batch.bytes as u64).contains(&position) {
+            found = Some(batch.base_offset);
+        }
+        found.is_none()
+    });
+    found
+}
+
+pub fn list(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     entries.map(|entry| entry.expect("readable").path()).collect()
 }

@@ -19,4 +19,4 @@ mod net;
 mod run;
 mod scenario;
 
-use flymq_tests::{broker, checker, effort, history, row};
+use flymq_tests::{broker, checker, effort, history, mounts, row};

@@ -1,7 +1,7 @@
 //! One cluster with its load, its history and its checker, through all faults of a scenario.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use crate::{
     checker::{Checker, Fault},
     cluster::Cluster,
     history::{Event, History, Op, Phase},
-    load::{Load, PARTITIONS, TOPIC},
+    load::{Load, PARTITIONS, Style, TOPIC},
     look,
     net::Net,
     row::Scenario,
@@ -33,34 +33,85 @@ pub struct Run {
     load: Option<Load>,
     next: Arc<AtomicU32>,
     topic_id: String,
-    dir: tempfile::TempDir,
+    dir: Option<tempfile::TempDir>,
+}
+
+/// What had been promised at one moment of a run.
+pub struct Promised {
+    checker: Checker,
+    events: usize,
 }
 
 impl Run {
     /// Three nodes that are up, with a topic on all of them and clients at work.
     pub async fn start(scenario: &mut Scenario, net: Option<Net>) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut cluster = Cluster::new(dir.path(), net);
+        let cluster = Cluster::new(dir.path(), net);
+        let mut run = Self::with(scenario, cluster, Fault::Kill).await;
+        run.dir = Some(dir);
+        run.begin(Style::ALL).await;
+        run
+    }
+
+    /// As [`Run::start`], of a cluster that is down and empty, and without clients.
+    pub async fn with(scenario: &mut Scenario, mut cluster: Cluster, fault: Fault) -> Self {
         scenario.started(cluster.start(&[1]).await);
         scenario.started(cluster.start(&[2, 3]).await);
-        all_vote(&cluster).await;
+        all_vote(&cluster, 0).await;
         let client = cluster.connect().await;
         let topic_id = create_topic(&client).await;
         look::whole(&client).await;
-        let mut run = Self {
+        Self {
             cluster,
             client,
             history: Arc::new(History::new()),
             events: Vec::new(),
-            checker: Checker::after(Fault::Kill),
+            checker: Checker::after(fault),
             load: None,
             next: Arc::new(AtomicU32::new(1)),
             topic_id,
-            dir,
-        };
-        run.load = Some(Load::start(&run.cluster.addresses(), &run.history, &run.next).await);
-        run.writes_flow(0).await;
-        run
+            dir: None,
+        }
+    }
+
+    /// Sets clients to work, and waits until each partition takes records.
+    pub async fn begin(&mut self, style: Style) {
+        let since = self.now();
+        self.load = Some(Load::start(&self.cluster.addresses(), &self.history, &self.next, style).await);
+        self.writes_flow(since).await;
+    }
+
+    /// All that was promised by now, for a cluster that goes on from here elsewhere.
+    pub fn promised(&mut self) -> Promised {
+        self.check();
+        Promised { checker: self.checker.clone(), events: self.events.len() }
+    }
+
+    /// What was asked for since may be there, too; its answers promise nothing.
+    pub fn asked_since(&self, promised: &mut Promised) {
+        let meanwhile = self.history.peek();
+        let asked = meanwhile.iter().filter(|event| event.phase == Phase::Invoke);
+        asked.for_each(|event| promised.checker.apply(event));
+    }
+
+    /// Ends the load, and kills all nodes.
+    pub async fn power_off(&mut self) {
+        if let Some(load) = self.load.take() {
+            load.stop().await;
+        }
+        (1..=3).for_each(|number| self.cluster.kill(number));
+    }
+
+    /// Starts the nodes over other directories, of which only this was promised.
+    pub async fn power_on(&mut self, scenario: &mut Scenario, promised: Promised, data: [&Path; 3]) {
+        self.cluster.move_to(data);
+        scenario.started(self.cluster.start(&[1, 2, 3]).await);
+        self.client = self.cluster.connect().await;
+        // Of the time after the picture, nothing has happened.
+        self.history.take();
+        self.events.truncate(promised.events);
+        self.checker = promised.checker;
+        self.checker.counts.read = 0;
     }
 
     /// Now, on the clock of the history.
@@ -137,28 +188,58 @@ impl Run {
 
     /// Ends the load, reads everything back, stops the nodes in order and compares their disks.
     pub async fn finish(mut self, scenario: &mut Scenario) {
+        let healed = self.settle().await;
+        let latest = self.checker.counts.latest;
+        scenario.note(format!(
+            "{latest} answers to \"where does it end?\", stale 0; whole again after {} ms",
+            healed.as_millis()
+        ));
+        let batches = self.compare(scenario);
+        scenario.note(format!("{batches} batches, the same on all three disks"));
+        scenario.add(&self.checker);
+    }
+
+    /// Changes the metadata until each node has a snapshot of it.
+    pub async fn write_snapshots(&self) {
+        let is_there = |number| self.cluster.data(number).join("raft/snapshot").exists();
+        for number in 0..20_000 {
+            if (1..=3).all(is_there) {
+                return;
+            }
+            let topic = format!("for-a-moment-{number}");
+            // What is refused is tried again with the next one.
+            let _ = self.client.create_topic(&topic, 1).await;
+            let _ = self.client.delete_topic(&topic).await;
+        }
+        panic!("no snapshot of the metadata:\n{}", self.logs());
+    }
+
+    /// Reads everything that is there, and holds it against what was promised.
+    pub async fn read_back(&mut self) {
+        look::everything(&self.client, &self.history).await;
+        self.check();
+    }
+
+    /// Ends the load, reads everything back and stops the nodes in order; how long it took until all was in sync.
+    pub async fn settle(&mut self) -> Duration {
         if let Some(load) = self.load.take() {
             load.stop().await;
         }
         let healed = look::whole(&self.client).await;
-        look::everything(&self.client, &self.history).await;
-        self.check();
-        let counts = self.checker.counts.clone();
-        scenario.note(format!(
-            "{} answers to \"where does it end?\", stale 0; whole again after {} ms",
-            counts.latest,
-            healed.as_millis()
-        ));
-        assert!(counts.all > 0 && counts.read >= counts.all, "the load was no load: {counts:?}");
+        self.read_back().await;
+        let counts = &self.checker.counts;
+        assert!(
+            counts.all + counts.leader > 0 && counts.read >= counts.all,
+            "the load was no load: {counts:?}"
+        );
         for number in 1..=3 {
             self.cluster.stop(number).await;
         }
-        self.compare(scenario);
-        scenario.add(&self.checker);
+        healed
     }
 
-    /// Replicas hold the same batches, each with the same epoch, time and records.
-    fn compare(&self, scenario: &mut Scenario) {
+    /// Replicas hold the same batches, each with the same epoch, time and records: so many.
+    pub fn compare(&self, scenario: &mut Scenario) -> usize {
         let mut all = (1..=3).map(|number| look::stored(self.cluster.data(number), &self.topic_id));
         let first = all.next().expect("three nodes");
         assert!(!first.is_empty(), "nothing is stored");
@@ -172,7 +253,11 @@ impl Run {
                 scenario.violated(&format!("node 1 has {a} batches, node {number} {b}"));
             }
         }
-        scenario.note(format!("{} batches, the same on all three disks", first.len()));
+        first.len()
+    }
+
+    pub fn checker(&self) -> &Checker {
+        &self.checker
     }
 
     /// What the nodes that are up have said, for a failure.
@@ -189,13 +274,19 @@ impl Run {
     }
 }
 
-/// Until the others have a vote in the metadata group, the first node must not be lost.
-async fn all_vote(cluster: &Cluster) {
-    let give_up = Instant::now() + STUCK;
+/// How often a node that runs has said that three nodes vote in the metadata group.
+pub fn elections(cluster: &Cluster) -> usize {
     let votes = |line: &String| {
         line.contains("the voters of the metadata group have changed") && line.contains("\"voters\":3")
     };
-    while !cluster.log(1).iter().any(votes) {
+    (1..=3).map(|number| cluster.log(number).iter().filter(|line| votes(line)).count()).sum()
+}
+
+/// Waits until that was said again. Until the others have a vote in the metadata group, the first node must not be lost;
+/// after one was replaced, no other one.
+pub async fn all_vote(cluster: &Cluster, before: usize) {
+    let give_up = Instant::now() + STUCK;
+    while elections(cluster) <= before {
         assert!(Instant::now() < give_up, "not every node gets a vote:\n{}", cluster.log(1).join("\n"));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -1,8 +1,12 @@
 //! One file a fault, numbered as in `docs/reliability.md`.
 
 mod b02_kill;
+mod b04_power_cut;
+mod b11_bit_flip;
 mod b15_partition;
 mod b17_frozen;
+mod b22_read_is_durable;
+mod power_cut;
 
 use std::time::Duration;
 

@@ -12,11 +12,10 @@
 
 mod injury;
 mod load;
-mod mounts;
 mod read_back;
 mod run;
 mod scenario;
 mod specimen;
 mod strace;
 
-use flymq_tests::{broker, checker, effort, history, row};
+use flymq_tests::{broker, checker, effort, history, mounts, row};

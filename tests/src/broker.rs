@@ -62,6 +62,11 @@ impl Launch {
         self
     }
 
+    /// Another data directory from the next start on.
+    pub fn move_to(&mut self, data_dir: &Path) {
+        data_dir.clone_into(&mut self.data_dir);
+    }
+
     #[must_use]
     pub fn under<I: IntoIterator<Item = T>, T: Into<OsString>>(mut self, command: I) -> Self {
         self.under = command.into_iter().map(Into::into).collect();

@@ -2,6 +2,7 @@
 //! because every value is unique and the log itself tells the order.
 
 mod control;
+pub mod linear;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,8 @@ pub enum Violation {
     Refused,
     /// An answer that is older than what was acknowledged before the question.
     Stale,
+    /// A record that stands before one that somebody had been told of when its sending began.
+    Overtaken,
 }
 
 /// What was done to the broker, and so what may be missing afterwards.
@@ -46,6 +49,8 @@ pub enum Fault {
     /// `kill -9`, or a disk that says no: everything acknowledged or read is there.
     #[default]
     Kill,
+    /// Leaders are lost: what only one of them had acknowledged may be missing, and another record may stand there.
+    Failover,
     /// The machine is gone, and with it what no fdatasync had covered: `leader` records may be missing or refused.
     PowerCut,
     /// Stored bytes were changed: they may be refused, by name. Nothing else may be missing.
@@ -96,6 +101,8 @@ pub struct Counts {
 pub struct Checker {
     fault: Fault,
     sent: HashSet<String>,
+    /// Where the partitions ended, as somebody had been told, when the sending of a record began; until its place is known.
+    began: HashMap<String, Vec<(i32, u64)>>,
     failed: HashSet<String>,
     stored: HashSet<String>,
     partitions: HashMap<i32, Partition>,
@@ -155,9 +162,12 @@ impl Checker {
         match phase {
             Phase::Invoke => {
                 self.sent.insert(value.to_owned());
+                let told = self.partitions.iter().map(|(partition, place)| (*partition, place.told));
+                self.began.insert(value.to_owned(), told.filter(|(_, end)| *end > 0).collect());
             }
             Phase::Info => self.counts.open += 1,
             Phase::Fail => {
+                self.began.remove(value);
                 self.failed.insert(value.to_owned());
                 if self.stored.contains(value) {
                     self.found(Violation::Phantom, format!("{value} failed for certain and was read"));
@@ -169,16 +179,32 @@ impl Checker {
                     Promise::All => self.counts.all += 1,
                 }
                 let (partition, offset) = at.expect("an acknowledgement names partition and offset");
+                self.stands(partition, offset, value);
                 if acks == Promise::All {
                     self.told(partition, offset + 1);
                 }
                 let promised = match self.fault {
                     Fault::Kill | Fault::Damage => true,
-                    Fault::PowerCut => acks == Promise::All,
+                    Fault::PowerCut | Fault::Failover => acks == Promise::All,
                     Fault::Lie => false,
                 };
+                if self.fault == Fault::Failover && !promised {
+                    return;
+                }
                 self.acknowledged(partition, offset, Acked { value: value.to_owned(), promised });
             }
+        }
+    }
+
+    /// Real time: whoever begins to send a record after somebody was told of another one has it stored behind that.
+    fn stands(&mut self, partition: i32, offset: u64, value: &str) {
+        // A disk that lied may end before what was told.
+        let Some(told) = self.began.remove(value).filter(|_| self.fault != Fault::Lie) else { return };
+        let least = told.iter().find(|(of, _)| *of == partition).map_or(0, |(_, end)| *end);
+        if offset < least {
+            let text =
+                format!("{value} stands at {partition}@{offset}; its sending began when {least} was told");
+            self.found(Violation::Overtaken, text);
         }
     }
 
@@ -228,6 +254,7 @@ impl Checker {
 
     fn read(&mut self, partition: i32, offset: u64, value: &str) {
         self.counts.read += 1;
+        self.stands(partition, offset, value);
         self.told(partition, offset + 1);
         let place = self.partitions.entry(partition).or_default();
         let at = usize::try_from(offset).expect("a run has fewer records");
@@ -337,7 +364,7 @@ impl Checker {
                 lost.iter()
                     .map(|text| (Violation::Lost, format!("{partition}@{text} is refused as damaged"))),
             ),
-            Fault::Kill => {
+            Fault::Kill | Fault::Failover => {
                 self.found(Violation::Refused, format!("{partition}: {from}..{to} is refused as damaged"));
             }
         }

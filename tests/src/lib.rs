@@ -4,6 +4,7 @@ pub mod broker;
 pub mod checker;
 pub mod effort;
 pub mod history;
+pub mod mounts;
 mod raw_codec;
 pub mod row;
 

@@ -179,6 +179,7 @@ impl Scenario {
             Violation::Topic,
             Violation::Refused,
             Violation::Stale,
+            Violation::Overtaken,
         ] {
             wrong.other += count(kind);
         }

@@ -85,7 +85,8 @@ fn a_lost_record_is_seen() {
 
 #[test]
 fn a_reused_offset_is_seen() {
-    assert_eq!(broken(r#""at":[0,1]"#, r#""at":[0,0]"#), [Violation::Reused], "acknowledged twice");
+    let twice = broken(r#""at":[0,1]"#, r#""at":[0,0]"#);
+    assert_eq!(twice, [Violation::Reused, Violation::Overtaken], "acknowledged twice");
     let changed = r#"{"client":0,"phase":"ok","op":"read","partition":0,"offset":1,"value":"2/0/0"}"#;
     assert_eq!(followed_by(changed), [Violation::Reused], "read twice, differently");
     let late = r#"{"client":2,"phase":"ok","op":"produce","value":"2/0/0","acks":"all","at":[0,1]}"#;
@@ -117,7 +118,7 @@ fn a_wrong_order_a_duplicate_and_a_hole_are_seen() {
         )
         .replace(r#""offset":0,"value":"1/0/0""#, r#""offset":0,"value":"1/0/1""#)
         .replace(r#""offset":1,"value":"1/0/1"}"#, r#""offset":1,"value":"1/0/0"}"#);
-    assert_eq!(found(&swapped), [Violation::OutOfOrder]);
+    assert_eq!(found(&swapped), [Violation::OutOfOrder, Violation::Overtaken]);
 }
 
 #[test]
@@ -197,4 +198,30 @@ fn an_answer_older_than_an_acknowledgement_is_stale() {
     assert_eq!(with(1, false), []);
     assert_eq!(with(0, false), [Violation::Stale]);
     assert_eq!(with(0, true), [], "asked before the acknowledgement, either answer is right");
+}
+
+#[test]
+fn a_record_before_one_that_was_told_when_its_sending_began_is_seen() {
+    let first = r#"{"client":1,"phase":"invoke","op":"produce","value":"1/0/0","acks":"all"}
+{"client":1,"phase":"ok","op":"produce","value":"1/0/0","acks":"all","at":[0,1]}"#;
+    let begins = r#"{"client":2,"phase":"invoke","op":"produce","value":"2/0/0","acks":"all"}"#;
+    let acked = r#"{"client":2,"phase":"ok","op":"produce","value":"2/0/0","acks":"all","at":[0,0]}"#;
+    let read = r#"{"client":0,"phase":"ok","op":"read","partition":0,"offset":0,"value":"2/0/0"}"#;
+    for end in [acked, read] {
+        let with = |lines: [&str; 3]| check(&lines.join("\n")).count(Violation::Overtaken);
+        assert_eq!(with([first, begins, end]), 1);
+        assert_eq!(with([begins, first, end]), 0, "sent at the same time");
+    }
+}
+
+#[test]
+fn a_lost_leader_may_take_what_only_it_had_acknowledged() {
+    let other = r#"{"client":2,"phase":"invoke","op":"produce","value":"2/0/1","acks":"all"}
+{"client":0,"phase":"ok","op":"read","partition":0,"offset":0,"value":"1/0/0"}
+{"client":0,"phase":"ok","op":"read","partition":0,"offset":1,"value":"2/0/1"}
+{"client":0,"phase":"ok","op":"end","partition":0,"offset":2}"#;
+    assert_eq!(unread_after(Fault::Failover, other), []);
+    assert_eq!(unread_after(Fault::Kill, other), [Violation::Reused]);
+    let empty = r#"{"client":0,"phase":"ok","op":"end","partition":0,"offset":0}"#;
+    assert_eq!(unread_after(Fault::Failover, empty), [Violation::Lost], "`all` is promised");
 }

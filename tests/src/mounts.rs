@@ -89,12 +89,12 @@ fn run<'a>(program: &str, words: impl IntoIterator<Item = &'a OsStr>) -> Result<
     }
 }
 
-/// ext4 in a file on xfs: a reflink copy of that file is a picture of the block device at one instant, as a power cut
+/// ext4 in files on xfs: a reflink copy of such a file is a picture of the block device at one instant, as a power cut
 /// would leave it.
 #[derive(Debug)]
 pub struct Powered {
     // In this order, so that what is mounted on what goes first.
-    disk: Mount,
+    disks: Vec<Mount>,
     pool: Mount,
     work: tempfile::TempDir,
 }
@@ -103,35 +103,81 @@ const POOL_BYTES: u64 = 12 << 30;
 const DISK_BYTES: u64 = 2 << 30;
 
 impl Powered {
+    /// With one disk.
+    ///
+    /// # Errors
+    /// Why this machine cannot do it.
     pub fn new() -> Result<Self, Unable> {
+        Self::with_disks(1)
+    }
+
+    /// With so many disks, which lose their power together.
+    ///
+    /// # Errors
+    /// Why this machine cannot do it.
+    pub fn with_disks(count: usize) -> Result<Self, Unable> {
         need_root()?;
         let work = tempfile::tempdir().map_err(|error| Unable(error.to_string()))?;
         let image_of_pool = work.path().join("pool.img");
         image(&image_of_pool, POOL_BYTES, "xfs", &["-m", "reflink=1"])?;
         let pool = Mount::new(&image_of_pool, &work.path().join("pool"), &["-o", "loop"])?;
-        let image_of_disk = pool.path().join("disk.img");
-        image(&image_of_disk, DISK_BYTES, "ext4", &[])?;
-        let disk = Mount::new(&image_of_disk, &work.path().join("disk"), &["-o", "loop"])?;
-        Ok(Self { disk, pool, work })
+        let disk = |number| {
+            let device = image_of_disk(&pool, number);
+            image(&device, DISK_BYTES, "ext4", &[])?;
+            Mount::new(&device, &work.path().join(format!("disk-{number}")), &["-o", "loop"])
+        };
+        let disks = (0..count).map(disk).collect::<Result<_, _>>()?;
+        Ok(Self { disks, pool, work })
     }
 
     /// Where the broker lives.
     pub fn disk(&self) -> &Path {
-        self.disk.path()
+        self.disk_of(0)
+    }
+
+    /// Where one of several brokers lives.
+    pub fn disk_of(&self, number: usize) -> &Path {
+        self.disks[number].path()
     }
 
     /// Takes a picture of the block device.
+    ///
+    /// # Errors
+    /// Those of the file system.
     pub fn picture(&self, number: u64) -> std::io::Result<PathBuf> {
-        let path = self.pool.path().join(format!("picture-{number}.img"));
-        let (from, to) =
-            (std::fs::File::open(self.pool.path().join("disk.img"))?, std::fs::File::create(&path)?);
+        self.picture_of(0, number)
+    }
+
+    /// Takes a picture of each block device at the same time, one thread for each.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn pictures(&self, number: u64) -> std::io::Result<Vec<PathBuf>> {
+        std::thread::scope(|scope| {
+            let disks = 0..self.disks.len();
+            let taking: Vec<_> =
+                disks.map(|disk| scope.spawn(move || self.picture_of(disk, number))).collect();
+            taking.into_iter().map(|one| one.join().expect("a picture is taken or refused")).collect()
+        })
+    }
+
+    fn picture_of(&self, disk: usize, number: u64) -> std::io::Result<PathBuf> {
+        let path = self.pool.path().join(format!("picture-{number}-{disk}.img"));
+        let from = std::fs::File::open(image_of_disk(&self.pool, disk))?;
+        let to = std::fs::File::create(&path)?;
         rustix::fs::ioctl_ficlone(&to, &from)?;
         Ok(path)
     }
 
-    /// Mounts a picture, which replays the journal, as a machine does that gets its power back.
+    /// Mounts a picture, which replays the journal, as a machine does that gets its power back. Its name is good for one
+    /// mount at a time.
     pub fn open(&self, picture: &Path) -> Mount {
-        let dir = self.work.path().join("picture");
+        let name = picture.file_stem().expect("a picture has a name");
+        let dir = self.work.path().join(name);
         Mount::new(picture, &dir, &["-o", "loop"]).unwrap_or_else(|error| panic!("a picture mounts: {error}"))
     }
+}
+
+fn image_of_disk(pool: &Mount, number: usize) -> PathBuf {
+    pool.path().join(format!("disk-{number}.img"))
 }
