@@ -44,6 +44,14 @@ pub enum StartError {
         "cannot recover the data in {}: {reason}; look at the log lines above, and restore the directory from a backup if the disk is at fault", path.display()
     )]
     Recovery { path: PathBuf, reason: String },
+    /// This node's log, vote or snapshot of the metadata group is damaged or missing.
+    #[error(
+        "cannot take part in the metadata group with {}: {reason}. Put no older copy in its place: this node would forget whom it \
+         voted for and what it has confirmed. Start it with an empty data directory (FLYMQ_DATA_DIR), FLYMQ_ROLE=agent, \
+         FLYMQ_SERVER=<cluster address of another member> and FLYMQ_JOIN_TOKEN: it comes back as another member, and fetches \
+         everything from the others", path.display()
+    )]
+    MetadataGroup { path: PathBuf, reason: String },
     /// The node cannot be a member of the cluster: the reason says what to do.
     #[error("{reason}")]
     Cluster { reason: String },
@@ -61,7 +69,7 @@ impl StartError {
             Self::PortInUse { .. } | Self::Listen { .. } => 4,
             Self::DataDirInUse { .. } => 5,
             Self::DataDirReadOnly { .. } | Self::DataDirRefused { .. } | Self::DataDir { .. } => 6,
-            Self::Recovery { .. } => 7,
+            Self::Recovery { .. } | Self::MetadataGroup { .. } => 7,
             Self::EncryptionKey { .. } => 8,
             Self::Cluster { .. } => 9,
             Self::Runtime(_) => 1,

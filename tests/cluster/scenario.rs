@@ -6,6 +6,7 @@ mod b11_bit_flip;
 mod b15_partition;
 mod b17_frozen;
 mod b22_read_is_durable;
+mod b23_order;
 mod power_cut;
 
 use std::time::Duration;

@@ -8,8 +8,8 @@ use std::{
 use flymq_config::{Config, Loaded, Role};
 use flymq_proto::internal::JoinRequest;
 use flymq_replication::{
-    ClusterSecret, PeerMembership, PeerNetwork, PeerOptions, PeerSettings, RaftMetaOptions, RaftMetaStore,
-    member_id,
+    ClusterSecret, LocalMetaError, PeerMembership, PeerNetwork, PeerOptions, PeerSettings, RaftMetaError,
+    RaftMetaOptions, RaftMetaStore, member_id,
 };
 use flymq_storage::DataDir;
 use flymq_types::{Clock, DirectoryId, NodeId, Rng, SystemRng};
@@ -227,7 +227,14 @@ async fn open_store(
         transport: network.clone(),
         settings: group_settings(),
     };
-    RaftMetaStore::open(options).await.map_err(|error| recovery(&path, error.to_string()))
+    RaftMetaStore::open(options).await.map_err(|error| match error {
+        RaftMetaError::Files(LocalMetaError::Damaged { .. }) => {
+            StartError::MetadataGroup { path, reason: error.to_string() }
+        }
+        RaftMetaError::Files(_) | RaftMetaError::Settings { .. } | RaftMetaError::Start { .. } => {
+            recovery(&path, error.to_string())
+        }
+    })
 }
 
 pub(super) fn recovery(path: &Path, reason: String) -> StartError {

@@ -49,9 +49,9 @@ impl Identity {
         if size > MAX_BYTES {
             return Err(damaged(&path));
         }
-        let text =
-            fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        Self::parse(&text).map(Some).ok_or_else(|| damaged(&path))
+        let bytes = fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let text = std::str::from_utf8(&bytes).ok();
+        text.and_then(Self::parse).map(Some).ok_or_else(|| damaged(&path))
     }
 
     /// Writes the file durably.

@@ -141,8 +141,8 @@ fn metadata_lost(logs: &mut [String]) -> EngineError {
     let (count, first) = (logs.len(), logs.first().map_or("", String::as_str));
     let reason = format!(
         "{count} logs hold records of topics that metadata/log (in a cluster raft/log) does not know (the first is {first}): metadata was lost. \
-         Restore the directory metadata (raft in a cluster) from a backup, or move these logs out of the data directory \
-         to give them up; no record was changed"
+         Restore the directory metadata from a backup (in a cluster never raft: start the node with an empty data directory, and it \
+         fetches everything from the others), or move these logs out of the data directory to give them up; no record was changed"
     );
     EngineError::StorageFailed { reason }
 }

@@ -12,7 +12,7 @@ pub enum LocalMetaError {
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     /// Stored metadata is damaged. It is never cut or rewritten: without it the broker would take its topics for
     /// unknown.
-    #[error("{} is damaged ({reason}): restore it from a backup; nothing was changed", path.display())]
+    #[error("{} is damaged ({reason}); nothing was changed", path.display())]
     Damaged { path: PathBuf, reason: String },
     /// The file is encrypted, and not under a key that was given.
     #[error(transparent)]
