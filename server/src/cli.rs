@@ -77,7 +77,11 @@ fn serve(loaded: Loaded, dev: Option<u32>) -> ExitCode {
         // Once: a sentence for whoever sits there, else a line of the log.
         Err(error) if io::stderr().is_terminal() => fail(&error, error.exit_code()),
         Err(error) => {
-            error!(%error, code = error.exit_code(), "the broker did not start");
+            let what = match &error {
+                StartError::Dismissed { .. } => "the broker has stopped",
+                _ => "the broker did not start",
+            };
+            error!(%error, code = error.exit_code(), "{what}");
             ExitCode::from(error.exit_code())
         }
     }
@@ -117,6 +121,21 @@ impl Served {
         }
     }
 
+    /// Resolves when it is no node of its cluster any more, with the reason.
+    fn dismissed(&self) -> impl Future<Output = String> + Send + use<> {
+        let one = match self {
+            Self::One(broker) => Some(broker.dismissed()),
+            // Nobody else takes their ids.
+            Self::Cluster(_) => None,
+        };
+        async move {
+            match one {
+                Some(one) => one.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     async fn shutdown(self) {
         match self {
             Self::One(broker) => broker.shutdown().await,
@@ -136,13 +155,18 @@ async fn until_signal(loaded: Loaded, dev: Option<u32>) -> Result<(), StartError
         }
     };
     served.announce(&loaded);
-    let name = signals.next().await;
-    info!(signal = name, "shutting down; a second signal ends at once");
+    let ended = tokio::select! {
+        name = signals.next() => {
+            info!(signal = name, "shutting down; a second signal ends at once");
+            Ok(())
+        }
+        reason = served.dismissed() => Err(StartError::Dismissed { reason }),
+    };
     tokio::select! {
         () = served.shutdown() => info!("stopped"),
         name = signals.next() => warn!(signal = name, "ended at once"),
     }
-    Ok(())
+    ended
 }
 
 /// The line that scripts wait for.

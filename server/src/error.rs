@@ -55,6 +55,9 @@ pub enum StartError {
     /// The node cannot be a member of the cluster: the reason says what to do.
     #[error("{reason}")]
     Cluster { reason: String },
+    /// It was one, and was removed, or another process has taken its id.
+    #[error("{reason}")]
+    Dismissed { reason: String },
     #[error(
         "cannot start the runtime: {0}; check the limits on threads and open files of this user (ulimit -a)"
     )]
@@ -71,7 +74,7 @@ impl StartError {
             Self::DataDirReadOnly { .. } | Self::DataDirRefused { .. } | Self::DataDir { .. } => 6,
             Self::Recovery { .. } | Self::MetadataGroup { .. } => 7,
             Self::EncryptionKey { .. } => 8,
-            Self::Cluster { .. } => 9,
+            Self::Cluster { .. } | Self::Dismissed { .. } => 9,
             Self::Runtime(_) => 1,
         }
     }

@@ -66,6 +66,18 @@ impl RunningBroker {
         self.addresses.cluster
     }
 
+    /// Resolves when this process is no node of its cluster any more, with the reason: it was removed, or another one took
+    /// its id. It is to be shut down then. Never on a broker without cluster.
+    pub fn dismissed(&self) -> impl Future<Output = String> + Send + use<> {
+        let dismissed = self.member.as_ref().map(cluster::Running::dismissed);
+        async move {
+            match dismissed {
+                Some(dismissed) => dismissed.await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Stops in order: not ready any more, others lead (in a cluster), doors closed to newcomers, long polls answered,
     /// running calls finished, logs synced and closed. A member of a cluster stays one.
     pub async fn shutdown(self) {

@@ -25,8 +25,8 @@ pub use link::{FrameSink, NodeLink, ReplicaKey, Sent};
 pub use local::{LocalMetaOptions, LocalMetaStore};
 pub use member::{broker_of, member_id, node_of};
 pub use net::{
-    ClusterSecret, PeerAddress, PeerLane, PeerMembership, PeerNetwork, PeerOptions, PeerSettings, PeerStats,
-    RaftAnswer, Refusal, Side,
+    ClusterSecret, GroupCheck, PeerAddress, PeerLane, PeerMembership, PeerNetwork, PeerOptions, PeerSettings,
+    PeerStats, RaftAnswer, Refusal, Side,
 };
 pub use peer::{PeerCall, PeerCaller, PeerError, PeerService};
 pub use raft::{

@@ -18,9 +18,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
 use super::{
-    campaign, group_settings,
     member::Member,
     metrics::FENCED,
+    sessions::Signs,
     voters::{Candidate, voters},
 };
 
@@ -40,8 +40,9 @@ const SETTLED: Duration = Duration::from_secs(3);
 /// Runs its tasks until `stop`.
 pub(crate) fn start(member: &Arc<Member>, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(stop.clone().run_until_cancelled_owned(fence(member.clone())));
-    let lease = group_settings().election.1;
-    tasks.spawn(stop.clone().run_until_cancelled_owned(campaign::run(member.clone(), lease)));
+    let store = member.store.clone();
+    let watched = async move { store.watch_leader().await };
+    tasks.spawn(stop.clone().run_until_cancelled_owned(watched));
     tasks.spawn(stop.clone().run_until_cancelled_owned(keep_voters(member.clone())));
     tasks.spawn(stop.clone().run_until_cancelled_owned(balance(member.clone())));
 }
@@ -49,19 +50,23 @@ pub(crate) fn start(member: &Arc<Member>, tasks: &TaskTracker, stop: &Cancellati
 async fn fence(member: Arc<Member>) {
     let mut ticks = interval(CHECK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Who led before this node did.
+    let mut before = None;
     loop {
         ticks.tick().await;
         if !member.leads() {
+            before = member.store.leader().or(before);
             member.sessions.lock().clear();
             continue;
         }
         let image = member.image();
         let now = member.clock.monotonic();
-        let connected = |node: &NodeMeta| {
+        let signs = |node: &NodeMeta| {
             let id = member_id(node.directory);
-            id == member.id || member.network.hears(id, PeerLane::Heartbeat)
+            let connected = id == member.id || member.network.hears(id, PeerLane::Heartbeat);
+            Signs { connected, led_before: id != member.id && before == Some(id) }
         };
-        let expired = member.sessions.lock().expired(&image.cluster, connected, now);
+        let expired = member.sessions.lock().expired(&image.cluster, signs, now);
         if !expired.is_empty() {
             fence_all(&member, expired).await;
             member.sessions.lock().fenced();
@@ -140,7 +145,8 @@ async fn keep_voters_once(
     });
     let wanted = voters(&candidates.collect::<Vec<_>>());
     let present: BTreeSet<RaftId> = known.iter().filter(|info| info.voter).map(|info| info.id).collect();
-    if !wanted.is_empty() && wanted != present {
+    // A leader that is gone may have left the last change half way: both majorities are needed until it is ended.
+    if !wanted.is_empty() && (wanted != present || member.store.voters_change()) {
         member.store.set_voters(wanted.clone()).await?;
         info!(voters = wanted.len(), "the voters of the metadata group have changed");
     }

@@ -14,7 +14,7 @@ use flymq_replication::{
 use flymq_storage::DataDir;
 use flymq_types::{Clock, DirectoryId, NodeId, Rng, SystemRng};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tracing::info;
 
 use super::{
@@ -91,10 +91,14 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     inbox.joined.store(true, Ordering::Relaxed);
 
     let store = open_store(data, &network, &identity, member_id(directory), rng.clone()).await?;
-    let answering = store.clone();
+    let (answering, checking) = (store.clone(), store.clone());
     network.set_raft(Arc::new(move |request| {
         let store = answering.clone();
         Box::pin(async move { store.answer(request).await })
+    }));
+    network.set_group(Arc::new(move |id| {
+        let store = checking.clone();
+        Box::pin(async move { store.knows(id).await })
     }));
     let member = Arc::new(Member {
         node,
@@ -110,17 +114,18 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         moved: Mutex::default(),
         sessions: Mutex::default(),
         epoch: OnceLock::new(),
+        dismissed: watch::Sender::default(),
     });
     member.introduce(&member.image());
     if identity.founder {
         form::form(&member, data).await?;
     }
     inbox.member.get_or_init(|| member.clone());
-    let server = config.cluster.server.as_deref();
+    let told = config.cluster.server.iter().chain(&config.cluster.peers).cloned().collect();
     let registered = register::register(&member, config, addresses, &*rng);
     tokio::select! {
         registered = registered => registered?,
-        () = announce(&member, server, &request) => {}
+        () = announce(&member, &told, &request) => {}
     }
     member.introduce(&member.image());
     Ok(Entered { member, inbox })

@@ -36,21 +36,16 @@ pub(crate) async fn run(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut under_way, mut waiting) = (FuturesUnordered::new(), Vec::new());
     let mut unfencing = None;
-    let mut taken = false;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {
                 if member.registration().is_none() {
-                    if !std::mem::replace(&mut taken, true) {
-                        error!(
-                            node = %member.node,
-                            "this node was registered by another process, or removed from the cluster: it leads nothing any more; stop it"
-                        );
-                    }
-                    continue;
+                    let reason = member.dismissal();
+                    error!("{reason}");
+                    member.dismissed.send_replace(Some(reason));
+                    return;
                 }
-                taken = false;
                 if under_way.len() < MAX_UNDER_WAY {
                     under_way.push(beat(&member));
                 }

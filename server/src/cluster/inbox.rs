@@ -27,10 +27,10 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    fn heartbeat(&self, body: Bytes) -> Result<Bytes, PeerError> {
+    fn heartbeat(&self, from: RaftId, body: Bytes) -> Result<Bytes, PeerError> {
         let member = self.member.get().ok_or_else(starting)?;
         let beat = SessionHeartbeat::decode(body).map_err(|error| refused(error.to_string()))?;
-        let metadata_version = member.hear(&beat)?;
+        let metadata_version = member.hear(from, &beat)?;
         Ok(SessionHeartbeatReply { metadata_version }.encode_to_vec().into())
     }
 
@@ -71,7 +71,7 @@ impl PeerService for Inbox {
                 (PeerCall::Heartbeat | PeerCall::Forward, None) => {
                     Err(refused("a node that is no member may only join".to_owned()))
                 }
-                (PeerCall::Heartbeat, Some(_)) => self.heartbeat(body),
+                (PeerCall::Heartbeat, Some(from)) => self.heartbeat(from, body),
                 (PeerCall::Forward, Some(_)) => self.forward(body).await,
             }
         })

@@ -16,6 +16,8 @@ use flymq_replication::{
 use flymq_types::{BrokerEpoch, Clock, ClusterId, DirectoryId, NodeId};
 use parking_lot::Mutex;
 use prost::Message as _;
+use tokio::sync::watch;
+use tracing::warn;
 
 use super::sessions::Sessions;
 
@@ -45,6 +47,8 @@ pub(crate) struct Member {
     pub secret: ClusterSecret,
     /// Where members are found that have started again and could not register yet, with their last registration.
     pub moved: Mutex<BTreeMap<RaftId, (BrokerEpoch, String)>>,
+    /// Why this process is no node of the cluster any more.
+    pub dismissed: watch::Sender<Option<String>>,
 }
 
 impl Member {
@@ -56,6 +60,24 @@ impl Member {
     pub fn registration(&self) -> Option<Arc<NodeMeta>> {
         let epoch = *self.epoch.get()?;
         self.image().cluster.node(&self.node).filter(|node| node.broker_epoch == epoch).cloned()
+    }
+
+    /// Why this process has no registration any more, although it had one.
+    pub fn dismissal(&self) -> String {
+        let node = &self.node;
+        match self.image().cluster.node(node) {
+            Some(other) if other.directory == self.directory => format!(
+                "node {node} was registered again from the same data directory: another process runs with it, and this one stops"
+            ),
+            Some(_) => format!(
+                "another process has taken the node id {node}, with another data directory, and this one stops: \
+                 choose another FLYMQ_NODE_ID (node_id) for one of the two, or leave this one switched off"
+            ),
+            None => format!(
+                "node {node} was removed from the cluster, and stops: it keeps no replica any more, and its data directory \
+                 can be deleted"
+            ),
+        }
     }
 
     /// Whether it leads the metadata group, as far as it knows.
@@ -92,8 +114,8 @@ impl Member {
     }
 
     /// Takes another node's heartbeat, or its own, as the leader of the metadata group. Answers with the version of the
-    /// metadata.
-    pub fn hear(&self, beat: &SessionHeartbeat) -> Result<u64, PeerError> {
+    /// metadata. `from`: the member that the connection belongs to.
+    pub fn hear(&self, from: RaftId, beat: &SessionHeartbeat) -> Result<u64, PeerError> {
         let refused = |reason: String| PeerError::Refused { reason };
         if !self.store.leads_surely(QUORUM) {
             return Err(refused("this node does not lead the metadata group".to_owned()));
@@ -101,6 +123,7 @@ impl Member {
         let image = self.image();
         let node = NodeId::new(&beat.node_id).map_err(|error| refused(error.to_string()))?;
         let known = image.cluster.node(&node).ok_or_else(|| refused(format!("node {node} is unknown")))?;
+        check_sender(known, from).map_err(refused)?;
         if known.broker_epoch.0 != beat.broker_epoch {
             let (current, asked) = (known.broker_epoch, beat.broker_epoch);
             return Err(refused(format!(
@@ -121,7 +144,7 @@ impl Member {
         let beat = SessionHeartbeat { node_id: self.node.to_string(), broker_epoch: epoch.0 };
         match self.store.leader() {
             None => Err(unreachable("nobody leads the metadata group")),
-            Some(leader) if leader == self.id => self.hear(&beat),
+            Some(leader) if leader == self.id => self.hear(self.id, &beat),
             Some(leader) => {
                 let body = Bytes::from(beat.encode_to_vec());
                 let answer = self.network.call(leader, PeerCall::Heartbeat, body, HEARTBEAT_WAIT).await?;
@@ -130,5 +153,39 @@ impl Member {
                 Ok(reply.metadata_version)
             }
         }
+    }
+}
+
+/// Members know the secret and have a certificate, each its own: one must not speak for another.
+fn check_sender(node: &NodeMeta, from: RaftId) -> Result<(), String> {
+    if member_id(node.directory) == from || cfg!(mutant = "heartbeat_of_another_node_taken") {
+        return Ok(());
+    }
+    warn!(node = %node.id, from, "a heartbeat names another node than the one that it comes from, and is refused");
+    Err(format!("node {} is another member than {from}", node.id))
+}
+
+#[cfg(test)]
+mod tests {
+    use flymq_engine::meta::{NodeAddresses, NodeState};
+
+    use super::*;
+
+    #[test]
+    fn a_heartbeat_counts_for_the_node_that_it_comes_from() {
+        let node = NodeMeta {
+            id: NodeId::new("a").expect("an id"),
+            directory: DirectoryId::from_bytes([7; 16]),
+            incarnation: None,
+            addresses: NodeAddresses::default(),
+            rack: None,
+            state: NodeState::Active,
+            broker_epoch: BrokerEpoch(1),
+            feature_version: 1,
+        };
+        assert_eq!(check_sender(&node, member_id(node.directory)), Ok(()));
+        let other = member_id(DirectoryId::from_bytes([8; 16]));
+        let refused = check_sender(&node, other).expect_err("another node's");
+        assert!(refused.contains("another member"), "{refused}");
     }
 }

@@ -10,7 +10,6 @@
 mod addresses;
 mod admission;
 mod announce;
-mod campaign;
 mod controller;
 mod enter;
 mod form;
@@ -31,6 +30,10 @@ use std::{path::Path, time::Duration};
 
 use flymq_config::{Config, Role};
 use flymq_replication::RaftMetaSettings;
+#[cfg(doc)]
+use flymq_replication::RaftMetaStore;
+
+use crate::listen::Addresses;
 
 pub(crate) use addresses::{advertised, cluster as cluster_address};
 pub(crate) use enter::{Entering, enter};
@@ -41,7 +44,7 @@ pub(crate) use running::Running;
 pub(crate) const FEATURE_VERSION: u32 = 1;
 
 /// How patient the metadata group is. A follower that hears of no leader waits for the longer of the two election times,
-/// and then for a random one between them ([`campaign`] shortens that where the leader's process is gone).
+/// and then for a random one between them ([`RaftMetaStore::watch_leader`] shortens that where a majority misses it).
 pub(crate) fn group_settings() -> RaftMetaSettings {
     RaftMetaSettings {
         election: (Duration::from_millis(1_000), Duration::from_millis(1_500)),
@@ -59,6 +62,12 @@ pub(crate) fn is_member(config: &Config) -> bool {
         );
     }
     known || config.cluster.wants_cluster()
+}
+
+/// How many nodes the configuration names, this one among them: 1 where it names none.
+pub(crate) fn expected_nodes(config: &Config, bound: &Addresses) -> usize {
+    let own = cluster_address(config, bound);
+    1 + config.cluster.peers.iter().filter(|peer| Some(*peer) != own.as_ref()).count()
 }
 
 fn is_known(data: &Path) -> bool {

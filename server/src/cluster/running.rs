@@ -1,13 +1,13 @@
 //! A registered member at work.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use flymq_api::Forwarded;
 use flymq_engine::{
     Engine, Replication,
     meta::{MetaStore, NodeState},
 };
-use flymq_replication::{ReplicaSet, ReplicaSetOptions, replica};
+use flymq_replication::{ReplicaSet, ReplicaSetOptions, member_id, replica};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
@@ -68,8 +68,22 @@ impl Running {
         self.replicas.clone()
     }
 
+    /// Resolves when this process is no node of the cluster any more: why.
+    pub fn dismissed(&self) -> impl Future<Output = String> + Send + use<> {
+        let mut dismissed = self.member.dismissed.subscribe();
+        async move {
+            let reason = dismissed.wait_for(Option::is_some).await.ok().and_then(|reason| reason.clone());
+            match reason {
+                Some(reason) => reason,
+                // The member is gone, and with it whoever could say so.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Takes part: the engine has opened what the metadata names. Returns when this node has a session and may lead.
-    pub async fn take_part(&self, engine: &Arc<Engine>, forwarded: Arc<Forwarded>) {
+    /// `peers`: so many nodes there are to be, as far as the configuration says.
+    pub async fn take_part(&self, engine: &Arc<Engine>, forwarded: Arc<Forwarded>, peers: usize) {
         self.inbox.forwarded.get_or_init(|| forwarded);
         let (member, replicas) = (self.member.clone(), self.replicas.clone());
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(introduce(member.clone())));
@@ -77,37 +91,39 @@ impl Running {
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(shown));
         self.tasks.spawn(heartbeat::run(member, replicas, engine.told(), self.stop.clone()));
         controller::start(&self.member, &self.tasks, &self.stop);
-        let mut said = None;
-        while !self.is_active() {
+        let (mut said, dismissed) = (None, self.member.dismissed.subscribe());
+        while !self.is_active() && dismissed.borrow().is_none() {
             if due(&mut said) {
                 info!("waiting for a session with the leader of the metadata group");
             }
             tokio::time::sleep(POLL).await;
         }
-        self.wait_for_vote().await;
+        self.wait_for_vote(peers).await;
     }
 
     fn is_active(&self) -> bool {
         self.member.registration().is_some_and(|node| node.state == NodeState::Active)
     }
 
-    /// With three nodes all of them vote; the last of them to start is ready when it does.
-    async fn wait_for_vote(&self) {
+    /// With three nodes all of them vote. The last of them to start is ready when they do; the others as well, where they
+    /// know from their configuration (`peers`) how many there are to be.
+    async fn wait_for_vote(&self, peers: usize) {
         let settled = async {
-            loop {
-                let members = self.member.store.members();
-                let present = members.iter().filter(|info| info.voter).count();
-                let votes = members.iter().any(|info| info.voter && info.id == self.member.id);
-                let nodes = self.member.image().cluster.nodes.len();
-                if votes || present >= voters::count(nodes) {
-                    return;
-                }
+            while !self.have_votes(peers) {
                 tokio::time::sleep(POLL).await;
             }
         };
         if tokio::time::timeout(VOTE_WAIT, settled).await.is_err() {
-            warn!("this node does not vote in the metadata group yet");
+            let waited = VOTE_WAIT.as_secs();
+            warn!(waited, "ready, although not as many nodes vote in the metadata group as are to");
         }
+    }
+
+    /// Whether the group has as many votes as it is to have, and nothing else is under way.
+    fn have_votes(&self, peers: usize) -> bool {
+        let voting = self.member.store.members().iter().filter(|info| info.voter).count();
+        let nodes = self.member.image().cluster.nodes.len().max(peers);
+        voting >= voters::count(nodes) && !self.member.store.voters_change()
     }
 }
 
@@ -126,12 +142,18 @@ impl Drop for Running {
     }
 }
 
-/// Tells the network of every change of nodes.
+/// Tells the network of every change of nodes. Who waits for the answer of one that was fenced would wait until its
+/// connection counts as dead, while another node leads already.
 async fn introduce(member: Arc<Member>) {
     let mut versions = member.store.watch();
+    let mut alive = BTreeSet::new();
     loop {
         versions.mark_unchanged();
-        member.introduce(&member.image());
+        let image = member.image();
+        member.introduce(&image);
+        let living = image.cluster.nodes.values().filter(|node| node.state.is_alive());
+        let before = std::mem::replace(&mut alive, living.map(|node| member_id(node.directory)).collect());
+        before.difference(&alive).for_each(|fenced| member.network.hang_up(*fenced));
         if versions.changed().await.is_err() {
             return;
         }

@@ -3,7 +3,8 @@
 //! A node that is not heard of for the length of a session is fenced; one whose connection is gone as well, as that of a
 //! process that has died, once it no longer trusts itself, which is after half a session. A leader that has itself not run
 //! for a while has heard of nobody: it grants everyone a full session first. One that is new grants less: it was elected
-//! after more than the time that anyone trusts what an earlier leader has answered.
+//! after about the time that anyone trusts what an earlier leader has answered. Whoever led before has been silent for so
+//! long that it was replaced: it gets no time but what is missing of that.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,6 +18,10 @@ use flymq_types::{BrokerEpoch, NodeId};
 pub(crate) const SESSION: Duration = Duration::from_millis(1_500);
 /// A node of which a new leader has heard nothing yet.
 const GRACE: Duration = Duration::from_secs(1);
+/// The one that led before the new leader, if that has heard nothing of it. No session that it has renewed is trusted any
+/// more by then: it renewed them for 0.9 s ([`super::member`]) after it was last heard by a majority, they are trusted for
+/// half a session, and nobody is elected in the first 1.5 s (the lease, [`super::group_settings`]).
+const DEPOSED: Duration = Duration::from_millis(250);
 /// A node that was heard of, and whose connection is gone.
 const LOST: Duration = Duration::from_millis(850);
 /// A leader whose own check comes so late was itself asleep.
@@ -40,13 +45,23 @@ struct Heard {
     beats: bool,
 }
 
+/// What else is known of a node.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Signs {
+    /// Heartbeats of it could come in.
+    pub connected: bool,
+    /// It led the metadata group until this node did.
+    pub led_before: bool,
+}
+
 impl Heard {
     /// How long the node may be silent.
-    fn limit(&self, connected: bool) -> Duration {
-        match (self.beats, connected) {
-            (true, true) => SESSION,
-            (true, false) => LOST,
-            (false, _) => GRACE,
+    fn limit(&self, signs: Signs) -> Duration {
+        match (self.beats, signs) {
+            (true, Signs { connected: true, .. }) => SESSION,
+            (true, Signs { connected: false, .. }) => LOST,
+            (false, Signs { led_before: true, .. }) => DEPOSED,
+            (false, Signs { led_before: false, .. }) => GRACE,
         }
     }
 }
@@ -71,12 +86,11 @@ impl Sessions {
         *self = Self::default();
     }
 
-    /// Whose session is over, of those that the metadata has for alive. `connected`: whether heartbeats of the node could
-    /// come in.
+    /// Whose session is over, of those that the metadata has for alive.
     pub fn expired(
         &mut self,
         cluster: &ClusterMeta,
-        connected: impl Fn(&NodeMeta) -> bool,
+        signs: impl Fn(&NodeMeta) -> Signs,
         now: Duration,
     ) -> Vec<FenceBroker> {
         let asleep = self.checked.is_none_or(|checked| now.saturating_sub(checked) > PAUSE);
@@ -89,7 +103,7 @@ impl Sessions {
         for node in cluster.nodes.values().filter(|node| node.state.is_alive()) {
             let known = self.heard.get(&node.id).filter(|heard| heard.epoch == node.broker_epoch);
             match known {
-                Some(heard) if now.saturating_sub(heard.at) > heard.limit(connected(node)) => {
+                Some(heard) if now.saturating_sub(heard.at) > heard.limit(signs(node)) => {
                     expired.push(FenceBroker { id: node.id.clone(), broker_epoch: node.broker_epoch });
                 }
                 Some(_) => {}
@@ -131,6 +145,8 @@ mod tests {
         ClusterMeta { nodes: nodes.collect(), ..ClusterMeta::default() }
     }
 
+    const CONNECTED: Signs = Signs { connected: true, led_before: false };
+
     fn names(fences: &[FenceBroker]) -> Vec<&str> {
         fences.iter().map(|fence| fence.id.as_str()).collect()
     }
@@ -138,7 +154,7 @@ mod tests {
     /// Checks every 100 ms from `from` to `to`, and says who expired at the end.
     fn run(sessions: &mut Sessions, cluster: &ClusterMeta, from: u64, to: u64) -> Vec<FenceBroker> {
         let checks = (from..=to).step_by(100).map(Duration::from_millis);
-        checks.map(|now| sessions.expired(cluster, |_| true, now)).last().unwrap_or_default()
+        checks.map(|now| sessions.expired(cluster, |_| CONNECTED, now)).last().unwrap_or_default()
     }
 
     fn beat(sessions: &mut Sessions, node: &str, epoch: u64, at: u64) -> bool {
@@ -164,10 +180,26 @@ mod tests {
         let mut sessions = Sessions::default();
         assert!(run(&mut sessions, &cluster, 0, 400).is_empty());
         assert!(beat(&mut sessions, "a", 1, 400));
-        let mut gone = |at| sessions.expired(&cluster, |_| false, Duration::from_millis(at));
+        let mut gone = |at| sessions.expired(&cluster, |_| Signs::default(), Duration::from_millis(at));
         assert!((500..=1_200).step_by(100).all(|at| gone(at).is_empty()));
         assert_eq!(names(&gone(1_300)), ["a"]);
         assert!(LOST > SESSION / 2, "it trusts itself for half a session");
+    }
+
+    #[test]
+    fn whoever_led_before_is_known_to_be_silent() {
+        let cluster = cluster(&[("a", 1, NodeState::Active), ("b", 2, NodeState::Active)]);
+        let signs = |node: &NodeMeta| Signs { connected: true, led_before: node.id.as_str() == "a" };
+        let fenced = |sessions: &mut Sessions, at| {
+            names(&sessions.expired(&cluster, signs, Duration::from_millis(at))).join(" ")
+        };
+        let mut sessions = Sessions::default();
+        assert!((0..=200).step_by(100).all(|at| fenced(&mut sessions, at).is_empty()));
+        assert_eq!(fenced(&mut sessions, 300), "a");
+        let mut awake = Sessions::default();
+        assert_eq!(fenced(&mut awake, 0), "");
+        assert!(beat(&mut awake, "a", 1, 100) && beat(&mut awake, "b", 2, 100));
+        assert!((100..=500).step_by(100).all(|at| fenced(&mut awake, at).is_empty()), "it has beaten since");
     }
 
     #[test]

@@ -107,3 +107,28 @@ fn a_new_topic_is_there_at_once_through_every_node() {
         assert_eq!((status, answer["records"][0]["value_text"].as_str()), (200, Some("v")), "{answer}");
     }
 }
+
+#[test]
+fn nodes_that_say_ready_survive_the_loss_of_the_first_at_once() {
+    let mut cluster = Cluster::start_without_waiting(3);
+    cluster.kill(0);
+    cluster.create_topic("t", 1);
+    cluster.produce(1, "t", "kept");
+    assert_eq!(cluster.values(2, "t"), ["kept"]);
+}
+
+#[test]
+fn all_nodes_may_be_elsewhere_after_a_restart() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 1);
+    cluster.in_sync("t", 0, 3);
+    cluster.produce(0, "t", "kept");
+    for number in 0..3 {
+        cluster.kill(number);
+    }
+    // Nobody is where the metadata has it; each is told where they are to be found now.
+    cluster.restart_all_elsewhere();
+    assert_eq!(cluster.values(2, "t"), ["kept"]);
+    cluster.produce(1, "t", "more");
+    assert_eq!(cluster.values(0, "t"), ["kept", "more"]);
+}

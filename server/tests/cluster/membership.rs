@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     broker::{Process, flymq, wait},
-    nodes::{TOKEN, agent, cluster_addr, eventually, founder, node},
+    nodes::{Cluster, TOKEN, agent, cluster_addr, eventually, founder, node},
 };
 
 fn refused(command: &mut Command) -> (i32, String) {
@@ -97,6 +97,9 @@ fn listed_nodes_find_each_other() {
     nodes[1].produce("t", "v");
     assert_eq!(nodes[2].values("t"), ["v"]);
     nodes[0].wait_for_metric("flymq_cluster_nodes{node=\"n0\",state=\"active\"}", 3.0);
+    for (number, node) in nodes.iter().enumerate() {
+        node.wait_for_metric(&format!("flymq_cluster_voters{{node=\"n{number}\"}}"), 3.0);
+    }
 }
 
 #[test]
@@ -137,4 +140,38 @@ fn records_of_a_broker_without_cluster_are_not_taken_into_another() {
     let (code, text) = refused(agent(&data, "node-1", &cluster_addr(&first)).env("FLYMQ_NODE_ID", "node-1"));
     assert_eq!(code, 9, "{text}");
     assert!(text.contains("FLYMQ_ROLE=bootstrap"), "{text}");
+}
+
+#[test]
+fn a_node_that_was_removed_stops_and_says_so() {
+    let mut cluster = Cluster::start(4);
+    let gone = cluster.nodes.pop().flatten().expect("the fourth");
+    gone.signal("STOP");
+    let remove = || cluster.any().rest("DELETE", "/api/v1/cluster/members/n4", &Value::Null).0 == 200;
+    eventually("its removal", || remove().then_some(()));
+    gone.signal("CONT");
+    let (code, text) = ended(gone);
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("was removed from the cluster"), "{text}");
+}
+
+#[test]
+fn a_node_whose_id_was_taken_stops_and_says_so() {
+    let mut cluster = Cluster::start(3);
+    let old = cluster.nodes.pop().flatten().expect("the third");
+    old.signal("STOP");
+    let other = cluster.data(7);
+    let server = cluster_addr(cluster.any());
+    let taker = Process::run(&mut agent(&other, "n3", &server));
+    old.signal("CONT");
+    let (code, text) = ended(old);
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("has taken the node id n3"), "{text}");
+    assert_eq!(cluster_id(&taker), cluster_id(cluster.any()));
+}
+
+/// Its exit code, and what it said.
+fn ended(mut process: Process) -> (i32, String) {
+    let code = process.exit().code().expect("no signal");
+    (code, process.rest_of_lines())
 }

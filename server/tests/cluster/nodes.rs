@@ -1,6 +1,7 @@
 //! Nodes of one cluster, each with a directory of its own.
 
 use std::{
+    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -65,8 +66,16 @@ pub fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 }
 
 impl Cluster {
-    /// `count` nodes that all run.
+    /// `count` nodes that all run, and vote.
     pub fn start(count: usize) -> Self {
+        let cluster = Self::start_without_waiting(count);
+        // Two nodes have one vote: that of the first.
+        cluster.have_votes(if count < 3 { 1 } else { 3 });
+        cluster
+    }
+
+    /// `count` nodes that have said that they are ready.
+    pub fn start_without_waiting(count: usize) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let mut cluster = Self { dir, nodes: Vec::new() };
         let first = Process::run(&mut founder(&cluster.data(0), &name(0)));
@@ -76,8 +85,6 @@ impl Cluster {
             let process = Process::run(&mut agent(&cluster.data(number), &name(number), &server));
             cluster.nodes.push(Some(process));
         }
-        // Until the others have a vote, the first must not be lost. Two nodes have one vote: that of the first.
-        cluster.have_votes(if count < 3 { 1 } else { 3 });
         cluster
     }
 
@@ -117,6 +124,27 @@ impl Cluster {
             .map(|(number, address)| {
                 let mut command = agent(&self.data(number), &name(number), address);
                 command.env("FLYMQ_CLUSTER_ADDR", address);
+                std::thread::spawn(move || Process::run(&mut command))
+            })
+            .collect();
+        self.nodes = starts.into_iter().map(|start| Some(start.join().expect("it starts"))).collect();
+    }
+
+    /// Starts all nodes again on other cluster ports, each with the list of them.
+    pub fn restart_all_elsewhere(&mut self) {
+        let ports: Vec<_> =
+            (0..self.nodes.len()).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
+        let addresses: Vec<_> =
+            ports.into_iter().map(|port| port.local_addr().expect("bound").to_string()).collect();
+        let starts: Vec<_> = addresses
+            .iter()
+            .enumerate()
+            .map(|(number, address)| {
+                let mut command = node(&self.data(number), &name(number));
+                command
+                    .env("FLYMQ_CLUSTER_ADDR", address)
+                    .env("FLYMQ_PEERS", addresses.join(","))
+                    .env("FLYMQ_CLUSTER_TOKEN", TOKEN);
                 std::thread::spawn(move || Process::run(&mut command))
             })
             .collect();

@@ -100,8 +100,13 @@ impl Process {
     pub fn end_and_take_lines(mut self) -> String {
         self.signal("TERM");
         self.exit();
-        let rest = self.lines.iter().map(|line| line.to_string());
-        self.earlier.iter().chain([&self.ready]).map(Value::to_string).chain(rest).collect()
+        let until_ready: String = self.earlier.iter().chain([&self.ready]).map(Value::to_string).collect();
+        until_ready + &self.rest_of_lines()
+    }
+
+    /// What it has logged since somebody looked last: it has ended.
+    pub fn rest_of_lines(&self) -> String {
+        self.lines.iter().map(|line| line.to_string()).collect()
     }
 
     /// `kill -9`: nothing is flushed, nothing said.

@@ -129,7 +129,7 @@ async fn admit(shared: &Shared, channel: &mut Channel, keys: Option<&Keys>) -> R
     let wrong = Refused::new(Refusal::WrongSecret, "the secret is not the one of this cluster");
     channel.challenge(&challenge, &mut transcript, &keys.member, wrong).await?;
     let epoch = BrokerEpoch(hello.from_epoch);
-    check_registered(shared, hello.from, lane, epoch)?;
+    check_current(shared, hello.from, lane, epoch).await?;
     Ok(Guest { from: Some(hello.from), lane, epoch, key: keys.member.clone(), transcript })
 }
 
@@ -168,16 +168,33 @@ fn check_certificate(keys: &Keys, security: &Security, from: RaftId) -> Result<(
     }
 }
 
-/// The lanes of brokers take the current registrations of brokers only.
-pub(super) fn check_registered(
+/// Who has the secret may still have left: each lane takes those who are there now.
+pub(super) async fn check_current(
     shared: &Shared,
     from: RaftId,
     lane: PeerLane,
     epoch: BrokerEpoch,
 ) -> Result<(), Refused> {
-    if !lane.for_brokers_only() {
-        return Ok(());
+    if lane.for_brokers_only() {
+        return check_registered(shared, from, epoch);
     }
+    check_in_group(shared, from).await
+}
+
+/// The metadata group's lanes take its members only.
+pub(super) async fn check_in_group(shared: &Shared, from: RaftId) -> Result<(), Refused> {
+    let check = shared.handlers.read().group.clone();
+    match check {
+        Some(check) if !check(from).await => {
+            let text = format!("member {from} is not in the metadata group of this cluster: it was removed");
+            Err(Refused::new(Refusal::UnknownMember, text))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The lanes of brokers take the current registrations of brokers only.
+fn check_registered(shared: &Shared, from: RaftId, epoch: BrokerEpoch) -> Result<(), Refused> {
     let members = shared.members.load();
     let Some(known) = members.get(&from) else {
         let text = format!("member {from} is no broker of this cluster, as far as this node knows");

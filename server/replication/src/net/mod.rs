@@ -56,5 +56,5 @@ pub use network::PeerNetwork;
 pub use options::{PeerAddress, PeerMembership, PeerOptions, PeerSettings};
 pub use refusal::Refusal;
 pub use secret::ClusterSecret;
-pub use shared::RaftAnswer;
+pub use shared::{GroupCheck, RaftAnswer};
 pub use stats::{PeerStats, Side};

@@ -20,7 +20,7 @@ use super::link::Link;
 use super::options::{PeerAddress, PeerMembership, PeerOptions};
 use super::outbox::{OnSent, Outbound};
 use super::packet::{Kind, encode};
-use super::shared::{Handlers, Keys, RaftAnswer, Shared};
+use super::shared::{GroupCheck, Handlers, Keys, RaftAnswer, Shared};
 use super::stats::PeerStats;
 use super::{accept, convert, join};
 use crate::link::{FrameSink, NodeLink, ReplicaKey, Sent};
@@ -79,6 +79,12 @@ impl PeerNetwork {
         self.shared.handlers.write().raft = Some(answer);
     }
 
+    /// Who may speak on the lanes of the metadata group ([`crate::RaftMetaStore::knows`]): a node that was removed keeps
+    /// its secret and its certificate.
+    pub fn set_group(&self, check: GroupCheck) {
+        self.shared.handlers.write().group = Some(check);
+    }
+
     /// Who takes the frames of replicas; they are dropped before.
     pub fn set_frames(&self, sink: Arc<dyn FrameSink>) {
         self.shared.handlers.write().frames = Some(sink);
@@ -121,6 +127,15 @@ impl PeerNetwork {
         shared.incoming.end_where(|from, lane, epoch| {
             lane.for_brokers_only() && members.get(&from).is_none_or(|known| epoch < known.broker_epoch)
         });
+    }
+
+    /// Nobody is to wait for that node any longer: its calls without an answer are lost. Others go on over a new
+    /// connection.
+    pub fn hang_up(&self, to: RaftId) {
+        let link = self.shared.links.lock().get(&(to, PeerLane::Calls)).cloned();
+        if let Some(link) = link {
+            link.reconnect();
+        }
     }
 
     /// A token that lets nodes join until `expires`. None: this node knows no secret of a cluster.
@@ -256,7 +271,11 @@ impl MetaTransport for PeerNetwork {
         let shared = &self.shared;
         let work = async move {
             let lane = match request.rpc {
-                MetaRpc::Append | MetaRpc::Vote | MetaRpc::Forward | MetaRpc::ReadIndex => PeerLane::Meta,
+                MetaRpc::Append
+                | MetaRpc::Vote
+                | MetaRpc::Forward
+                | MetaRpc::ReadIndex
+                | MetaRpc::Silence => PeerLane::Meta,
                 MetaRpc::InstallSnapshot => PeerLane::Snapshot,
             };
             let link = shared.link(to, lane);

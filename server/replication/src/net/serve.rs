@@ -52,8 +52,11 @@ pub(super) async fn run(shared: &Arc<Shared>, mut channel: Channel, guest: Guest
         None => None,
     };
     // The members may have changed since.
-    let current = guest.from.map(|from| accept::check_registered(shared, from, guest.lane, guest.epoch));
-    if let Some(Err(why)) = current {
+    let current = match guest.from {
+        Some(from) => accept::check_current(shared, from, guest.lane, guest.epoch).await,
+        None => Ok(()),
+    };
+    if let Err(why) = current {
         accept::refused(shared, peer, &why);
         return channel.refuse(&why).await;
     }
@@ -163,7 +166,7 @@ fn answer(
     let number = u8::try_from(head.call).unwrap_or(0);
     let body = packet.body.clone();
     let work = match (packet.kind, guest.from) {
-        (Kind::MetaRequest, _) => meta(shared, number, body),
+        (Kind::MetaRequest, Some(from)) => meta(shared, from, number, body),
         (_, None) => join(shared, guest, number, &body)?,
         (_, from) => service(shared, from, number, body),
     };
@@ -182,14 +185,20 @@ fn refuse(reason: &str) -> Work {
     Box::pin(async move { Err(refusal) })
 }
 
-fn meta(shared: &Shared, number: u8, body: Bytes) -> Work {
+fn meta(shared: &Arc<Shared>, from: RaftId, number: u8, body: Bytes) -> Work {
     let Some(rpc) = MetaRpc::from_number(number) else {
         return refuse("this request of the metadata group is not known here: use a newer FlyMQ");
     };
     let Some(answer) = shared.handlers.read().raft.clone() else {
         return refuse("this node is starting, or stopping");
     };
+    let shared = Arc::clone(shared);
     Box::pin(async move {
+        if let Err(why) = accept::check_in_group(&shared, from).await {
+            // Its next attempt is refused in the handshake, counted and logged.
+            shared.incoming.end_where(|member, lane, _| member == from && !lane.for_brokers_only());
+            return Err(PeerError::Refused { reason: why.text });
+        }
         answer(MetaRequest { rpc, body }).await.map_err(|error| match error {
             MetaTransportError::Unreachable { reason } => PeerError::Unreachable { reason },
             MetaTransportError::Lost { reason } => PeerError::Lost { reason },

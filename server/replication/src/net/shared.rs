@@ -28,12 +28,17 @@ use crate::replica::BrokerEpoch;
 pub type RaftAnswer =
     Arc<dyn Fn(MetaRequest) -> BoxFuture<'static, Result<Bytes, MetaTransportError>> + Send + Sync>;
 
+/// Whether that member is in the metadata group: [`crate::RaftMetaStore::knows`].
+pub type GroupCheck = Arc<dyn Fn(RaftId) -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// Who takes what comes in. Nobody yet: the node is starting, and says so.
 #[derive(Default)]
 pub(super) struct Handlers {
     pub(super) raft: Option<RaftAnswer>,
     pub(super) frames: Option<Arc<dyn FrameSink>>,
     pub(super) service: Option<Arc<dyn PeerService>>,
+    /// Everybody with the secret, before it is there.
+    pub(super) group: Option<GroupCheck>,
 }
 
 /// The membership with its keys.

@@ -13,7 +13,7 @@ use super::types::{MetaPeer, RaftId};
 pub struct MemberInfo {
     pub id: RaftId,
     pub peer: MetaPeer,
-    /// It votes and counts for a majority; others only get the log.
+    /// It votes and counts for every majority; others only get the log.
     pub voter: bool,
 }
 
@@ -55,15 +55,37 @@ impl RaftMetaStore {
         }
     }
 
-    /// The members as this one knows them.
+    /// The members as this one knows them. While the voters change, those of before and those to come vote, each for
+    /// themselves: only who is among both counts as a voter.
     pub fn members(&self) -> Vec<MemberInfo> {
         let metrics = self.0.raft.metrics();
         let config = metrics.borrow().membership_config.clone();
-        let voters: BTreeSet<RaftId> = config.membership().voter_ids().collect();
+        let sets = config.membership().get_joint_config();
+        let votes = |id: &RaftId| sets.iter().all(|set| set.contains(id));
         let members = config.nodes();
-        members
-            .map(|(id, peer)| MemberInfo { id: *id, peer: peer.clone(), voter: voters.contains(id) })
-            .collect()
+        members.map(|(id, peer)| MemberInfo { id: *id, peer: peer.clone(), voter: votes(id) }).collect()
+    }
+
+    /// Whether a change of the voters is under way, or was left half way by a leader that is gone; or one is done that
+    /// this member does not know yet to be agreed upon.
+    pub fn voters_change(&self) -> bool {
+        let metrics = self.0.raft.metrics();
+        let metrics = metrics.borrow();
+        let config = &metrics.membership_config;
+        config.membership().get_joint_config().len() > 1 || *config.log_id() > metrics.last_applied
+    }
+
+    /// Whether that member may speak: it is in the group, or this one is not up to date enough to tell.
+    pub async fn knows(&self, id: RaftId) -> bool {
+        let known = {
+            let metrics = self.0.raft.metrics();
+            let metrics = metrics.borrow();
+            let mut nodes = metrics.membership_config.nodes();
+            let none = metrics.membership_config.log_id().is_none();
+            none || nodes.any(|(member, _)| *member == id)
+        };
+        // Without a leader it may have missed who has come since.
+        known || self.0.silence().await.0 > self.0.settings.election.1
     }
 
     /// Lets a member get the log; it does not vote. Returns when the group has agreed to it.

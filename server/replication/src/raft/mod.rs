@@ -8,6 +8,7 @@
 //! ```
 //! openraft decides, this module keeps and carries: nothing outside of it sees openraft's types.
 
+mod campaign;
 mod codec;
 mod log;
 mod machine;

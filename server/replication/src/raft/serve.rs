@@ -49,6 +49,10 @@ impl RaftMetaStore {
                 let Empty = read(from)?;
                 Ok(encode_answer(&member.read_index_here().await))
             }
+            MetaRpc::Silence => {
+                let Empty = read(from)?;
+                Ok(encode_answer(&member.silence().await))
+            }
         }
     }
 }

@@ -21,12 +21,14 @@ pub enum MetaRpc {
     Forward = 4,
     /// How far a reader has to be to see everything, of the leader.
     ReadIndex = 5,
+    /// For how long the member has not heard of a leader: before an election.
+    Silence = 6,
 }
 
 impl MetaRpc {
     /// By its number.
     pub fn from_number(number: u8) -> Option<Self> {
-        [Self::Append, Self::Vote, Self::InstallSnapshot, Self::Forward, Self::ReadIndex]
+        [Self::Append, Self::Vote, Self::InstallSnapshot, Self::Forward, Self::ReadIndex, Self::Silence]
             .into_iter()
             .find(|rpc| *rpc as u8 == number)
     }

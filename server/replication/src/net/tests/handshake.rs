@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use super::super::handshake::PREFACE;
 use super::super::packet::{Kind, empty, encode};
 use super::*;
+use crate::raft::{MetaPeer, MetaRequest, MetaRpc, MetaTransport, MetaTransportError};
 
 fn plain_settings() -> PeerSettings {
     PeerSettings { tls: false, ..settings() }
@@ -261,4 +262,54 @@ async fn arbitrary_bytes_never_take_the_listener_down() {
     let counted: u64 = Refusal::ALL.into_iter().map(|reason| two.network.stats().refused(reason)).sum();
     assert_eq!(counted, 60, "each once");
     still_serves(&two).await;
+}
+
+/// One request of the metadata group, from one node to the other.
+async fn ask_the_group(from: &Node, to: &Node) -> Result<Bytes, MetaTransportError> {
+    let peer = MetaPeer { node: String::new(), address: to.address.clone() };
+    let request = MetaRequest { rpc: MetaRpc::Append, body: Bytes::from_static(b"x") };
+    in_time("an answer", MetaTransport::call(&*from.network, to.id, &peer, request, DEADLINE)).await
+}
+
+#[tokio::test]
+async fn a_member_that_was_removed_from_the_group() {
+    let (one, two) = (plain(1).await, plain(2).await);
+    two.network.set_raft(Arc::new(|request| Box::pin(async move { Ok(request.body) })));
+    let member = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let known = Arc::clone(&member);
+    two.network.set_group(Arc::new(move |id| {
+        let known = known.load(Ordering::SeqCst) || id != 1;
+        Box::pin(std::future::ready(known))
+    }));
+    assert!(ask_the_group(&one, &two).await.is_ok());
+    member.store(false, Ordering::SeqCst);
+    // Over the connection that it has, and then at the door.
+    let refused = || two.network.stats().refused(Refusal::UnknownMember) >= 1;
+    while !refused() {
+        assert!(ask_the_group(&one, &two).await.is_err());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let said = ask_the_group(&one, &two).await.unwrap_err().to_string();
+    assert!(said.contains("was removed"), "{said}");
+    assert!(ask_the_group(&plain(3).await, &two).await.is_ok(), "others get in");
+    member.store(true, Ordering::SeqCst);
+    while ask_the_group(&one, &two).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Whoever waits for a node that was fenced is told at once that nothing will come of it.
+#[tokio::test]
+async fn who_waits_for_a_node_that_is_hung_up_on_is_told() {
+    let (one, two) = (plain(1).await, plain(2).await);
+    introduce(&[&one, &two]);
+    let hang_up = async {
+        until("it is asked", || two.service.asked.load(Ordering::SeqCst) == 1).await;
+        one.network.hang_up(2);
+    };
+    let (answer, ()) = futures::join!(one.ask(2, "wait"), hang_up);
+    assert!(matches!(answer, Err(PeerError::Lost { .. })), "{answer:?}");
+    while one.ask(2, "x").await.is_err() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
 }

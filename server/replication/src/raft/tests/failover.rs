@@ -208,3 +208,57 @@ async fn a_proposal_that_was_cut_from_the_log_is_not_sent_again() {
     assert!(matches!(refused, Err(MetaError::Unavailable { .. })), "{refused:?}");
     assert!(!has(&new, 2) && !has(&old, 2));
 }
+
+/// Without openraft's own timers: what brings the next leader is [`RaftMetaStore::watch_leader`] alone.
+#[tokio::test]
+async fn a_leader_that_is_gone_is_replaced_without_the_timers() {
+    let mut group = Group::of(&[1, 2, 3], settings()).await;
+    let leader = group.leader().await;
+    let others = group.others(&leader);
+    others.iter().for_each(|store| store.0.raft.runtime_config().elect(false));
+    group.crash(leader.id()).await;
+    let watched = others.iter().map(RaftMetaStore::watch_leader);
+    let next = async {
+        until("another leader", || {
+            others.iter().all(|store| store.leader().is_some_and(|id| id != leader.id()))
+        })
+        .await;
+    };
+    tokio::select! {
+        _ = futures::future::join_all(watched) => {}
+        () = next => {}
+    }
+    others[0].propose(vec![create(1)]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_member_that_alone_misses_the_leader_does_not_stand() {
+    let group = Group::of(&[1, 2, 3], settings()).await;
+    let leader = group.leader().await;
+    let others = group.others(&leader);
+    others.iter().for_each(|store| store.0.raft.runtime_config().elect(false));
+    let (deaf, hearing) = (&others[0], &others[1]);
+    group.network.cut(leader.id(), deaf.id());
+    let term = leader.0.raft.metrics().borrow().current_term;
+    let lease = settings().election.1;
+    let missed = async {
+        while deaf.0.silence().await.0 < 3 * lease {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = deaf.watch_leader() => {}
+        waited = tokio::time::timeout(DEADLINE, missed) => waited.expect("it hears nothing"),
+    }
+    assert_eq!(hearing.0.raft.metrics().borrow().current_term, term, "nobody stood against the leader");
+    assert_eq!(hearing.leader(), Some(leader.id()));
+    // With the other one deaf as well, there is a majority.
+    group.network.cut(leader.id(), hearing.id());
+    let next = async {
+        until("another leader", || hearing.leader().is_some_and(|id| id != leader.id())).await;
+    };
+    tokio::select! {
+        _ = futures::future::join(deaf.watch_leader(), hearing.watch_leader()) => {}
+        () = next => {}
+    }
+}

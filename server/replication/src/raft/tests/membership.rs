@@ -74,3 +74,58 @@ async fn all_may_be_told_the_first_members() {
     }
     group.leader().await.propose(vec![create(1)]).await.unwrap();
 }
+
+/// A change of the voters takes two entries. A leader that is lost between them leaves a group that needs both majorities.
+#[tokio::test]
+async fn a_change_of_voters_that_was_left_half_way_is_seen_and_ended() {
+    let mut group = Group::of(&[1], settings()).await;
+    let leader = group.leader().await;
+    for id in [2, 3] {
+        group.start(id).await;
+        leader.add_learner(id, peer(id)).await.unwrap();
+    }
+    assert!(!leader.voters_change());
+    let mut change = Box::pin(leader.0.raft.change_membership(BTreeSet::from([1, 2, 3]), true));
+    // Sends the first of the two, and is not there any more for the second.
+    assert!(futures::poll!(&mut change).is_pending());
+    until("half way", || leader.voters_change()).await;
+    drop(change);
+    let votes =
+        || leader.members().iter().filter(|member| member.voter).map(|member| member.id).collect::<Vec<_>>();
+    until("agreed to by the two majorities", || {
+        leader
+            .0
+            .raft
+            .metrics()
+            .borrow()
+            .last_applied
+            .is_some_and(|at| Some(at) >= *leader.0.raft.metrics().borrow().membership_config.log_id())
+    })
+    .await;
+    assert_eq!((leader.voters_change(), votes()), (true, vec![1]), "both majorities need the first alone");
+    leader.set_voters([1, 2, 3].into()).await.unwrap();
+    until("ended", || !leader.voters_change()).await;
+    assert_eq!(votes(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn who_was_removed_is_not_known_any_more() {
+    let mut group = Group::of(&[1], settings()).await;
+    let leader = group.leader().await;
+    let new = group.start(2).await;
+    assert!(!leader.knows(2).await, "it has not joined yet");
+    assert!(new.knows(1).await && new.knows(9).await, "who has just come knows nobody, and hears everybody");
+    leader.add_learner(2, peer(2)).await.unwrap();
+    assert!(leader.knows(2).await);
+    until("the member knows its leader", || new.leader() == Some(1)).await;
+    assert!(new.knows(1).await && !new.knows(9).await);
+    leader.remove_learners([2].into()).await.unwrap();
+    assert!(!leader.knows(2).await);
+    // It hears nothing any more: whoever leads by now may have come after that.
+    let heard = async {
+        while !new.knows(9).await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, heard).await.expect("it has lost the leader");
+}

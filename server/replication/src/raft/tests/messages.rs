@@ -17,12 +17,12 @@ async fn a_message_for_somebody_else_is_refused() {
         let refused = store.answer(request(cluster, to)).await.unwrap_err();
         assert!(matches!(refused, MetaTransportError::Refused { .. }), "{refused}");
     }
-    for rpc in (1..=5).filter_map(MetaRpc::from_number) {
+    for rpc in (1..=6).filter_map(MetaRpc::from_number) {
         let request = MetaRequest { rpc, body: Bytes::from_static(b"\x01nonsense") };
         let refused = store.answer(request).await.unwrap_err();
         assert!(matches!(refused, MetaTransportError::Refused { .. }), "{rpc:?}: {refused}");
     }
-    assert_eq!((MetaRpc::from_number(0), MetaRpc::from_number(6)), (None, None));
+    assert_eq!((MetaRpc::from_number(0), MetaRpc::from_number(7)), (None, None));
 }
 
 #[tokio::test]

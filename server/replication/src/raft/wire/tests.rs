@@ -9,6 +9,7 @@ use openraft::raft::{
 use openraft::{CommittedLeaderId, EntryPayload, SnapshotMeta, SnapshotSegmentId};
 
 use super::*;
+use crate::raft::campaign::Silence;
 use crate::raft::types::{Entry, LogId, Membership, Proposal, ProposalId, StoredMembership, Types, Vote};
 
 const ENVELOPE: Envelope = Envelope { cluster: [7; 16], to: 3 };
@@ -51,6 +52,7 @@ fn messages_come_back_as_they_were() {
     comes_back::<Installed>(&Ok(InstallSnapshotResponse { vote }));
     let segment = |offset| SnapshotSegmentId { id: "s".to_owned(), offset };
     comes_back::<Installed>(&Err(SnapshotMismatch { expect: segment(1), got: segment(2) }));
+    comes_back(&Silence(std::time::Duration::from_millis(9)));
     comes_back(&Relayed::At(9));
     comes_back(&Relayed::NotLeader);
     comes_back(&Relayed::Unknown("why".to_owned()));
