@@ -98,8 +98,12 @@ fix: ## Format, apply what clippy can mend, regenerate reference pages
 	UPDATE_DOCS=1 $(CARGO) test --workspace --test formats docs_match_the_key_table
 
 .PHONY: bench
-bench: ## Benchmark beside NATS JetStream, Kafka and Redis; writes docs/benchmarks.md
+bench: ## Benchmark beside NATS JetStream, Kafka and Redis, one node and three; writes docs/benchmarks.md
 	@tests/bench/run.sh
+
+.PHONY: bench-cluster
+bench-cluster: ## The part of the benchmark with three nodes at replication factor 3 (12 minutes); writes its part of docs/benchmarks.md
+	@tests/bench/run.sh --parts cluster
 
 .PHONY: bench-quick
 bench-quick: ## The benchmark in a few minutes

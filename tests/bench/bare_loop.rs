@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The recycled file: written once before the clock starts, then over and over.
-const FILE_BYTES: u64 = 512 << 20;
+const FILE_MIB: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
 const POOL_BYTES: usize = 1 << 20;
 /// Payload length and payload crc32c, both u32 little-endian.
@@ -31,6 +31,9 @@ struct Options {
     synced: bool,
     /// No network and no threads: write, sync, again.
     direct: bool,
+    file_bytes: u64,
+    /// Unix time before which the clock does not start: several of these begin together.
+    start_at: f64,
 }
 
 impl Options {
@@ -63,6 +66,8 @@ impl Options {
             in_flight: number("in-flight", 4000)?.max(1),
             batch,
             direct,
+            file_bytes: (number("file-mib", FILE_MIB)?.max(1) as u64) << 20,
+            start_at: given.get("start-at").map_or(Ok(0.0), |text| text.parse().map_err(|e| format!("--start-at {text}: {e}")))?,
             synced: given.get("acks").is_some_and(|acks| acks == "all"),
         })
     }
@@ -70,6 +75,13 @@ impl Options {
     /// Batches that a producer may have unacked.
     fn window(&self) -> usize {
         (self.in_flight / self.messages_per_batch()).max(1)
+    }
+
+    fn wait_for_start(&self) {
+        let start = UNIX_EPOCH + Duration::from_secs_f64(self.start_at.max(0.0));
+        if let Ok(left) = start.duration_since(SystemTime::now()) {
+            thread::sleep(left);
+        }
     }
 
     fn messages_per_batch(&self) -> usize {
@@ -80,6 +92,7 @@ impl Options {
 /// The recycled file and, for synced acks, how far it is written and how far it is on the disk (both in batches).
 struct Segment {
     file: File,
+    bytes: u64,
     position: AtomicU64,
     progress: Mutex<(u64, u64)>,
     written: Condvar,
@@ -93,12 +106,13 @@ impl Segment {
         let file = File::options().create_new(true).read(true).write(true).open(&path)?;
         std::fs::remove_file(&path)?;
         let chunk = random(POOL_BYTES);
-        for at in (0..FILE_BYTES + BATCH_BYTES as u64).step_by(POOL_BYTES) {
+        for at in (0..options.file_bytes + BATCH_BYTES as u64).step_by(POOL_BYTES) {
             file.write_all_at(&chunk, at)?;
         }
         file.sync_all()?;
         Ok(Arc::new(Self {
             file,
+            bytes: options.file_bytes,
             position: AtomicU64::new(0),
             progress: Mutex::default(),
             written: Condvar::default(),
@@ -108,7 +122,7 @@ impl Segment {
 
     /// Writes one batch; the ticket is what `wait_synced` waits for.
     fn append(&self, payload: &[u8]) -> io::Result<u64> {
-        let at = self.position.fetch_add(payload.len() as u64, Ordering::Relaxed) % FILE_BYTES;
+        let at = self.position.fetch_add(payload.len() as u64, Ordering::Relaxed) % self.bytes;
         self.file.write_all_at(payload, at)?;
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
         progress.0 += 1;
@@ -338,6 +352,7 @@ fn line(options: &Options, mut latencies: Vec<Duration>, took: Duration) -> Stri
 /// What the disk alone gives to one writer that syncs every message.
 fn direct(options: &Options, segment: &Segment) -> io::Result<(Vec<Duration>, Duration)> {
     let pool = random(options.size);
+    options.wait_for_start();
     let start = Instant::now();
     let mut latencies = Vec::with_capacity(options.messages);
     for _ in 0..options.messages {

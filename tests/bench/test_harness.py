@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import plot, reach, report, scenarios
+from harness.cluster import peers as cluster_peers
+from harness.cluster import scenarios as cluster_scenarios
+from harness.cluster import works as cluster_works
 from harness.model import Run, Spread, Work, shortened, spread
 from harness.peers.base import options
 from harness.process import BenchError, Server, free_ports, run
@@ -142,6 +145,41 @@ class Report(unittest.TestCase):
         text = report.markdown(results)
         self.assertIn("| at least 0.8 | **0.80** (0.50-0.90) | reached |", text)
         self.assertIn("| Restart with sealed segments | at most 1,000 ms | failed: died |", text)
+
+
+class Clusters(unittest.TestCase):
+    def setUp(self) -> None:
+        self.works = cluster_works.works(quick=True, scale=1.0)
+        self.root = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        (self.root / "docs").mkdir()
+        self.target = self.root / report.TARGET
+
+    def test_names_of_works_differ_from_those_of_one_node(self) -> None:
+        self.assertFalse({work.name for work in self.works} & {work.name for work in works(quick=True, scale=1.0)})
+
+    def test_every_goal_names_works_and_peers_that_there_are(self) -> None:
+        by_name = {work.name: work for work in self.works}
+        for goal in reach.CLUSTER_GOALS:
+            self.assertTrue(cluster_peers.ALL["flymq"]().does(by_name[goal.work]), goal)
+            self.assertTrue(cluster_peers.ALL[goal.peer]().does(by_name[goal.other or goal.work]), goal)
+
+    def test_only_what_was_measured_is_written(self) -> None:
+        kept = f"{report.BEGIN}\none node\n{report.END}\n"
+        self.target.write_text(f"{kept}{report.CLUSTER_BEGIN}\nold\n{report.CLUSTER_END}\nbelow\n", encoding="utf-8")
+        results = some_results(some_runs(self.works), self.works)
+        idle = cluster_scenarios.Idle()
+        results["scenarios"] = [idle.result([4.0, 3.0, 5.0], "")]
+        self.assertEqual(report.write(self.root, {"cluster": results}), [self.target])
+        text = self.target.read_text(encoding="utf-8")
+        self.assertTrue(text.startswith(kept + report.CLUSTER_BEGIN) and text.endswith("\nbelow\n"))
+        self.assertNotIn("old", text)
+        self.assertIn("| under 10 | **4** (3-5) % | reached |", text)
+
+    def test_what_a_kafka_node_is_told_is_said_once(self) -> None:
+        config = cluster_peers.KafkaCluster()._node(self.root / "kafka-2", 2, [1, 2, 3], [4, 5, 6])
+        names = [line.partition("=")[0] for line in config.read_text(encoding="utf-8").splitlines() if line]
+        self.assertEqual(len(names), len(set(names)))
+        self.assertIn("controller.quorum.voters=1@127.0.0.1:4,2@127.0.0.1:5,3@127.0.0.1:6\n", config.read_text(encoding="utf-8"))
 
 
 class Processes(unittest.TestCase):

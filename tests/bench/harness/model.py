@@ -25,6 +25,8 @@ class Work:
     rate: int = 0
     seconds: int = 0
     reads: str = ""
+    flushed: bool = False
+    """Only for peers that sync before an ack where they are told to."""
 
     @property
     def waits(self) -> bool:

@@ -23,7 +23,9 @@ from .process import BenchError
 class Bench:
     """One benchmark: `passes` times all `works` on all `peers`. Data lies under `scratch` while it runs and is removed after."""
 
-    def __init__(self, root: Path, peers: Sequence[Peer], works: Sequence[Work], passes: int, scratch: Path) -> None:
+    def __init__(self, root: Path, peers: Sequence[Peer], works: Sequence[Work], passes: int, scratch: Path, alone: bool = False) -> None:
+        # Whether only one peer is up at a time: clusters at rest are not idle.
+        self._alone = alone
         self._root = root
         self._peers = list(peers)
         self._works = list(works)
@@ -75,9 +77,16 @@ class Bench:
         self._peers = ready
 
     def _one_pass(self, number: int, places: Places) -> None:
+        if not self._alone:
+            return self._together(number, places, self._peers)
+        turn = (number - 1) % len(self._peers)
+        for peer in self._peers[turn:] + self._peers[:turn]:
+            self._together(number, places, [peer])
+
+    def _together(self, number: int, places: Places, peers: Sequence[Peer]) -> None:
         with ExitStack() as stack:
             up = []
-            for peer in self._peers:
+            for peer in peers:
                 try:
                     peer.start(places, stack)
                     up.append(peer)
@@ -102,7 +111,7 @@ class Bench:
             run = Run(peer.name, work.name, number, peer.drive(work, work.reads or work.name))
         except BenchError as error:
             run = Run(peer.name, work.name, number, error=str(error))
-        _say(f"pass {number}/{self._passes}  {work.name:12}  {peer.name:6}  {_brief(run, work)}  ({time.monotonic() - began:.1f} s)")
+        _say(f"pass {number}/{self._passes}  {work.name:17}  {peer.name:6}  {_brief(run, work)}  ({time.monotonic() - began:.1f} s)")
         return run
 
     def _skip(self, peer: Peer, reason: str) -> None:

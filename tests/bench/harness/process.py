@@ -13,7 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 STOP_SECONDS = 10.0
 TAIL_BYTES = 2_000
@@ -86,6 +86,16 @@ def stop(child: subprocess.Popen[str]) -> None:
             return
 
 
+class Measured(Protocol):
+    """Something that runs, has taken some time to start, and takes memory."""
+
+    ready_ms: float
+
+    def memory_mib(self, field: str) -> float:
+        """`VmRSS` (now) or `VmHWM` (most so far) in MiB."""
+        ...
+
+
 class Server:
     """A broker process with its log in a file. Use as a context manager: it is gone when the block is."""
 
@@ -116,6 +126,10 @@ class Server:
     def __exit__(self, *_: object) -> None:
         stop(self._child)
 
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
     def wait(self, ready: Callable[[], bool], seconds: float) -> None:
         """Polls until `ready` says so, and keeps how long that took; a server that dies or takes too long is an error with the end of its log."""
         deadline = time.monotonic() + seconds
@@ -137,6 +151,18 @@ class Server:
 
     def _tail(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace").strip()[-TAIL_BYTES:]
+
+
+class Group:
+    """Servers that are one broker together."""
+
+    def __init__(self, servers: Sequence[Server], ready_ms: float) -> None:
+        self.servers = list(servers)
+        self.ready_ms = ready_ms
+
+    def memory_mib(self, field: str) -> float:
+        """Of all of them."""
+        return sum(server.memory_mib(field) for server in self.servers)
 
 
 def accepts(port: int) -> bool:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -276,17 +276,18 @@ def scenarios(quick: bool) -> list[Scenario]:
     return [Recycled("leader"), Recycled("all"), Partitions(), PartitionsMemory(), Cold(), Restart(quick), Encryption(), Compression()]
 
 
-def measure(root: Path, scratch: Path, quick: bool, chosen: list[str]) -> list[dict[str, Any]]:
-    """The results of the chosen ones (all if none is named), for the report."""
+def measure(root: Path, scratch: Path, quick: bool, listed: Sequence[Scenario], chosen: list[str], repeat: int = REPEAT) -> list[dict[str, Any]]:
+    """The results of the chosen of them (all if none is named), for the report."""
+    scratch.mkdir(parents=True, exist_ok=True)
     built = release(Places(root, root / ".tools", scratch), *BINARIES)
     tools = Tools(built / "flymq", built / "flymq-cli", built / "bare-loop", scratch, quick)
     found = []
-    for one in scenarios(quick):
+    for one in listed:
         if chosen and one.name not in chosen:
             continue
         values: list[float] = []
         error = ""
-        for number in range(1, REPEAT + 1):
+        for number in range(1, repeat + 1):
             with tempfile.TemporaryDirectory(prefix="scenario-", dir=scratch) as home:
                 os.sync()
                 try:
@@ -294,6 +295,8 @@ def measure(root: Path, scratch: Path, quick: bool, chosen: list[str]) -> list[d
                 except BenchError as failed:
                     error = str(failed)
                     break
-            print(f"scenario {one.name:18} {number}/{REPEAT}  {values[-1]:,.2f}{one.unit}", file=sys.stderr, flush=True)
+            print(f"scenario {one.name:18} {number}/{repeat}  {values[-1]:,.2f}{one.unit}", file=sys.stderr, flush=True)
+        if error:
+            print(f"scenario {one.name:18} FAILED: {error.splitlines()[-1][-300:]}", file=sys.stderr, flush=True)
         found.append(one.result(values, error))
     return found

@@ -10,7 +10,7 @@ import (
 
 // consume reads the stream from its first message with an ordered push consumer, the client's fastest way.
 func consume(o options) (result, error) {
-	conns, err := connect(o, 1)
+	conns, err := connect(o.servers, 1)
 	if err != nil {
 		return result{}, err
 	}

@@ -12,14 +12,11 @@ import (
 
 // endToEnd sends at a fixed rate whatever the answers do (open loop) and times each message from the moment it was due.
 func endToEnd(o options) (result, error) {
-	conns, err := connect(o, 2)
+	conns, err := open(o, 2)
 	if err != nil {
 		return result{}, err
 	}
 	defer closeAll(conns)
-	if err := ensureStream(conns[0], o.topic); err != nil {
-		return result{}, err
-	}
 	total := o.warmup + o.rate*o.seconds
 	plan := schedule{rate: o.rate, total: total}
 	samples, done := make([]time.Duration, total), make(chan struct{})

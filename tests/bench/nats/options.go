@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"flag"
+	"strings"
 	"time"
 )
 
@@ -13,6 +14,7 @@ type options struct {
 	servers, work, topic, acks             string
 	messages, size, connections, producers int
 	inFlight, warmup, rate, seconds        int
+	replicas                               int
 }
 
 func parse(args []string) (options, error) {
@@ -20,7 +22,7 @@ func parse(args []string) (options, error) {
 	if len(args) < 3 || args[0] != "--servers" {
 		return o, errors.New("usage: nats-bench --servers HOST:PORT produce|consume|e2e --topic T [options]")
 	}
-	o.servers, o.work = "nats://"+args[1], args[2]
+	o.servers, o.work = "nats://"+strings.ReplaceAll(args[1], ",", ",nats://"), args[2]
 	f := flag.NewFlagSet("nats-bench", flag.ContinueOnError)
 	f.StringVar(&o.topic, "topic", "bench", "stream and subject")
 	f.StringVar(&o.acks, "acks", "stored", "what an ack means on this server; only reported")
@@ -30,6 +32,7 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.producers, "producers", 1, "concurrent producers")
 	f.IntVar(&o.inFlight, "in-flight", 4000, "messages not yet acked, per connection; 1 waits for each")
 	f.IntVar(&o.warmup, "warmup", 0, "messages before the clock starts")
+	f.IntVar(&o.replicas, "replicas", 1, "copies of the stream; with more than one the leader's server is used")
 	f.IntVar(&o.rate, "rate", 5000, "messages a second (e2e)")
 	f.IntVar(&o.seconds, "seconds", 10, "seconds (e2e)")
 	if err := f.Parse(args[3:]); err != nil {

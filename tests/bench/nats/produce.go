@@ -11,14 +11,11 @@ import (
 
 // produce sends the messages from all producers at once and waits for every ack.
 func produce(o options) (result, error) {
-	conns, err := connect(o, o.connections)
+	conns, err := open(o, o.connections)
 	if err != nil {
 		return result{}, err
 	}
 	defer closeAll(conns)
-	if err := ensureStream(conns[0], o.topic); err != nil {
-		return result{}, err
-	}
 	values := newPayload(o.size)
 	if _, _, _, err := sendAll(o, conns, values, o.warmup); err != nil {
 		return result{}, err
@@ -29,7 +26,7 @@ func produce(o options) (result, error) {
 	}
 	res := result{Messages: o.messages, Bytes: int64(o.messages) * int64(o.size), Seconds: seconds, Errors: failed,
 		Version: conns[0].ConnectedServerVersion(), Flags: map[string]any{"size": o.size, "connections": o.connections,
-			"producers": o.producers, "in_flight": o.inFlight, "storage": "file", "client": "nats.go " + nats.Version}}
+			"producers": o.producers, "in_flight": o.inFlight, "storage": "file", "replicas": o.replicas, "client": "nats.go " + nats.Version}}
 	res.percentiles(samples)
 	return res, nil
 }

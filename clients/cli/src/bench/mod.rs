@@ -176,6 +176,7 @@ impl Report {
             "peer": "flymq", "work": self.work, "messages": self.messages, "bytes": self.bytes,
             "seconds": self.elapsed.as_secs_f64(), "msgs_per_s": self.per_second(),
             "p50_us": self.percentile_us(0.5), "p99_us": self.percentile_us(0.99), "p999_us": self.percentile_us(0.999),
+            "max_us": self.percentile_us(1.0),
             "errors": self.errors, "acks": self.acks, "version": version, "flags": self.flags,
         })
     }

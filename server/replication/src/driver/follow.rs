@@ -15,6 +15,7 @@ impl Runner {
         let mut batches = std::mem::take(&mut self.incoming);
         batches.retain(|batch| batch.next_offset() > from);
         let heavy = std::mem::take(&mut self.joins) || log.start_offset() == log.end_offset();
+        self.unsynced += batches.iter().map(RecordBatch::size).sum::<usize>();
         let append = || append(&log, from, &batches, heavy);
         match if heavy { in_place(append) } else { append() } {
             Ok(()) => (self.wants_sync, self.refused) = (true, false),
@@ -28,6 +29,7 @@ impl Runner {
         let high = self.replica.high_watermark();
         tracing::info!(partition = %self.shared.at, from = %log.end_offset(), to = %end, %high, "the log is cut to its leader's");
         // Never below what is known to be committed, whatever anybody says.
+        self.was_at_disk = true;
         let cut = in_place(|| log.truncate_to(end, high));
         self.cut_done(generation, cut.map(|cut| (cut == end).then_some(())));
     }
@@ -36,6 +38,7 @@ impl Runner {
     pub(super) fn reset(&mut self, start: Offset, generation: u32) {
         let Some(log) = self.log.clone() else { return };
         tracing::info!(partition = %self.shared.at, from = %log.end_offset(), to = %start, "the log begins anew: its leader's begins later");
+        self.was_at_disk = true;
         let emptied = in_place(|| log.begin_install(start, 0)?.finish(start));
         self.cut_done(generation, emptied.map(Some));
     }
@@ -57,6 +60,7 @@ impl Runner {
         if start <= log.start_offset() {
             return;
         }
+        self.was_at_disk = true;
         if let Err(error) = in_place(|| log.advance_start(start, Offset::MAX)) {
             tracing::warn!(partition = %self.shared.at, %start, %error, "old records could not be deleted");
             if log.failure().is_some() {
@@ -72,6 +76,7 @@ impl Runner {
         let Some(first) = batches.first() else { return };
         let span = crate::replica::Span { from: chunk.first, until: chunk.until };
         let chain = chain_before(first);
+        self.was_at_disk = true;
         match in_place(|| log.repair(chunk.first..chunk.until, chain, &batches)) {
             Ok(_repaired) => {
                 tracing::info!(partition = %self.shared.at, from = %span.from, until = %span.until, "damaged records are mended");

@@ -79,6 +79,10 @@ impl Shared {
         let _closed = self.mail.send(mail);
     }
 
+    pub(super) fn has_news(&self) -> bool {
+        self.has_news.load(Ordering::Acquire)
+    }
+
     /// Metadata newer than what was taken last.
     pub(super) fn news(&self) -> Option<NewMeta> {
         if !self.has_news.swap(false, Ordering::AcqRel) {

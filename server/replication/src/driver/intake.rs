@@ -80,6 +80,7 @@ impl Runner {
         self.appended_at = Some(appended.base_offset);
         let token = self.wait(Waiting::Append { reply, appended });
         let records = batch.record_count();
+        self.unsynced += batch.size();
         // The bytes are in the log already.
         self.step(ReplicaEvent::Produce { batch: Bytes::new(), records, acks, token });
         self.appended_at = None;

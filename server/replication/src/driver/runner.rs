@@ -19,9 +19,12 @@ use super::send::LastRead;
 use super::set::Inner;
 use super::throttle::Ahead;
 use crate::replica::{LogView, Millis, Replica, ReplicaAction, ReplicaEvent, RoleName, Token};
+use crate::task::in_place;
 
 /// Most mail taken at once.
 const DRAIN: usize = 256;
+/// What a lone request may be, bytes: more is synced while the next is written.
+const LONE_BYTES: usize = 64 << 10;
 /// A follower's ranges that are held back go on after so long without an ack.
 const PATIENCE: Millis = 1_000;
 
@@ -57,7 +60,11 @@ pub(super) struct Runner {
     pub refused: bool,
     /// Whether the log differs from what the state machine believes.
     differs: bool,
+    /// Whether the last mail made it wait for the disk: the next will, too.
+    pub was_at_disk: bool,
     pub wants_sync: bool,
+    /// Bytes appended since a sync was last asked for.
+    pub unsynced: usize,
     paused_until: Millis,
     last_tick: Millis,
     session: Option<Millis>,
@@ -104,7 +111,9 @@ impl Runner {
             joins: false,
             refused: false,
             differs: false,
+            was_at_disk: false,
             wants_sync: false,
+            unsynced: 0,
             paused_until: 0,
             last_tick: 0,
             session: None,
@@ -119,13 +128,44 @@ impl Runner {
         self.tell_durable();
         let mut mail = Vec::with_capacity(DRAIN);
         while self.closing.is_none() && mailbox.recv_many(&mut mail, DRAIN).await > 0 {
-            self.take_all(&mut mail);
+            {
+                let set = self.set.clone();
+                // It is never closed.
+                let _turn = if self.expects_disk() { set.disk.acquire().await.ok() } else { None };
+                self.take_all(&mut mail);
+            }
+            self.sync(&mailbox).await;
         }
         let closing = self.end();
         drop(mailbox);
         if let Some(closing) = closing {
             let _gone = closing.send(());
         }
+    }
+
+    /// Whether what comes next probably makes files or reads them.
+    fn expects_disk(&mut self) -> bool {
+        let empty = self.log.as_ref().is_some_and(|log| log.start_offset() == log.end_offset());
+        std::mem::take(&mut self.was_at_disk) || empty || self.joins || self.shared.has_news()
+    }
+
+    /// Has what was appended synced. A lone small request on this thread: the switches to the sync thread and back would
+    /// cost as much as the disk. More by the sync thread, while the next mail is taken.
+    async fn sync(&mut self, mailbox: &mpsc::UnboundedReceiver<Mail>) {
+        if !std::mem::take(&mut self.wants_sync) {
+            return;
+        }
+        let lone = std::mem::take(&mut self.unsynced) <= LONE_BYTES;
+        let Some(log) = self.log.clone() else { return };
+        let alone = || lone && mailbox.is_empty() && log.may_sync_alone();
+        if alone() {
+            // What it sends to the others leaves first: they write while this disk does.
+            tokio::task::yield_now().await;
+            if alone() && in_place(|| log.sync_alone()) {
+                return;
+            }
+        }
+        log.request_sync();
     }
 
     fn end(mut self) -> Option<oneshot::Sender<()>> {
@@ -155,11 +195,6 @@ impl Runner {
             }
         }
         self.append(&mut produces);
-        if std::mem::take(&mut self.wants_sync)
-            && let Some(log) = &self.log
-        {
-            log.request_sync();
-        }
         let busy = self.flow.is_holding() || self.ahead.is_holding() || self.replica.has_work();
         self.shared.busy.store(busy && self.failed.is_none(), Ordering::Relaxed);
     }

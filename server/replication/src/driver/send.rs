@@ -59,7 +59,10 @@ impl Runner {
         let chunk = match lane {
             Lane::Live => read(),
             // Surely from the disk.
-            Lane::CatchUp => in_place(read),
+            Lane::CatchUp => {
+                self.was_at_disk = true;
+                in_place(read)
+            }
         }?;
         self.last_read = chunk.clone().map(|chunk| LastRead { from: first, limit, leader, chunk });
         Ok(chunk)
@@ -92,6 +95,7 @@ impl Runner {
 
     /// Our bytes of a range that is damaged elsewhere.
     pub(super) fn send_repair(&mut self, to: BrokerId, leader_epoch: LeaderEpoch, span: Span) {
+        self.was_at_disk = true;
         let Some(log) = &self.log else { return };
         match in_place(|| read_span(log, span)) {
             Ok(Some(chunk)) => {

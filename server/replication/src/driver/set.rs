@@ -9,7 +9,7 @@ use flymq_engine::meta::MetaStore;
 use flymq_engine::{NewReplica, PartitionReplica, Replication};
 use flymq_types::Clock;
 use parking_lot::RwLock;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use super::handle::{ReplicaHandle, Shared};
 use super::mail::Mail;
@@ -65,6 +65,8 @@ impl Default for ReplicaSetSettings {
 
 /// Ranges in one mailbox beyond this many bytes are dropped, and asked for again.
 const MAILBOX_BYTES: usize = 32 << 20;
+/// So many replicas wait for the disk at a time.
+const AT_THE_DISK: usize = 16;
 /// Every so many ticks all replicas get one, busy or not.
 const IDLE_TICKS: u32 = 20;
 
@@ -83,6 +85,9 @@ pub(super) struct Inner {
     pub settings: ReplicaSetSettings,
     pub proposer: Proposer,
     pub throttle: Throttle,
+    /// Held by replicas that may have to wait for the disk. Each takes a thread of the runtime's while it does, which has
+    /// only so many: without threads left nothing else would run, sessions and elections neither.
+    pub disk: Semaphore,
     replicas: RwLock<HashMap<ReplicaKey, Arc<Shared>>>,
     /// When the newest heartbeat that was answered was sent, plus one; 0: none yet.
     session: AtomicU64,
@@ -102,6 +107,7 @@ impl ReplicaSet {
             settings,
             proposer,
             throttle: Throttle::default(),
+            disk: Semaphore::new(AT_THE_DISK),
             replicas: RwLock::default(),
             session: AtomicU64::new(0),
         });

@@ -95,12 +95,13 @@ impl Follower {
             out.push(ReplicaAction::AppendRange { from, chunk });
         }
         let damaged = !core.log.corrupt.is_empty();
-        let told = self.take_over(core, head, out);
+        self.take_over(core, head, out);
         if damaged && core.log.corrupt.is_empty() {
             // Deleted with the damage: from here on it counts again, which only a new stream can say.
             return self.join(now, core, out);
         }
-        if told || !appended {
+        // What is appended is acknowledged once it is on disk, which says the rest, too.
+        if !appended {
             self.acknowledge(core, out);
         }
     }
@@ -125,21 +126,18 @@ impl Follower {
             || changes.into_iter().any(|start| log.epochs.at(start) != theirs(start))
     }
 
-    /// High watermark and log start of the leader (rule 9). Whether either moved.
-    fn take_over(&self, core: &mut Core, head: &RangeHead, out: &mut Vec<ReplicaAction>) -> bool {
+    /// High watermark and log start of the leader (rule 9).
+    fn take_over(&self, core: &mut Core, head: &RangeHead, out: &mut Vec<ReplicaAction>) {
         let high_watermark = head.high_watermark.min(core.log.end);
-        let higher = high_watermark > core.high_watermark;
-        if higher {
+        if high_watermark > core.high_watermark {
             core.high_watermark = high_watermark;
             out.push(ReplicaAction::AdvanceHighWatermark(high_watermark));
         }
         let start = head.log_start.min(core.log.end);
-        let later = start > core.log.start;
-        if later {
+        if start > core.log.start {
             core.log.advance_start(start);
             out.push(ReplicaAction::AdvanceStart(start));
         }
-        higher || later
     }
 
     /// Tells the leader what is on disk (rule 4).

@@ -376,13 +376,19 @@ impl Cluster {
     pub async fn equal_logs(&self) -> Vec<String> {
         let running: Vec<_> = self.nodes.iter().filter_map(|node| node.running.clone()).collect();
         until("the logs end alike", || {
-            let ends: Vec<_> = running.iter().map(|node| node.log.durable_offset()).collect();
+            // Also what is appended and not synced yet.
+            let ends = running.iter().flat_map(|node| [node.log.durable_offset(), node.log.end_offset()]);
+            let ends: Vec<_> = ends.collect();
             ends.windows(2).all(|two| two[0] == two[1])
         })
         .await;
         let start = running.iter().map(|node| node.log.start_offset()).max().unwrap();
         let logs: Vec<_> = running.iter().map(|node| bytes_of(&node.log, start)).collect();
-        assert!(logs.windows(2).all(|two| two[0] == two[1]), "logs differ");
+        for (log, node) in logs.iter().zip(&running) {
+            let apart = log.iter().zip(&logs[0]).position(|(one, other)| one != other);
+            let (same, ends) = (*log == logs[0], (log.len(), logs[0].len()));
+            assert!(same, "logs differ: {} at batch {apart:?}, ends {ends:?}", node.broker.0);
+        }
         values_of(&running[0].log)
     }
 }

@@ -5,6 +5,7 @@
 
 mod chaos;
 mod cluster;
+mod crowd;
 mod engines;
 mod failover;
 mod faults;

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..model import Work
-from ..process import BenchError, Server, run
+from ..process import BenchError, Measured, run
 
 FETCH_SECONDS = 900.0
 BUILD_SECONDS = 3_600.0
@@ -36,8 +36,8 @@ class Peer(ABC):
 
     name: str
     title: str
-    main: Server | None = None
-    """The server whose start and memory are told."""
+    main: Measured | None = None
+    """The server, or servers, whose start and memory are told."""
 
     @abstractmethod
     def prepare(self, places: Places) -> None:

@@ -52,9 +52,12 @@ class FlyMQ(Peer):
         up = bring_up(stack, self._server, places.data / "flymq")
         self.main, self._address = up.server, up.address
 
+    def acks(self, work: Work) -> str:
+        """The driver's word for what it waits for."""
+        return "all" if work.kind == "fsync" else "leader"
+
     def command(self, work: Work, topic: str) -> list[str | Path]:
-        acks = "all" if work.kind == "fsync" else "leader"
-        words = options(work, topic, acks)
+        words = options(work, topic, self.acks(work))
         if work.waits and work.kind != "e2e":
             words.append("--no-batch")
         return [self._cli, "--servers", self._address, "-o", "json", "bench", *words]

@@ -74,7 +74,7 @@ class Kafka(Peer):
     def command(self, work: Work, topic: str) -> list[str | Path]:
         if not self._address:
             raise BenchError("Kafka is not started")
-        words = options(work, topic, "fsync" if work.kind == "fsync" else "all")
+        words = options(work, topic, "fsync" if work.kind == "fsync" or work.flushed else "all")
         if work.kind == "consume":
             words += ["--warmup", str(work.warmup)]
         elif work.waits:

@@ -11,6 +11,7 @@ import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.InvalidReplicationFactorException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -20,6 +21,7 @@ final class Kafka {
     static final int BATCH_BYTES = 262_144;
     static final int LINGER_MS = 10;
     static final int POLL_RECORDS = 10_000;
+    static final int PATIENCE_SECONDS = 60;
 
     private Kafka() {}
 
@@ -43,19 +45,39 @@ final class Kafka {
         return consumer;
     }
 
-    /** Makes the topic with one partition; an equal one may be there already. */
+    /** Makes the topic with one partition; an equal one may be there already. Waits for brokers of a fresh cluster. */
     static void ensureTopic(Options options) throws Exception {
         Map<String, String> config = new HashMap<>();
         if (options.acks().equals("fsync")) {
             config.put("flush.messages", "1");
         }
-        NewTopic topic = new NewTopic(options.topic(), Optional.of(1), Optional.of((short) 1)).configs(config);
+        if (options.replicas() > 1) {
+            config.put("min.insync.replicas", "2");
+        }
+        NewTopic topic = new NewTopic(options.topic(), Optional.of(1), Optional.of((short) options.replicas())).configs(config);
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(PATIENCE_SECONDS);
         try (Admin admin = Admin.create(Map.of("bootstrap.servers", options.servers()))) {
+            while (!made(admin, topic)) {
+                if (System.nanoTime() > deadline) {
+                    throw new IllegalStateException("there are too few brokers for the topic");
+                }
+                Thread.sleep(100);
+            }
+        }
+    }
+
+    /** False where fewer brokers are there than the topic needs. */
+    private static boolean made(Admin admin, NewTopic topic) throws Exception {
+        try {
             admin.createTopics(List.of(topic)).all().get(30, TimeUnit.SECONDS);
         } catch (ExecutionException e) {
+            if (e.getCause() instanceof InvalidReplicationFactorException) {
+                return false;
+            }
             if (!(e.getCause() instanceof TopicExistsException)) {
                 throw e;
             }
         }
+        return true;
     }
 }

@@ -8,7 +8,8 @@ import java.util.Map;
  * {@code inFlight} counts only as 1 (wait for each ack) or more (Kafka's own {@code buffer.memory} bounds it).
  */
 record Options(String servers, String work, String topic, String acks, int messages, int size, int connections,
-               int producers, int inFlight, int warmup, int rate, int seconds, boolean batch) {
+               int producers, int inFlight, int warmup, int rate, int seconds, int replicas,
+               boolean batch) {
 
     static Options parse(String[] args) {
         if (args.length < 3 || !args[0].equals("--servers")) {
@@ -28,7 +29,8 @@ record Options(String servers, String work, String topic, String acks, int messa
         return new Options(args[1], args[2], given.getOrDefault("topic", "bench"), given.getOrDefault("acks", "all"),
                 number(given, "messages", 100_000), number(given, "size", 1024), number(given, "connections", 1),
                 number(given, "producers", 1), number(given, "in-flight", 4000), number(given, "warmup", 0),
-                number(given, "rate", 5000), number(given, "seconds", 10), batch);
+                number(given, "rate", 5000), number(given, "seconds", 10),
+                number(given, "replicas", 1), batch);
     }
 
     private static int number(Map<String, String> given, String name, int otherwise) {
