@@ -67,7 +67,9 @@ impl Options {
             batch,
             direct,
             file_bytes: (number("file-mib", FILE_MIB)?.max(1) as u64) << 20,
-            start_at: given.get("start-at").map_or(Ok(0.0), |text| text.parse().map_err(|e| format!("--start-at {text}: {e}")))?,
+            start_at: given
+                .get("start-at")
+                .map_or(Ok(0.0), |text| text.parse().map_err(|e| format!("--start-at {text}: {e}")))?,
             synced: given.get("acks").is_some_and(|acks| acks == "all"),
         })
     }
