@@ -16,6 +16,7 @@
 //! # Ok(()) }
 //! ```
 
+mod advertise;
 mod banner;
 mod build;
 pub mod cli;

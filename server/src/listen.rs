@@ -1,6 +1,9 @@
 //! Every listener, bound before anything else starts, so that a taken port is found before data is touched.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+};
 
 use flymq_config::{Config, Host, Key, ListenAddr};
 use tokio::net::TcpListener;
@@ -28,6 +31,8 @@ pub(crate) struct Addresses {
     pub metrics: Option<SocketAddr>,
     pub health: Option<SocketAddr>,
     pub cluster: Option<SocketAddr>,
+    /// Address of this machine that others reach, for listeners on all of them; none: its name has to do.
+    pub outside: Option<IpAddr>,
 }
 
 impl Listeners {
@@ -56,18 +61,24 @@ impl Listeners {
             metrics: optional(&self.metrics)?,
             health: optional(&self.health)?,
             cluster: optional(&self.cluster)?,
+            outside: None,
         })
     }
 }
 
 impl Addresses {
-    /// host:port that clients of this machine's network reach: an unspecified address has no host, so the machine's
-    /// name takes its place.
+    /// host:port of the native door that other machines reach.
     pub fn advertised(&self) -> String {
-        if self.native.ip().is_unspecified() {
-            format!("{}:{}", Host::from_process().hostname, self.native.port())
-        } else {
-            self.native.to_string()
+        self.reachable(self.native)
+    }
+
+    /// host:port that other machines reach: an unspecified address has no host, so the one that was found takes its
+    /// place, else the machine's name.
+    pub fn reachable(&self, address: SocketAddr) -> String {
+        match self.outside {
+            _ if !address.ip().is_unspecified() => address.to_string(),
+            Some(outside) => SocketAddr::new(outside, address.port()).to_string(),
+            None => format!("{}:{}", Host::from_process().hostname, address.port()),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use crate::{
-    StartError, build, cluster,
+    StartError, advertise, build, cluster,
     doors::Doors,
     encryption,
     listen::{Addresses, Listeners},
@@ -40,7 +40,8 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     // Before anything is made that counts.
     let _ = flymq_gateway::metrics::install();
     let mut listeners = Listeners::bind(config, cluster::is_member(config)).await?;
-    let addresses = listeners.addresses().map_err(StartError::Runtime)?;
+    let mut addresses = listeners.addresses().map_err(StartError::Runtime)?;
+    addresses.outside = advertise::find(config, &addresses).await;
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let shares = Shares::of_process(config);

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use flymq_config::{Config, Host};
+use flymq_config::Config;
 use flymq_engine::meta::NodeAddresses;
 
 use crate::listen::Addresses;
@@ -11,7 +11,7 @@ use crate::listen::Addresses;
 /// machine.
 pub(crate) fn advertised(config: &Config, bound: &Addresses) -> NodeAddresses {
     let client_host = config.listen.advertise_addr.as_deref().and_then(host_of);
-    let client = |address: SocketAddr| Some(Arc::from(reachable(address, client_host)));
+    let client = |address: SocketAddr| Some(Arc::from(reachable(bound, address, client_host)));
     let native = match &config.listen.advertise_addr {
         Some(address) => Some(Arc::from(address.as_str())),
         None => client(bound.native),
@@ -27,17 +27,13 @@ pub(crate) fn advertised(config: &Config, bound: &Addresses) -> NodeAddresses {
 /// Where other nodes are told to connect to; none without a cluster listener.
 pub(crate) fn cluster(config: &Config, bound: &Addresses) -> Option<String> {
     let address = bound.cluster?;
-    Some(config.listen.advertise_cluster.clone().unwrap_or_else(|| reachable(address, None)))
+    Some(config.listen.advertise_cluster.clone().unwrap_or_else(|| bound.reachable(address)))
 }
 
-/// An unspecified address has no host, so the machine's name takes its place.
-fn reachable(address: SocketAddr, host: Option<&str>) -> String {
+fn reachable(bound: &Addresses, address: SocketAddr, host: Option<&str>) -> String {
     match host {
         Some(host) => format!("{host}:{}", address.port()),
-        None if address.ip().is_unspecified() => {
-            format!("{}:{}", Host::from_process().hostname, address.port())
-        }
-        None => address.to_string(),
+        None => bound.reachable(address),
     }
 }
 
@@ -58,6 +54,7 @@ mod tests {
             metrics: None,
             health: None,
             cluster: Some(at(4)),
+            outside: None,
         }
     }
 
@@ -68,6 +65,10 @@ mod tests {
         assert_eq!(told.native.as_deref(), Some("127.0.0.1:1"));
         assert_eq!(told.rest.as_deref(), Some("127.0.0.1:3"));
         assert_eq!(told.cluster.as_deref(), Some("127.0.0.1:4"));
+
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], 9));
+        let found = Addresses { native: everywhere, outside: Some([10, 0, 0, 7].into()), ..bound() };
+        assert_eq!(advertised(&config, &found).native.as_deref(), Some("10.0.0.7:9"));
 
         config.listen.advertise_addr = Some("mq.example:9092".to_owned());
         config.listen.advertise_cluster = Some("10.0.0.1:9093".to_owned());
