@@ -13,6 +13,7 @@
 //! can be cut in either direction; elsewhere those scenarios say that they did not run.
 
 mod cluster;
+mod discovery;
 mod load;
 mod look;
 mod net;

@@ -72,6 +72,13 @@ impl Net {
         Ipv4Addr::new(10, a, b, node)
     }
 
+    /// Gives a node a default route, as machines have one.
+    pub fn leaves_by_the_bridge(&self, node: u8) {
+        let [a, b] = self.subnet;
+        ip(&format!("-n {} route add default via 10.{a}.{b}.254", self.namespace(node)))
+            .expect("a route can be added");
+    }
+
     /// The words to put before a command that is to run on a node.
     pub fn inside(&self, node: u8) -> [String; 4] {
         [program().to_owned(), "netns".to_owned(), "exec".to_owned(), self.namespace(node)]

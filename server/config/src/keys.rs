@@ -193,4 +193,5 @@ pub const KEYS: &[Key] = &[
     key!("cluster.cluster_token", "FLYMQ_CLUSTER_TOKEN", Maybe<Hidden>, cluster.cluster_token, "Token of the cluster that the first node makes (bootstrap), with which others join.").default_is("generated, see `cluster/` in the data directory").needs(Feature::Cluster).secret(),
     key!("cluster.rack", "FLYMQ_RACK", Maybe<Text>, cluster.rack, "Where this node stands; replicas of one partition stand in different racks where they can.").needs(Feature::Cluster),
     key!("cluster.tls_enabled", "FLYMQ_CLUSTER_TLS_ENABLED", Bool, cluster.tls_enabled, "Nodes speak TLS with each other, with certificates that they make themselves; the same on all nodes.").needs(Feature::Cluster),
+    key!("cluster.mdns_enabled", "FLYMQ_CLUSTER_MDNS_ENABLED", Bool, cluster.mdns_enabled, "Members tell the local network where they are (mDNS, `_flymq._tcp`), and an agent without `cluster.server` looks for them there.").needs(Feature::Cluster),
 ];

@@ -24,6 +24,7 @@ use super::{
     identity::{self, Identity},
     inbox::Inbox,
     join::Candidate,
+    mdns::Told,
     member::Member,
     register,
 };
@@ -43,6 +44,8 @@ pub(crate) struct Entering<'a> {
 pub(crate) struct Entered {
     pub member: Arc<Member>,
     pub inbox: Arc<Inbox>,
+    /// Lets nodes find it that are to join.
+    pub told: Option<Told>,
 }
 
 /// Takes this node into its cluster: returns when it is registered, and its metadata is at least as new as that.
@@ -128,7 +131,11 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         () = announce(&member, &told, &request) => {}
     }
     member.introduce(&member.image());
-    Ok(Entered { member, inbox })
+    let told = config
+        .cluster
+        .mdns_enabled
+        .then(|| Told::tell(&member.address, &member.node, directory, member.cluster));
+    Ok(Entered { member, inbox, told: told.flatten() })
 }
 
 /// Writes the identity down, before anything is done with it.
@@ -182,6 +189,10 @@ async fn find(
         check_empty(data)?;
         info!(server, "joining a cluster");
         return candidate.join(server).await;
+    }
+    if config.cluster.peers.is_empty() {
+        check_empty(data)?;
+        return candidate.look().await;
     }
     let joined = candidate.discover(&config.cluster.peers, &own).await?;
     match joined {

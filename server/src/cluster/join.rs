@@ -10,7 +10,7 @@ use prost::Message as _;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::identity::Identity;
+use super::{identity::Identity, mdns::Looking};
 use crate::StartError;
 
 /// Between two attempts.
@@ -105,6 +105,38 @@ impl Candidate<'_> {
             if due(&mut said) {
                 let silent = silent.join(", ");
                 warn!(silent, smallest, "waiting for the peers to form a cluster");
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Joins the first cluster on the local network that takes this node's token, however long it takes to be found.
+    ///
+    /// # Errors
+    /// The machine has no socket for mDNS.
+    pub async fn look(&self) -> Result<Identity, StartError> {
+        let mut looking = Looking::begin().map_err(|error| StartError::Cluster {
+            reason: format!("cannot look for a cluster by mDNS ({error}): name a member with FLYMQ_SERVER (cluster.server)"),
+        })?;
+        let mut said = None;
+        loop {
+            let mut answers = Vec::new();
+            for address in looking.addresses() {
+                match self.ask(&address).await {
+                    Answer::Joined(identity) => return Ok(identity),
+                    // It may be another cluster than the one whose token this is.
+                    Answer::Refused { reason, .. } | Answer::Later(reason) | Answer::Unreachable(reason) => {
+                        answers.push(format!("{address}: {reason}"));
+                    }
+                    Answer::NoMember(_) => answers.push(format!("{address}: it is in no cluster yet")),
+                }
+            }
+            if due(&mut said) {
+                let found = answers.join(", ");
+                warn!(
+                    found,
+                    "looking for a cluster on the local network (mDNS); FLYMQ_SERVER names one elsewhere"
+                );
             }
             sleep(PAUSE).await;
         }

@@ -12,7 +12,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
-    controller, enter::Entered, heartbeat, inbox::Inbox, join::due, member::Member, metrics,
+    controller, enter::Entered, heartbeat, inbox::Inbox, join::due, mdns::Told, member::Member, metrics,
     sessions::SESSION, voters,
 };
 
@@ -29,6 +29,7 @@ pub(crate) struct Running {
     pub(super) tasks: TaskTracker,
     /// Ends the heartbeats and what the metadata leader does.
     pub(super) stop: CancellationToken,
+    _told: Option<Told>,
 }
 
 impl std::fmt::Debug for Running {
@@ -40,7 +41,7 @@ impl std::fmt::Debug for Running {
 impl Running {
     /// Without logs yet: those come with the engine.
     pub fn new(entered: Entered) -> Self {
-        let Entered { member, inbox } = entered;
+        let Entered { member, inbox, told } = entered;
         let epoch = member.epoch.get().copied().unwrap_or_default();
         let settings = flymq_replication::ReplicaSetSettings { session: SESSION, ..Default::default() };
         let replicas = ReplicaSet::new(ReplicaSetOptions {
@@ -53,7 +54,7 @@ impl Running {
         });
         member.network.set_frames(replicas.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { member, inbox, replicas, tasks, stop }
+        Self { member, inbox, replicas, tasks, stop, _told: told }
     }
 
     pub fn member(&self) -> &Arc<Member> {

@@ -18,6 +18,8 @@ pub struct ClusterOptions {
     pub rack: Option<String>,
     /// Nodes speak TLS with each other; the same on all of them.
     pub tls_enabled: bool,
+    /// Members tell the local network where they are, and an agent without `server` looks for them there.
+    pub mdns_enabled: bool,
 }
 
 impl ClusterOptions {
@@ -37,6 +39,7 @@ impl Default for ClusterOptions {
             cluster_token: None,
             rack: None,
             tls_enabled: true,
+            mdns_enabled: true,
         }
     }
 }

@@ -24,11 +24,14 @@ pub(super) fn check(config: &Config, problems: &mut Vec<Problem>) {
 
 fn check_way_in(config: &Config, problems: &mut Vec<Problem>) {
     let cluster = &config.cluster;
-    if cluster.role == Role::Agent && cluster.server.is_none() && cluster.peers.is_empty() {
+    // On loopback nobody else would reach this node, whatever it finds.
+    let looks = cluster.mdns_enabled && !config.listen.cluster_addr.is_loopback();
+    if cluster.role == Role::Agent && cluster.server.is_none() && cluster.peers.is_empty() && !looks {
         problems.push(Problem::of(
             "cluster.server",
             "the role is agent (cluster.role), but no cluster is named to join",
-            "set FLYMQ_SERVER to the cluster address of any member, e.g. node-1:9093",
+            "set FLYMQ_SERVER to the cluster address of any member, e.g. node-1:9093; or let it look for one on the local network: \
+             FLYMQ_CLUSTER_ADDR=:9093, and FLYMQ_CLUSTER_MDNS_ENABLED not false",
         ));
     }
     if !cluster.peers.is_empty() && cluster.cluster_token.is_none() && cluster.join_token.is_none() {
@@ -97,6 +100,20 @@ mod tests {
             config.cluster.server = Some("node-1:9093".to_owned());
         };
         assert!(problems(named).is_empty());
+    }
+
+    #[test]
+    fn an_agent_that_others_can_reach_may_look_for_its_cluster() {
+        let looks = |config: &mut Config| {
+            config.cluster.role = Role::Agent;
+            config.listen.cluster_addr = "0.0.0.0:9093".parse().expect("an address");
+        };
+        assert!(problems(looks).is_empty());
+        let may_not = |config: &mut Config| {
+            looks(config);
+            config.cluster.mdns_enabled = false;
+        };
+        assert_eq!(problems(may_not), ["cluster.server"]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ async fn partitions_take_turns_and_each_keeps_its_order() {
     engine.create_topic(new_topic("t", 3)).await.unwrap();
     for n in 0..10 {
         for partition in 0..3 {
-            append(&engine, "t", partition, &n.to_string(), Acks::Leader).await;
+            append(&engine, "t", partition, &n.to_string(), Acks::All).await;
         }
     }
     let mut stream = engine.subscribe(stream(&[(0, 0), (1, 5), (2, 0)])).await.unwrap();
