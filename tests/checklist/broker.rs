@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use flymq_config::Role;
 use flymq_server::{Config, RunningBroker};
 use tokio::runtime::Runtime;
 
@@ -19,13 +20,20 @@ pub struct Broker {
 impl Broker {
     pub fn start() -> Result<Self, Box<dyn Error>> {
         let data = tempfile::tempdir()?;
+        let mut config = Config::embedded(data.path());
+        // The first of a cluster, alone: all that a broker has, and the cluster's port.
+        config.cluster.role = Role::Bootstrap;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        let running = runtime.block_on(flymq_server::start(Config::embedded(data.path())))?;
+        let running = runtime.block_on(flymq_server::start(config))?;
         Ok(Self { runtime, running: Some(running), _data: data })
     }
 
     pub fn native(&self) -> SocketAddr {
         self.running().native_addr()
+    }
+
+    pub fn cluster(&self) -> Option<SocketAddr> {
+        self.running().cluster_addr()
     }
 
     pub fn grpc(&self) -> SocketAddr {

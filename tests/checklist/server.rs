@@ -98,6 +98,7 @@ pub fn port(row: &Row, broker: &Broker) -> Found {
 fn address(port: &str, broker: &Broker) -> Option<SocketAddr> {
     match port {
         "9092" => Some(broker.native()),
+        "9093" => broker.cluster(),
         "9094" => broker.metrics(),
         "9095" => broker.health(),
         "9096" => broker.rest(),
