@@ -25,7 +25,7 @@ pub(crate) async fn find(config: &Config, bound: &Addresses) -> Option<IpAddr> {
     let found = detect(pod_ip(), Cloud::of_this_machine(), SocketAddr::from(cloud::SERVICE)).await;
     match found {
         Some((address, by)) => {
-            info!(%address, by, "others are told this address: FLYMQ_ADVERTISE_ADDR and FLYMQ_ADVERTISE_CLUSTER name another")
+            info!(%address, by, "others are told this address: FLYMQ_ADVERTISE_ADDR and FLYMQ_ADVERTISE_CLUSTER name another");
         }
         None => warn!(
             "no address of this machine was found, so others are told its name: if they cannot resolve it, set FLYMQ_ADVERTISE_ADDR and \
@@ -48,7 +48,7 @@ async fn detect(
         match cloud.private_address(service).await {
             Ok(address) => return Some((address, cloud.name())),
             Err(error) => {
-                warn!(cloud = cloud.name(), %error, "its metadata service does not tell this machine's address")
+                warn!(cloud = cloud.name(), %error, "its metadata service does not tell this machine's address");
             }
         }
     }
