@@ -157,6 +157,11 @@ impl Cluster {
         kill_process(Pid::from_raw(process.pid()).expect("not 0"), signal).expect("it runs");
     }
 
+    /// The process of a node that runs.
+    pub fn pid(&self, number: u8) -> i32 {
+        self.node(number).process.as_ref().expect("it runs").pid()
+    }
+
     /// What a node has said so far.
     pub fn log(&self, number: u8) -> Vec<String> {
         self.node(number).process.as_ref().map(Process::log).unwrap_or_default()

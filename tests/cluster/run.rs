@@ -1,6 +1,7 @@
 //! One cluster with its load, its history and its checker, through all faults of a scenario.
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
@@ -150,6 +151,26 @@ impl Run {
             assert!(began.elapsed() < STUCK, "no record is taken: {firsts:?}\n{}", self.logs());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// How long the slowest of a hundred requests took that were sent and answered within the next `time`.
+    pub async fn p99(&mut self, time: Duration) -> Duration {
+        let since = self.now();
+        tokio::time::sleep(time).await;
+        self.check();
+        let after = self.events.partition_point(|event| event.at_ns < since);
+        let (mut sent, mut took) = (HashMap::new(), Vec::new());
+        for event in &self.events[after..] {
+            let Op::Produce { value, .. } = &event.op else { continue };
+            match event.phase {
+                Phase::Invoke => drop(sent.insert(value, event.at_ns)),
+                Phase::Ok => took.extend(sent.remove(value).map(|sent| event.at_ns - sent)),
+                Phase::Fail | Phase::Info => {}
+            }
+        }
+        took.sort_unstable();
+        let index = (took.len() * 99 / 100).min(took.len().saturating_sub(1));
+        Duration::from_nanos(took.get(index).copied().unwrap_or_default())
     }
 
     /// When the first record was acknowledged that was sent after `since`.

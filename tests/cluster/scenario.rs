@@ -7,6 +7,7 @@ mod b15_partition;
 mod b17_frozen;
 mod b22_read_is_durable;
 mod b23_order;
+mod b38_slow_disk;
 mod power_cut;
 
 use std::time::Duration;

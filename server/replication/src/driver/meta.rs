@@ -65,8 +65,9 @@ pub(super) fn resign(
     leader_epoch: flymq_types::LeaderEpoch,
     reason: ResignReason,
 ) -> Command {
+    // In either case it leaves the in-sync set.
     let corrupt = match reason {
-        ResignReason::Corrupt => true,
+        ResignReason::Corrupt | ResignReason::Slow => true,
         ResignReason::EpochUsed => false,
     };
     let Asker { node: leader, broker_epoch } = asker;

@@ -9,7 +9,7 @@ use flymq_types::Offset;
 use super::mail::{AppendReply, DeleteReply};
 use super::proposer::Wish;
 use super::runner::Runner;
-use crate::replica::{EpochStart, ReplicaAction, ReplicaError, Token};
+use crate::replica::{EpochStart, ReplicaAction, ReplicaError, ResignReason, Token};
 use crate::task::in_place;
 
 /// Who is to be answered.
@@ -40,6 +40,9 @@ impl Runner {
             ReplicaAction::SendRepair { to, leader_epoch, span } => self.send_repair(to, leader_epoch, span),
             ReplicaAction::AlterIsr(change) => self.set.proposer.ask(&self.shared, Wish::Isr(change)),
             ReplicaAction::Resign { leader_epoch, reason } => {
+                if reason == ResignReason::Slow {
+                    tracing::warn!(partition = %self.shared.at, "this disk is late while those of the others are not: another replica is to lead");
+                }
                 self.set.proposer.ask(&self.shared, Wish::Resign { leader_epoch, reason });
             }
             ReplicaAction::RefreshMeta { .. } => self.set.proposer.refresh(&self.set),

@@ -62,6 +62,8 @@ pub enum ResignReason {
     EpochUsed,
     /// Its log has damaged ranges, and others are in sync.
     Corrupt,
+    /// Its disk is late again and again, and those of the others are not. It leads on until another one does.
+    Slow,
 }
 
 /// Which connection carries a range.

@@ -94,8 +94,17 @@ impl Leader {
             |id: &BrokerId| self.peers.get(id).is_some_and(|peer| peer.lags(now, core.settings.lag_max));
         let stays = core.meta.isr.iter().filter(|id| **id == core.me || !lags(id)).copied();
         let mut wanted: Vec<BrokerId> = stays.collect();
+        // Who holds the others up leaves, and stays out, as long as enough others are there.
+        let is_away = |id: &BrokerId| self.peers.get(id).is_some_and(|peer| peer.pace.is_away(now));
+        if wanted.iter().filter(|id| !is_away(id)).count() >= core.settings.min_insync {
+            wanted.retain(|id| !is_away(id));
+        }
+        let enough = wanted.len() >= core.settings.min_insync;
         // Who lags would leave again at once: below `min_insync` the high watermark stands still, and the dead have it.
-        let joins = |id: &BrokerId| !core.meta.isr.contains(id) && !lags(id) && self.may_join(core, *id);
+        let joins = |id: &BrokerId| {
+            let may_come = !lags(id) && (!enough || !is_away(id));
+            !core.meta.isr.contains(id) && may_come && self.may_join(core, *id)
+        };
         wanted.extend(core.meta.holders().iter().filter(|id| joins(id)));
         wanted
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use flymq_types::{LeaderEpoch, Offset};
 
 use super::isr::PendingIsr;
+use super::pace::Pace;
 use super::peer::Peer;
 use super::{BrokerId, Core, Frame, Lane, Millis, RangeHead, ReplicaAction, ReplicaError, StreamId, Token};
 
@@ -26,6 +27,8 @@ pub(super) struct Leader {
     /// In order of offsets.
     pub waiting: VecDeque<Waiting>,
     pub deletes: Vec<(Offset, Token)>,
+    /// Of the leader's own disk.
+    pub pace: Pace,
 }
 
 impl Leader {
@@ -37,6 +40,7 @@ impl Leader {
             pending: None,
             waiting: VecDeque::new(),
             deletes: Vec::new(),
+            pace: Pace::default(),
         };
         leader.follow_assignment(now, core);
         leader
@@ -66,6 +70,7 @@ impl Leader {
 
     /// Moves the high watermark (rule 5), answers who waited for it, and looks after the ISR.
     pub(super) fn advance(&mut self, now: Millis, core: &mut Core, out: &mut Vec<ReplicaAction>) {
+        self.measure_pace(now, core);
         let enough =
             core.meta.isr.len() >= core.settings.min_insync || cfg!(mutant = "replica_commit_below_min");
         let durable = |id: &BrokerId| match self.peers.get(id) {
@@ -240,6 +245,7 @@ impl Leader {
             }
         }
         self.peers.values_mut().for_each(|peer| peer.measure(now, core.log.end));
+        self.look_after_pace(now, core, out);
         self.advance(now, core, out);
     }
 }

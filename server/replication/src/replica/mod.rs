@@ -38,6 +38,8 @@
 //!     from a peer whose epochs agree: it never cuts what it had promised
 //!     ([protocol-aware recovery](https://www.usenix.org/conference/fast18/presentation/alagappan)).
 //! 11. Nobody leads twice in an epoch: after a crash its batches may be lost, and an (offset, epoch) would name two.
+//! 12. A replica that is late again and again, while all others are in time, leaves the ISR as long as `min_insync` stay, and
+//!     leads no more: a slow disk is a failure too ([gray failure](https://www.microsoft.com/en-us/research/publication/gray-failure-achilles-heel-cloud-scale-systems/)).
 
 mod epochs;
 mod event;
@@ -49,6 +51,7 @@ mod join;
 mod leader;
 mod log_view;
 mod meta;
+mod pace;
 mod peer;
 mod produce;
 mod repair;

@@ -2,6 +2,7 @@
 
 use flymq_types::Offset;
 
+use super::pace::Pace;
 use super::{Millis, Position, StreamId};
 
 /// A follower as its leader sees it.
@@ -21,6 +22,7 @@ pub(super) struct Peer {
     caught_up: Millis,
     /// The log's end at some time since: once the follower has that, it had caught up then.
     mark: (Millis, Offset),
+    pub pace: Pace,
 }
 
 impl Peer {
@@ -34,6 +36,7 @@ impl Peer {
             sent: now,
             caught_up: now,
             mark: (now, leader_end),
+            pace: Pace::default(),
         }
     }
 

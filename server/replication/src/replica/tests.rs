@@ -1,5 +1,7 @@
 //! The rules one by one. What they are worth together, `tests/sim` shows.
 
+mod pace;
+
 use bytes::Bytes;
 use flymq_types::Acks;
 

@@ -141,13 +141,13 @@ impl Authority {
         let others = self.meta.isr.iter().any(|id| *id != from && self.alive(*id));
         match reason {
             _ if others => {
-                if reason == ResignReason::Corrupt {
+                if matches!(reason, ResignReason::Corrupt | ResignReason::Slow) {
                     self.leave_isr(from);
                 }
                 self.elect(Some(from));
             }
             ResignReason::EpochUsed => self.elect(None),
-            ResignReason::Corrupt => {}
+            ResignReason::Corrupt | ResignReason::Slow => {}
         }
     }
 

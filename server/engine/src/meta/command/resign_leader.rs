@@ -9,7 +9,7 @@ use crate::meta::{ClusterMeta, MetaImage, PartitionMeta, TopicPartition};
 
 /// Lets another in-sync replica lead.
 ///
-/// `corrupt` says why: parts of its log are damaged. Then it leaves the in-sync set, and where it is the last member it leads
+/// `corrupt` says why: parts of its log are damaged, or its disk is slow. Then it leaves the in-sync set, and where it is the last member it leads
 /// on: nobody has more. Otherwise it has led in this epoch before and may have lost batches of it, and where nobody else can
 /// lead, it gets a new epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
