@@ -180,6 +180,9 @@ impl Member {
     /// Waits for news of the group, or a heartbeat long.
     async fn pause(&self) {
         let mut metrics = self.raft.metrics();
+        // openraft hands out receivers that have seen nothing: the present state would be news to each of them, and this no
+        // pause. Whoever asks without one, a leader that is known to be unreachable, holds its thread for as long as that lasts.
+        metrics.mark_unchanged();
         let pause = self.settings.heartbeat.max(Duration::from_millis(1));
         // No news is no failure.
         let _news = tokio::time::timeout(pause, metrics.changed()).await;

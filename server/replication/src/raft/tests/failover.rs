@@ -96,6 +96,28 @@ async fn a_minority_commits_nothing_and_learns_the_truth_afterwards() {
     assert_eq!(old.image(), new.image());
 }
 
+/// The doors poll a request once without the runtime's budget: a loop that finds work each time would hold their thread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_cannot_reach_the_leader_waits_before_it_asks_again() {
+    // It stays the leader for as long as it takes.
+    let patient = RaftMetaSettings { election: (DEADLINE, 2 * DEADLINE), ..settings() };
+    let group = Group::of(&[1, 2, 3], patient).await;
+    let leader = group.leader().await;
+    let alone = group.others(&leader).remove(0);
+    let rest: Vec<RaftId> = group.others(&alone).iter().map(RaftMetaStore::id).collect();
+    group.network.partition(&[alone.id()], &rest);
+    let first_poll = tokio::task::spawn_blocking(move || {
+        let proposal = async { alone.propose(vec![create(1)]).await };
+        let mut proposal = std::pin::pin!(tokio::task::unconstrained(proposal));
+        let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+        proposal.as_mut().poll(context).is_pending()
+    });
+    let pending = tokio::time::timeout(DEADLINE / 3, first_poll).await;
+    // Lets go of the thread that would be held.
+    group.network.heal();
+    assert!(matches!(pending, Ok(Ok(true))), "it waits, and holds no thread: {pending:?}");
+}
+
 #[tokio::test]
 async fn all_stop_and_start_again() {
     let mut group = Group::of(&[1, 2, 3], settings()).await;
