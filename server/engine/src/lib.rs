@@ -25,6 +25,7 @@ mod partition;
 mod primitives;
 mod produce;
 mod replication;
+mod steady;
 mod task;
 mod topic;
 

@@ -21,6 +21,7 @@ use crate::meta::{Applied, Command, MetaImage, MetaStore, MetaVersion};
 use crate::options::EngineOptions;
 use crate::partition::{Partition, Stop};
 use crate::replication::Replication;
+use crate::steady::SteadyClock;
 use crate::task::blocking;
 use crate::topic::{Registry, TopicInfo};
 
@@ -56,6 +57,8 @@ pub struct Engine {
     pub(crate) options: EngineOptions,
     pub(crate) data: Arc<DataDir>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// For the end of records.
+    pub(crate) steady: Arc<SteadyClock>,
     pub(crate) rng: Arc<dyn Rng>,
     pub(crate) meta: Arc<dyn MetaStore>,
     pub(crate) replication: Option<Arc<dyn Replication>>,
@@ -86,10 +89,12 @@ impl Engine {
     pub async fn open(options: EngineOptions, deps: EngineDeps) -> Result<Arc<Self>, EngineError> {
         let counters = Arc::new(Counters::new());
         let EngineDeps { data, clock, rng, meta, replication } = deps;
+        let steady = Arc::new(SteadyClock::new(clock.clone()));
         let engine = Arc::new_cyclic(|me| Self {
             options,
             data,
             clock,
+            steady,
             rng,
             meta,
             replication,

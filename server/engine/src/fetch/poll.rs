@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use flymq_types::{Clock, Offset, PartitionId, Timestamp, TopicName};
+use flymq_types::{Offset, PartitionId, Timestamp, TopicName};
 use tokio::time::sleep;
 
 use super::visible::visible;
@@ -11,6 +11,7 @@ use super::{FetchSpec, Fetched};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::partition::{HighWatermark, Partition};
+use crate::steady::SteadyClock;
 
 /// How long a read of records that are appended but not yet synced waits for them, even one that asks not to wait:
 /// their producer may have its acknowledgement already. A sync takes a fraction of a millisecond; this is the bound
@@ -36,7 +37,7 @@ impl Engine {
             max_bytes,
             min_bytes: spec.min_bytes.clamp(1, max_bytes.max(1)),
             max_wait: spec.max_wait.min(limit),
-            clock: &*self.clock,
+            clock: &self.steady,
         };
         let fetched = poll.run().await?;
         if fetched.batches.is_empty() {
@@ -66,7 +67,7 @@ struct Poll<'a> {
     max_bytes: usize,
     min_bytes: usize,
     max_wait: Duration,
-    clock: &'a dyn Clock,
+    clock: &'a SteadyClock,
 }
 
 impl Poll<'_> {
@@ -103,7 +104,7 @@ impl Poll<'_> {
     }
 
     fn read(&self, from: Offset) -> Result<Fetched, EngineError> {
-        read_at(self.partition, self.term, from, self.max_bytes, self.clock.wall())
+        read_at(self.partition, self.term, from, self.max_bytes, self.clock.now())
     }
 
     /// Whether the asked record is appended and only waits for its sync.

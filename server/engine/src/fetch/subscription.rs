@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use flymq_types::{Clock, Offset, PartitionId};
+use flymq_types::{Offset, PartitionId};
 
 use super::poll::read_at;
 use super::{Pulled, SubscribeSpec};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::partition::{HighWatermark, Listening, Partition, ReadyQueue};
+use crate::steady::SteadyClock;
 
 /// A pull stream: partitions with news take turns, nothing is read ahead, no timer runs. A subscription that waits
 /// costs no work until a group commit makes records readable.
@@ -17,7 +18,7 @@ pub struct Subscription {
     ready: Arc<ReadyQueue>,
     sources: Vec<Source>,
     max_bytes: usize,
-    clock: Arc<dyn Clock>,
+    clock: Arc<SteadyClock>,
 }
 
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Engine {
             let partition = topic.partition(number)?;
             let term = partition.term();
             let listening = term.listen(&ready, index);
-            let now = read_at(&partition, &term, position, 1, self.clock.wall())?;
+            let now = read_at(&partition, &term, position, 1, self.steady.now())?;
             if now.log_end_offset > now.high_watermark {
                 partition.log()?.request_sync();
             }
@@ -59,7 +60,7 @@ impl Engine {
             sources.push(Source { partition, term, position, _listening: listening });
         }
         let max_bytes = self.options.limits.batch_bytes;
-        Ok(Subscription { ready, sources, max_bytes, clock: self.clock.clone() })
+        Ok(Subscription { ready, sources, max_bytes, clock: self.steady.clone() })
     }
 }
 
@@ -77,7 +78,7 @@ impl Subscription {
             let stopped = source.term.stopped();
             let max_bytes = max_bytes.min(self.max_bytes);
             let fetched =
-                read_at(&source.partition, &source.term, source.position, max_bytes, self.clock.wall())?;
+                read_at(&source.partition, &source.term, source.position, max_bytes, self.clock.now())?;
             source.position = fetched.next_offset;
             if fetched.batches.is_empty() {
                 match stopped {

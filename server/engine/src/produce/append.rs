@@ -50,7 +50,7 @@ impl Engine {
             0 => batch,
             _ => {
                 let by_key = topic.view().settings.cleanup_policy != CleanupPolicy::Delete;
-                with_expiry(batch, ttl_ms, by_key, self.clock.wall()).map_err(EngineError::InvalidBatch)?
+                with_expiry(batch, ttl_ms, by_key, self.steady.now()).map_err(EngineError::InvalidBatch)?
             }
         };
         let partition = topic.route(&target)?;

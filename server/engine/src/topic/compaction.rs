@@ -23,7 +23,7 @@ impl Engine {
         for (name, topic) in self.topics.sorted() {
             self.check_running()?;
             if !name.is_internal() {
-                let now = self.clock.wall();
+                let now = self.steady.now();
                 done.add(&blocking(move || clean_topic(&topic, now)).await?);
             }
         }

@@ -23,7 +23,7 @@ impl Engine {
             self.check_running()?;
             let limits = limits_of(&topic);
             if !name.is_internal() && limits != Retention::default() {
-                let now = self.clock.wall();
+                let now = self.steady.now();
                 let retired = blocking(move || retain_topic(&topic, now, limits)).await?;
                 self.counters.count_retired(retired);
                 removed += retired.segments;
@@ -41,7 +41,7 @@ impl Engine {
         if limits == Retention::default() {
             return;
         }
-        let (partition, counters, now) = (partition.clone(), self.counters.clone(), self.clock.wall());
+        let (partition, counters, now) = (partition.clone(), self.counters.clone(), self.steady.now());
         in_background(move || counters.count_retired(retain_partition(&partition, now, limits)));
     }
 }
