@@ -40,7 +40,8 @@ pub async fn whole(client: &Client) -> Duration {
 
 async fn state(client: &Client) -> Result<(), String> {
     for partition in metadata(client).await?.partitions {
-        if partition.leader.is_empty() || partition.isr.len() != 3 {
+        let all_in_sync = partition.replicas.iter().all(|replica| partition.isr.contains(replica));
+        if partition.leader.is_empty() || partition.replicas.len() != 3 || !all_in_sync {
             return Err(format!("{partition:?}"));
         }
     }
@@ -106,6 +107,13 @@ pub struct Stored {
     append_time_ms: i64,
     /// Of the records' values: a long run has more than fit in memory.
     values: u64,
+}
+
+impl Stored {
+    /// In its partition, the time of appending does not go back.
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        self.partition != next.partition || self.append_time_ms <= next.append_time_ms
+    }
 }
 
 /// All batches of the topic in the data directory of a node that is down.

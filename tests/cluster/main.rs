@@ -12,12 +12,16 @@
 //! Where the machine lets it (root, `ip`), each node has a network namespace of its own and the network between any two
 //! can be cut in either direction; elsewhere those scenarios say that they did not run.
 
+mod clock;
 mod cluster;
 mod discovery;
+mod gauge;
 mod load;
 mod look;
+mod membership;
 mod net;
 mod run;
 mod scenario;
+mod trouble;
 
 use flymq_tests::{broker, checker, effort, history, mounts, row};

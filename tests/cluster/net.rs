@@ -79,6 +79,12 @@ impl Net {
             .expect("a route can be added");
     }
 
+    /// Where the clients are, which every node reaches.
+    pub fn clients(&self) -> Ipv4Addr {
+        let [a, b] = self.subnet;
+        Ipv4Addr::new(10, a, b, 254)
+    }
+
     /// The words to put before a command that is to run on a node.
     pub fn inside(&self, node: u8) -> [String; 4] {
         [program().to_owned(), "netns".to_owned(), "exec".to_owned(), self.namespace(node)]

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU32},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,7 +17,7 @@ use tokio::time::Instant;
 use crate::{
     checker::{Checker, Fault},
     cluster::Cluster,
-    history::{Event, History, Op, Phase},
+    history::{Event, History, Op, Phase, Promise},
     load::{Load, PARTITIONS, Style, TOPIC},
     look,
     net::Net,
@@ -46,8 +49,18 @@ pub struct Promised {
 impl Run {
     /// Three nodes that are up, with a topic on all of them and clients at work.
     pub async fn start(scenario: &mut Scenario, net: Option<Net>) -> Self {
+        Self::start_with(scenario, net, |_| {}).await
+    }
+
+    /// As [`Run::start`], with nodes that are changed before they start.
+    pub async fn start_with(
+        scenario: &mut Scenario,
+        net: Option<Net>,
+        change: impl FnOnce(&mut Cluster),
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
-        let cluster = Cluster::new(dir.path(), net);
+        let mut cluster = Cluster::new(dir.path(), net);
+        change(&mut cluster);
         let mut run = Self::with(scenario, cluster, Fault::Kill).await;
         run.dir = Some(dir);
         run.begin(Style::ALL).await;
@@ -120,6 +133,17 @@ impl Run {
         self.history.now()
     }
 
+    /// A value for a record that is sent beside the load, and may or may not be stored.
+    pub fn unsure(&self) -> String {
+        let client = self.next.fetch_add(1, Ordering::Relaxed);
+        let value = format!("{client}/0/0");
+        for phase in [Phase::Invoke, Phase::Info] {
+            let op = Op::Produce { value: value.clone(), acks: Promise::All, at: None };
+            self.history.add(client, phase, op);
+        }
+        value
+    }
+
     /// Who leads a partition: node number; none where nobody does.
     pub async fn leader(&self, partition: i32) -> Option<u8> {
         let metadata = look::metadata(&self.client).await.ok()?;
@@ -148,7 +172,7 @@ impl Run {
             {
                 return Duration::from_nanos(last - since);
             }
-            assert!(began.elapsed() < STUCK, "no record is taken: {firsts:?}\n{}", self.logs());
+            assert!(began.elapsed() < STUCK, "no record is taken: {firsts:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -190,6 +214,42 @@ impl Run {
         })
     }
 
+    /// How long each acknowledgement took since then.
+    pub fn latencies(&mut self, since: u64) -> Vec<Duration> {
+        self.check();
+        let after = self.events.partition_point(|event| event.at_ns < since);
+        let (mut sent, mut took) = (HashMap::new(), Vec::new());
+        for event in &self.events[after..] {
+            match (&event.op, event.phase) {
+                (Op::Produce { value, .. }, Phase::Invoke) => {
+                    sent.insert(value, event.at_ns);
+                }
+                (Op::Produce { value, .. }, Phase::Ok) => {
+                    took.extend(sent.remove(value).map(|at| Duration::from_nanos(event.at_ns - at)));
+                }
+                _ => {}
+            }
+        }
+        took
+    }
+
+    /// The longest time in which a partition took no record, between `since` and now.
+    pub fn longest_pause(&mut self, since: u64) -> Duration {
+        self.check();
+        let now = self.now();
+        let mut last: HashMap<i32, u64> = (0..PARTITIONS).map(|partition| (partition, since)).collect();
+        let after = self.events.partition_point(|event| event.at_ns < since);
+        let mut longest = 0;
+        for event in &self.events[after..] {
+            if let Op::Produce { at: Some((partition, _)), .. } = &event.op {
+                let before = last.insert(*partition, event.at_ns).unwrap_or(since);
+                longest = longest.max(event.at_ns - before);
+            }
+        }
+        let rest = last.values().map(|at| now - at).max().unwrap_or_default();
+        Duration::from_nanos(longest.max(rest))
+    }
+
     /// Takes in what happened; ends the run at the first violation, with the history kept.
     pub fn check(&mut self) {
         let events = self.history.take();
@@ -204,7 +264,7 @@ impl Run {
         let kept = std::env::var_os("FLYMQ_TEST_KEEP").map_or_else(std::env::temp_dir, PathBuf::from);
         let file = kept.join(format!("flymq-cluster-{}.jsonl", std::process::id()));
         append(&file, &self.events);
-        panic!("{:#?}\nthe history: {}\n{}", &found[..found.len().min(10)], file.display(), self.logs());
+        panic!("{:#?}\nthe history: {}", &found[..found.len().min(10)], file.display());
     }
 
     /// Ends the load, reads everything back, stops the nodes in order and compares their disks.
@@ -253,7 +313,7 @@ impl Run {
             counts.all + counts.leader > 0 && counts.read >= counts.all,
             "the load was no load: {counts:?}"
         );
-        for number in 1..=3 {
+        for number in self.cluster.members().to_vec() {
             self.cluster.stop(number).await;
         }
         healed
@@ -261,17 +321,22 @@ impl Run {
 
     /// Replicas hold the same batches, each with the same epoch, time and records: so many.
     pub fn compare(&self, scenario: &mut Scenario) -> usize {
-        let mut all = (1..=3).map(|number| look::stored(self.cluster.data(number), &self.topic_id));
-        let first = all.next().expect("three nodes");
+        let members = self.cluster.members().iter();
+        let mut all =
+            members.map(|number| (number, look::stored(self.cluster.data(*number), &self.topic_id)));
+        let (one, first) = all.next().expect("three nodes");
         assert!(!first.is_empty(), "nothing is stored");
-        for (other, number) in all.zip(2..) {
+        if first.windows(2).any(|pair| !pair[0].is_followed_by(&pair[1])) {
+            scenario.violated("append times of a partition go back");
+        }
+        for (number, other) in all {
             let differs = first.iter().zip(&other).find(|(a, b)| a != b);
             if let Some((a, b)) = differs {
-                scenario.violated(&format!("node 1 has {a:?}, node {number} {b:?}"));
+                scenario.violated(&format!("node {one} has {a:?}, node {number} {b:?}"));
             }
             if first.len() != other.len() {
                 let (a, b) = (first.len(), other.len());
-                scenario.violated(&format!("node 1 has {a} batches, node {number} {b}"));
+                scenario.violated(&format!("node {one} has {a} batches, node {number} {b}"));
             }
         }
         first.len()
@@ -288,10 +353,19 @@ impl Run {
             let from = log.len().saturating_sub(60);
             format!("node {number}:\n{}\n", log[from..].join("\n"))
         };
-        let text: String = (1..=3).map(tail).collect();
+        let text: String = self.cluster.running().map(|(number, _)| tail(number)).collect();
         // The directory goes with the run.
         let _ = &self.dir;
         text
+    }
+}
+
+impl Drop for Run {
+    /// A failed test says what the nodes said.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
     }
 }
 

@@ -4,10 +4,15 @@ mod b02_kill;
 mod b04_power_cut;
 mod b11_bit_flip;
 mod b15_partition;
+mod b16_bad_network;
 mod b17_frozen;
+mod b18_clock;
+mod b20_membership;
 mod b22_read_is_durable;
 mod b23_order;
 mod b38_slow_disk;
+mod b39_upgrade;
+mod b40_soak;
 mod power_cut;
 
 use std::time::Duration;

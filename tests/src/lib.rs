@@ -1,6 +1,7 @@
 //! What several suites of this crate share.
 
 pub mod broker;
+pub mod chaos_proxy;
 pub mod checker;
 pub mod effort;
 pub mod history;

@@ -1,0 +1,165 @@
+//! A TCP proxy that makes a bad network of a good one: chunks that come late, a direction that stalls, bytes that trickle,
+//! connections that are cut with a RST.
+//!
+//! TCP repeats what is lost, so that programs never see loss itself but what it makes: pauses of one retransmission
+//! timeout (200 ms and more on Linux) in front of everything that follows. A share of the chunks waits for that long here.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rand::Rng as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
+
+/// How long a lost segment is missed: Linux's least retransmission timeout.
+const RETRANSMISSION: Duration = Duration::from_millis(200);
+/// Bytes that are passed on at once, at most.
+const CHUNK: usize = 16 << 10;
+
+/// What is done to each connection, in both directions.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Weather {
+    /// Each chunk comes so much later, by chance up to twice that.
+    pub delay: Duration,
+    /// The share of chunks that are "lost": they, and what follows, come a retransmission timeout later.
+    pub loss: f64,
+    /// Bytes a second and direction; 0: as many as can be.
+    pub rate: u32,
+    /// Nothing that the target sends is passed on; what is sent to it is.
+    pub stalled: bool,
+}
+
+/// One listener in front of one target.
+#[derive(Debug)]
+pub struct ChaosProxy {
+    pub address: SocketAddr,
+    weather: Arc<Mutex<Weather>>,
+    connections: Arc<Mutex<Vec<Connection>>>,
+    accepting: AbortHandle,
+}
+
+#[derive(Debug)]
+struct Connection {
+    reset: Arc<tokio::sync::Notify>,
+}
+
+impl ChaosProxy {
+    /// Listens at `address` (port 0: any) in front of `target`.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub async fn start(address: SocketAddr, target: String) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        let weather = Arc::new(Mutex::new(Weather::default()));
+        let connections = Arc::new(Mutex::new(Vec::new()));
+        let accepting =
+            tokio::spawn(accept(listener, target, Arc::clone(&weather), Arc::clone(&connections)));
+        Ok(Self { address, weather, connections, accepting: accepting.abort_handle() })
+    }
+
+    /// From now on, also for connections that are open.
+    pub fn set(&self, weather: Weather) {
+        *self.weather.lock().expect("nobody panics") = weather;
+    }
+
+    /// Ends all open connections with a RST to both sides.
+    pub fn reset(&self) {
+        let open = std::mem::take(&mut *self.connections.lock().expect("nobody panics"));
+        open.iter().for_each(|connection| connection.reset.notify_one());
+    }
+}
+
+impl Drop for ChaosProxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    target: String,
+    weather: Arc<Mutex<Weather>>,
+    connections: Arc<Mutex<Vec<Connection>>>,
+) {
+    let mut tasks = JoinSet::new();
+    while let Ok((from, _)) = listener.accept().await {
+        // Those that have ended.
+        while tasks.try_join_next().is_some() {}
+        let reset = Arc::new(tokio::sync::Notify::new());
+        connections.lock().expect("nobody panics").push(Connection { reset: Arc::clone(&reset) });
+        let (target, weather) = (target.clone(), Arc::clone(&weather));
+        tasks.spawn(async move {
+            // The target is down: so is this connection.
+            let Ok(to) = TcpStream::connect(&target).await else { return };
+            pass(from, to, &weather, &reset).await;
+        });
+    }
+}
+
+async fn pass(from: TcpStream, to: TcpStream, weather: &Mutex<Weather>, reset: &tokio::sync::Notify) {
+    for stream in [&from, &to] {
+        // Small packets are not held back by this program, too.
+        let _ = stream.set_nodelay(true);
+    }
+    let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
+    let there = one_way(from_read, to_write, weather, false);
+    let back = one_way(to_read, from_write, weather, true);
+    // The sockets go with the futures.
+    tokio::select! {
+        () = there => {}
+        () = back => {}
+        () = reset.notified() => {}
+    }
+}
+
+/// Passes bytes on until either side ends; the socket is closed with a RST then.
+async fn one_way(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    weather: &Mutex<Weather>,
+    from_target: bool,
+) {
+    // Whatever ends it, the other side is not left to guess.
+    let _ = from.as_ref().set_zero_linger();
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let now = *weather.lock().expect("nobody panics");
+        let most = if now.rate > 0 { CHUNK.min(now.rate as usize / 20 + 1) } else { CHUNK };
+        let Ok(read @ 1..) = from.read(&mut chunk[..most]).await else { return };
+        late(&now, read).await;
+        while weather.lock().expect("nobody panics").stalled && from_target {
+            sleep(Duration::from_millis(10)).await;
+        }
+        if to.write_all(&chunk[..read]).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn late(weather: &Weather, bytes: usize) {
+    let mut wait = Duration::ZERO;
+    if !weather.delay.is_zero() {
+        wait += weather.delay.mul_f64(1.0 + rand::rng().random::<f64>());
+    }
+    if weather.loss > 0.0 && rand::rng().random_bool(weather.loss) {
+        wait += RETRANSMISSION;
+    }
+    if weather.rate > 0 {
+        let bytes = u32::try_from(bytes).expect("a chunk is small");
+        wait += Duration::from_secs_f64(f64::from(bytes) / f64::from(weather.rate));
+    }
+    if !wait.is_zero() {
+        sleep(wait).await;
+    }
+}
