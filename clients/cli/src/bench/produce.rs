@@ -150,14 +150,20 @@ impl Worker {
         if self.one_partition { message.to_partition(0) } else { message }
     }
 
-    /// Each answer is awaited before the next message: the plain call, no batching in between.
+    /// Each answer is awaited before the next message: the plain call, no batching in between. After one that failed, the
+    /// next counts from when that was sent: how long nothing was acknowledged shows.
     async fn run_one_by_one(&mut self, messages: u64, measured: bool) -> Result<(), ClientError> {
+        let mut since = None;
         for _ in 0..messages {
             let message = self.message();
-            let sent = Instant::now();
+            let sent = *since.get_or_insert_with(Instant::now);
             match self.client.produce_one(&self.topic, message, self.acks).await {
-                Ok(_) if measured => self.latency.saturating_record(nanos(sent.elapsed())),
-                Ok(_) => {}
+                Ok(_) => {
+                    since = None;
+                    if measured {
+                        self.latency.saturating_record(nanos(sent.elapsed()));
+                    }
+                }
                 Err(_) => self.errors += 1,
             }
         }

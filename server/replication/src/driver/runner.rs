@@ -128,13 +128,8 @@ impl Runner {
         self.tell_durable();
         let mut mail = Vec::with_capacity(DRAIN);
         while self.closing.is_none() && mailbox.recv_many(&mut mail, DRAIN).await > 0 {
-            {
-                let set = self.set.clone();
-                // It is never closed.
-                let _turn = if self.expects_disk() { set.disk.acquire().await.ok() } else { None };
-                self.take_all(&mut mail);
-            }
-            self.sync(&mailbox).await;
+            self.take_in_turn(&mut mail).await;
+            self.sync(&mut mailbox, &mut mail).await;
         }
         let closing = self.end();
         drop(mailbox);
@@ -149,23 +144,41 @@ impl Runner {
         std::mem::take(&mut self.was_at_disk) || empty || self.joins || self.shared.has_news()
     }
 
+    /// Takes mail, in its turn where that waits for the disk.
+    async fn take_in_turn(&mut self, mail: &mut Vec<Mail>) {
+        let set = self.set.clone();
+        // It is never closed.
+        let _turn = if self.expects_disk() { set.disk.acquire().await.ok() } else { None };
+        self.take_all(mail);
+    }
+
     /// Has what was appended synced. A lone small request on this thread: the switches to the sync thread and back would
     /// cost as much as the disk. More by the sync thread, while the next mail is taken.
-    async fn sync(&mut self, mailbox: &mpsc::UnboundedReceiver<Mail>) {
+    async fn sync(&mut self, mailbox: &mut mpsc::UnboundedReceiver<Mail>, mail: &mut Vec<Mail>) {
+        if self.wants_sync && self.may_sync_here() {
+            // What it sends to the others leaves first: they write while this disk does. Who else has something to append
+            // does so now, for the same sync.
+            tokio::task::yield_now().await;
+            while mail.len() < DRAIN
+                && let Ok(one) = mailbox.try_recv()
+            {
+                mail.push(one);
+            }
+            self.take_in_turn(mail).await;
+        }
         if !std::mem::take(&mut self.wants_sync) {
             return;
         }
-        let lone = std::mem::take(&mut self.unsynced) <= LONE_BYTES;
-        let Some(log) = self.log.clone() else { return };
-        let alone = || lone && mailbox.is_empty() && log.may_sync_alone();
-        if alone() {
-            // What it sends to the others leaves first: they write while this disk does.
-            tokio::task::yield_now().await;
-            if alone() && in_place(|| log.sync_alone()) {
-                return;
-            }
+        let here = self.may_sync_here();
+        self.unsynced = 0;
+        let Some(log) = &self.log else { return };
+        if !here || !in_place(|| log.sync_alone()) {
+            log.request_sync();
         }
-        log.request_sync();
+    }
+
+    fn may_sync_here(&self) -> bool {
+        self.unsynced <= LONE_BYTES && self.log.as_ref().is_some_and(Log::may_sync_alone)
     }
 
     fn end(mut self) -> Option<oneshot::Sender<()>> {

@@ -20,11 +20,11 @@ SETTLE_SECONDS = 5.0
 KILLS = 3
 
 
-def bench(tools: Tools, cluster: Cluster, *words: str) -> dict[str, Any]:
-    """One run of the driver with `acks=all`; its JSON line."""
+def bench(tools: Tools, cluster: Cluster, *words: str, errors: bool = False) -> dict[str, Any]:
+    """One run of the driver with `acks=all`; its JSON line. `errors`: whether messages may fail."""
     command: list[str | Path] = [tools.cli, "--servers", cluster.address, "-o", "json", "bench", *words, "--acks", "all"]
     line = json.loads(run(command, DRIVE_SECONDS).splitlines()[-1])
-    if line["errors"]:
+    if line["errors"] and not errors:
         raise BenchError(f"{line['errors']} messages were not acked")
     return dict(line)
 
@@ -103,7 +103,7 @@ class Failover(Scenario):
         self.name = "rf3-failover-both" if both else "rf3-failover"
         also = " that also leads the metadata" if both else ""
         self.title = f"Longest wait for an ack when the partition's leader{also} is killed (kill -9)"
-        self.how = f"one message in flight, acks=all; the longest of {KILLS} kills"
+        self.how = f"one message in flight, acks=all, from a message that failed until the next ack; the longest of {KILLS} kills"
         self.bound = 3_000.0 if both else 1_500.0
         self.goal = f"under {self.bound:,.0f} ms"
 
@@ -116,7 +116,8 @@ class Failover(Scenario):
         topic, victim = self._pick(tools, cluster, number)
         words = ("produce", "--topic", topic, "--messages", "4000", "--in-flight", "1", "--no-batch")
         with ThreadPoolExecutor(1) as pool:
-            producer = pool.submit(bench, tools, cluster, *words)
+            # What the leader had taken and not acknowledged has an unknown end, which the plain call tells its caller.
+            producer = pool.submit(bench, tools, cluster, *words, errors=True)
             time.sleep(0.7)
             victim.kill()
             line = producer.result()
