@@ -64,7 +64,9 @@ pub(crate) async fn run(
                 unfencing = None;
             }
         }
-        renew(&replicas, &mut waiting, *followed.borrow());
+        for sent in renewed(&mut waiting, *followed.borrow()) {
+            replicas.session_renewed(sent);
+        }
     }
 }
 
@@ -73,18 +75,17 @@ async fn beat(member: &Member) -> (Duration, Result<u64, PeerError>) {
     (sent, member.beat().await)
 }
 
-/// Renews the session by what the metadata here is new enough for.
-fn renew(replicas: &ReplicaSet, waiting: &mut Vec<Renewal>, followed: MetaVersion) {
-    waiting.retain(|renewal| {
-        let ready = renewal.version <= followed;
-        if ready {
-            replicas.session_renewed(renewal.sent);
-        }
-        !ready
-    });
+/// Takes out what the metadata here is new enough for: when those heartbeats were sent. A node that was replaced as a
+/// leader meanwhile must know so before it trusts its session.
+fn renewed(waiting: &mut Vec<Renewal>, followed: MetaVersion) -> Vec<Duration> {
+    let ready = |renewal: &Renewal| {
+        renewal.version <= followed || cfg!(mutant = "session_renewed_before_its_metadata")
+    };
+    let sent = waiting.extract_if(.., |renewal| ready(renewal)).map(|renewal| renewal.sent).collect();
     // Only the newest few can matter.
     let surplus = waiting.len().saturating_sub(MAX_UNDER_WAY);
     waiting.drain(..surplus);
+    sent
 }
 
 fn is_fenced(member: &Member) -> bool {
@@ -98,5 +99,23 @@ async fn unfence(member: Arc<Member>) {
     match member.propose(Command::UnfenceBroker(unfence)).await {
         Ok(()) => info!(node = %member.node, "this node takes part in the cluster"),
         Err(error) => warn!(%error, "this node cannot take part in the cluster yet"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_is_renewed_when_the_metadata_of_the_answer_is_here() {
+        let at = Duration::from_millis;
+        let renewal = |version, sent| Renewal { version: MetaVersion(version), sent: at(sent) };
+        let mut waiting = vec![renewal(5, 1), renewal(7, 2), renewal(6, 3)];
+        assert!(renewed(&mut waiting, MetaVersion(4)).is_empty());
+        assert_eq!(renewed(&mut waiting, MetaVersion(6)), [at(1), at(3)]);
+        assert_eq!(renewed(&mut waiting, MetaVersion(7)), [at(2)]);
+        let mut many: Vec<_> = (0..10).map(|sent| renewal(9, sent)).collect();
+        assert!(renewed(&mut many, MetaVersion(8)).is_empty());
+        assert_eq!(renewed(&mut many, MetaVersion(9)), [6, 7, 8, 9].map(at), "the newest");
     }
 }

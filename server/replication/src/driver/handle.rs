@@ -142,7 +142,7 @@ impl PartitionReplica for ReplicaHandle {
     }
 
     fn is_sure(&self) -> bool {
-        self.set.upgrade().is_some_and(|set| set.session_holds())
+        cfg!(mutant = "driver_always_sure") || self.set.upgrade().is_some_and(|set| set.session_holds())
     }
 
     fn high_watermark(&self) -> Offset {

@@ -138,7 +138,7 @@ fn check_meant(shared: &Shared, keys: &Keys, hello: &pb::PeerHello) -> Result<()
     let Some(cluster) = keys.membership.cluster else {
         return Err(Refused::new(Refusal::NotInCluster, "this node is in no cluster yet"));
     };
-    if hello.cluster.as_ref() != cluster {
+    if hello.cluster.as_ref() != cluster && !cfg!(mutant = "net_other_cluster_taken") {
         let text = "this node belongs to another cluster: check the addresses of the nodes";
         return Err(Refused::new(Refusal::WrongCluster, text));
     }
@@ -160,7 +160,11 @@ fn check_certificate(keys: &Keys, security: &Security, from: RaftId) -> Result<(
             let text = "the nodes of this cluster speak TLS with each other: switch it on, on all of them";
             Err(Refused::new(Refusal::PlainText, text))
         }
-        Security::Encrypted { .. } if socket::is_certified(tls, security, from) => Ok(()),
+        Security::Encrypted { .. }
+            if socket::is_certified(tls, security, from) || cfg!(mutant = "net_certificate_not_compared") =>
+        {
+            Ok(())
+        }
         Security::Encrypted { .. } => {
             let text = format!("the certificate is not the one of member {from}");
             Err(Refused::new(Refusal::Certificate, text))
@@ -185,7 +189,7 @@ pub(super) async fn check_current(
 pub(super) async fn check_in_group(shared: &Shared, from: RaftId) -> Result<(), Refused> {
     let check = shared.handlers.read().group.clone();
     match check {
-        Some(check) if !check(from).await => {
+        Some(check) if !check(from).await && !cfg!(mutant = "net_removed_member_taken") => {
             let text = format!("member {from} is not in the metadata group of this cluster: it was removed");
             Err(Refused::new(Refusal::UnknownMember, text))
         }
@@ -201,7 +205,7 @@ fn check_registered(shared: &Shared, from: RaftId, epoch: BrokerEpoch) -> Result
         return Err(Refused::new(Refusal::UnknownMember, text));
     };
     // A newer one than this node knows of is right: metadata comes here later.
-    if epoch < known.broker_epoch {
+    if epoch < known.broker_epoch && !cfg!(mutant = "net_stale_epoch_taken") {
         let text =
             format!("broker epoch {} of member {from} is over, {} is current", epoch.0, known.broker_epoch.0);
         return Err(Refused::new(Refusal::StaleEpoch, text));

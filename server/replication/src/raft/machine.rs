@@ -258,7 +258,9 @@ impl RaftStateMachine<Types> for Machine {
             let bytes = snapshot.into_inner();
             let mut snapshots = inner.snapshots.lock();
             let content = snapshots.check(Bytes::from(bytes.clone()))?;
-            snapshots.store(&meta, &bytes)?;
+            if !cfg!(mutant = "raft_snapshot_not_kept") {
+                snapshots.store(&meta, &bytes)?;
+            }
             let mut position = inner.position.lock();
             *position = Position::of(Content { meta, ..content });
             inner.publish(&position, Vec::new());

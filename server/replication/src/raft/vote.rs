@@ -39,7 +39,7 @@ impl VoteFile {
         let mut value = Vec::new();
         put_vote(&mut value, &vote);
         self.slots.write(&value)?;
-        if !cfg!(mutant = "meta_no_fdatasync") {
+        if !cfg!(mutant = "meta_no_fdatasync") && !cfg!(mutant = "raft_vote_not_synced") {
             self.slots.sync()?;
         }
         self.vote = Some(vote);
