@@ -24,6 +24,7 @@ use super::{
     identity::{self, Identity},
     inbox::Inbox,
     join::Candidate,
+    losses,
     mdns::Told,
     member::Member,
     register,
@@ -46,6 +47,7 @@ pub(crate) struct Entered {
     pub inbox: Arc<Inbox>,
     /// Lets nodes find it that are to join.
     pub told: Option<Told>,
+    pub data: Arc<DataDir>,
 }
 
 /// Takes this node into its cluster: returns when it is registered, and its metadata is at least as new as that.
@@ -131,11 +133,12 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         () = announce(&member, &told, &request) => {}
     }
     member.introduce(&member.image());
+    losses::check(&member, data)?;
     let told = config
         .cluster
         .mdns_enabled
         .then(|| Told::tell(&member.address, &member.node, directory, member.cluster));
-    Ok(Entered { member, inbox, told: told.flatten() })
+    Ok(Entered { member, inbox, told: told.flatten(), data: data.clone() })
 }
 
 /// Writes the identity down, before anything is done with it.

@@ -19,6 +19,7 @@ mod inbox;
 mod join;
 mod leave;
 mod links;
+mod losses;
 mod mdns;
 mod member;
 mod metrics;

@@ -34,6 +34,8 @@ pub(super) async fn register(
         id: member.node.clone(),
         incarnation: IncarnationId::random(rng),
         directory: member.directory,
+        // Damage is mended from the others, and the offsets behind it are not given out again; a log that is gone ends the
+        // start where that could cost anything ([`super::losses`]).
         clean: true,
         addresses,
         rack: config.cluster.rack.as_deref().map(Into::into),

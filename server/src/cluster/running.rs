@@ -8,12 +8,13 @@ use flymq_engine::{
     meta::{MetaStore, NodeState},
 };
 use flymq_replication::{ReplicaSet, ReplicaSetOptions, member_id, replica};
+use flymq_storage::DataDir;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
-    controller, enter::Entered, heartbeat, inbox::Inbox, join::due, mdns::Told, member::Member, metrics,
-    sessions::SESSION, voters,
+    controller, enter::Entered, heartbeat, inbox::Inbox, join::due, losses, mdns::Told, member::Member,
+    metrics, sessions::SESSION, voters,
 };
 
 /// Between two looks at what is waited for.
@@ -25,6 +26,7 @@ const VOTE_WAIT: Duration = Duration::from_secs(10);
 pub(crate) struct Running {
     pub(super) member: Arc<Member>,
     inbox: Arc<Inbox>,
+    data: Arc<DataDir>,
     replicas: Arc<ReplicaSet>,
     pub(super) tasks: TaskTracker,
     /// Ends the heartbeats and what the metadata leader does.
@@ -41,7 +43,7 @@ impl std::fmt::Debug for Running {
 impl Running {
     /// Without logs yet: those come with the engine.
     pub fn new(entered: Entered) -> Self {
-        let Entered { member, inbox, told } = entered;
+        let Entered { member, inbox, told, data } = entered;
         let epoch = member.epoch.get().copied().unwrap_or_default();
         let settings = flymq_replication::ReplicaSetSettings { session: SESSION, ..Default::default() };
         let replicas = ReplicaSet::new(ReplicaSetOptions {
@@ -54,7 +56,7 @@ impl Running {
         });
         member.network.set_frames(replicas.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { member, inbox, replicas, tasks, stop, _told: told }
+        Self { member, inbox, data, replicas, tasks, stop, _told: told }
     }
 
     pub fn member(&self) -> &Arc<Member> {
@@ -90,6 +92,8 @@ impl Running {
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(introduce(member.clone())));
         let shown = metrics::run(member.clone(), replicas.clone());
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(shown));
+        let listed = losses::keep(self.data.clone(), engine.followed());
+        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(listed));
         self.tasks.spawn(heartbeat::run(member, replicas, engine.told(), self.stop.clone()));
         controller::start(&self.member, &self.tasks, &self.stop);
         let (mut said, dismissed) = (None, self.member.dismissed.subscribe());

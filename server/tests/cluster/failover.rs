@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::nodes::Cluster;
+use crate::{
+    membership::refused,
+    nodes::{Cluster, agent, name},
+};
 
 #[test]
 fn three_nodes_survive_the_loss_of_a_leader() {
@@ -131,4 +134,72 @@ fn all_nodes_may_be_elsewhere_after_a_restart() {
     assert_eq!(cluster.values(2, "t"), ["kept"]);
     cluster.produce(1, "t", "more");
     assert_eq!(cluster.values(0, "t"), ["kept", "more"]);
+}
+
+/// The last node that was in sync has lost the end of its log: the durable mark says how far it had been, so that nobody
+/// is cut to what is left, and the others mend it.
+#[test]
+fn a_node_that_lost_the_end_of_its_log_does_not_lead_with_less() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 1);
+    cluster.in_sync("t", 0, 3);
+    let expected: Vec<String> = (0..20).map(|number| format!("value-{number}")).collect();
+    for value in &expected {
+        cluster.produce(0, "t", value);
+    }
+    let last = cluster.leader("t", 0);
+    let addresses: Vec<_> = (0..3).map(|number| cluster.node(number).addr("cluster").to_string()).collect();
+    for number in (0..3).filter(|number| *number != last) {
+        cluster.stop(number);
+    }
+    cluster.stop(last);
+    cut_in_half(&cluster.log_of(last, "value-19"));
+    cluster.restart_all(&addresses);
+    for number in 0..3 {
+        assert_eq!(cluster.values(number, "t"), expected, "through node {number}");
+    }
+    cluster.in_sync("t", 0, 3);
+    cluster.produce(1, "t", "more");
+    // Behind what was mended a new segment begins: one answer need not hold both.
+    assert_eq!(cluster.node(last).values("t").len(), expected.len() + 1);
+}
+
+/// Leaves half of what is written in a segment.
+fn cut_in_half(segment: &std::path::Path) {
+    let bytes = std::fs::read(segment).expect("a segment");
+    let end = bytes.iter().rposition(|byte| *byte != 0).expect("records");
+    let file = std::fs::OpenOptions::new().write(true).open(segment).expect("a segment");
+    file.set_len(end as u64 / 2).expect("cut");
+}
+
+/// The log of the last node in sync is gone altogether. It must not lead: the others would cut theirs to nothing.
+#[test]
+fn a_node_whose_log_is_gone_does_not_lead_with_nothing() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 1);
+    cluster.in_sync("t", 0, 3);
+    let expected: Vec<String> = (0..20).map(|number| format!("value-{number}")).collect();
+    for value in &expected {
+        cluster.produce(0, "t", value);
+    }
+    let last = cluster.leader("t", 0);
+    let addresses: Vec<_> = (0..3).map(|number| cluster.node(number).addr("cluster").to_string()).collect();
+    for number in (0..3).filter(|number| *number != last) {
+        cluster.stop(number);
+    }
+    cluster.stop(last);
+    let log = cluster.log_of(last, "value-19");
+    let (there, aside) = (log.parent().expect("a directory"), cluster.data(9));
+    std::fs::rename(there, &aside).expect("its log");
+    let others: Vec<_> = (0..3).filter(|number| *number != last).collect();
+    cluster.restart_at(&others, &addresses);
+    let mut command = agent(&cluster.data(last), &name(last), &addresses[others[0]]);
+    let (code, text) = refused(command.env("FLYMQ_CLUSTER_ADDR", &addresses[last]));
+    assert_eq!(code, 7, "{text}");
+    assert!(text.contains("is gone") && text.contains("Restore that directory"), "{text}");
+    std::fs::rename(&aside, there).expect("its log");
+    cluster.restart_at(&[last], &addresses);
+    for number in 0..3 {
+        assert_eq!(cluster.values(number, "t"), expected, "through node {number}");
+    }
 }

@@ -9,7 +9,7 @@ use crate::{
     nodes::{Cluster, TOKEN, agent, cluster_addr, eventually, founder, node},
 };
 
-fn refused(command: &mut Command) -> (i32, String) {
+pub fn refused(command: &mut Command) -> (i32, String) {
     let mut child =
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary is built");
     let status = wait(&mut child);

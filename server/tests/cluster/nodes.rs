@@ -92,6 +92,23 @@ impl Cluster {
         self.dir.path().join(name(number))
     }
 
+    /// The segment of a node that has this value in it.
+    pub fn log_of(&self, number: usize, value: &str) -> PathBuf {
+        let entries = |dir: PathBuf| {
+            let entries = std::fs::read_dir(dir).expect("a directory");
+            entries.map(|entry| entry.expect("an entry").path()).filter(|path| !path.ends_with("lost+found"))
+        };
+        let partitions =
+            entries(self.data(number).join("topics")).filter(|path| path.is_dir()).flat_map(entries);
+        let mut files = partitions.filter(|path| path.is_dir()).flat_map(entries);
+        let has = |path: &PathBuf| {
+            let bytes = std::fs::read(path).unwrap_or_default();
+            path.extension().is_some_and(|name| name == "log")
+                && bytes.windows(value.len()).any(|window| window == value.as_bytes())
+        };
+        files.find(has).expect("a segment with the value")
+    }
+
     pub fn node(&self, number: usize) -> &Process {
         self.nodes[number].as_ref().expect("it runs")
     }
@@ -118,16 +135,22 @@ impl Cluster {
 
     /// Starts all nodes again on the cluster ports that they had, at once: none is ready before a majority is there.
     pub fn restart_all(&mut self, addresses: &[String]) {
-        let starts: Vec<_> = addresses
-            .iter()
-            .enumerate()
-            .map(|(number, address)| {
-                let mut command = agent(&self.data(number), &name(number), address);
-                command.env("FLYMQ_CLUSTER_ADDR", address);
-                std::thread::spawn(move || Process::run(&mut command))
-            })
-            .collect();
-        self.nodes = starts.into_iter().map(|start| Some(start.join().expect("it starts"))).collect();
+        let all: Vec<_> = (0..addresses.len()).collect();
+        self.restart_at(&all, addresses);
+    }
+
+    /// The same for some of them.
+    pub fn restart_at(&mut self, numbers: &[usize], addresses: &[String]) {
+        let start = |number: &usize| {
+            let address = &addresses[*number];
+            let mut command = agent(&self.data(*number), &name(*number), address);
+            command.env("FLYMQ_CLUSTER_ADDR", address);
+            std::thread::spawn(move || Process::run(&mut command))
+        };
+        let starts: Vec<_> = numbers.iter().map(start).collect();
+        for (number, start) in numbers.iter().zip(starts) {
+            self.nodes[*number] = Some(start.join().expect("it starts"));
+        }
     }
 
     /// Starts all nodes again on other cluster ports, each with the list of them.

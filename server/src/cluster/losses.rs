@@ -1,0 +1,174 @@
+//! `<data>/cluster/logs`: which logs this node has. One that is listed and gone at the next start was lost with what it had
+//! acknowledged. Where this node was the last one in sync it must not lead: an empty log in its place would have the others
+//! cut theirs to nothing.
+//!
+//! Lines of text, `topic partition`, behind a header; the last one is a crc32c of those before. Written to a temporary file,
+//! synced, and put in place, when the logs have changed. A new log is missing in it for a moment: then it is empty as well.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use flymq_engine::meta::{MetaImage, MetaVersion, PartitionMeta};
+use flymq_storage::DataDir;
+use flymq_types::{NodeId, PartitionId, TopicId, TopicName};
+use tokio::{sync::watch, time::sleep};
+use tracing::{error, warn};
+
+use super::{
+    identity::{self, sync_dir},
+    member::Member,
+};
+use crate::StartError;
+
+const FILE: &str = "logs";
+const HEADER: &str = "flymq-logs 1";
+/// Changes of the metadata within that time are taken together.
+const SETTLE: Duration = Duration::from_millis(500);
+
+type Logs = BTreeSet<(TopicId, PartitionId)>;
+
+/// Looks for listed logs that are gone. The engine has not opened any yet; this node is registered, and fenced: it is in
+/// sync only where it was the last one that was.
+///
+/// # Errors
+/// It was the last one in sync of a partition whose log is gone. Nothing was changed.
+pub(super) fn check(member: &Member, data: &DataDir) -> Result<(), StartError> {
+    let failed = |reason: String| StartError::Recovery { path: data.path().to_owned(), reason };
+    let present = present(data).map_err(failed)?;
+    let listed = load(&identity::directory(data.path()));
+    let gone: Logs = listed.difference(&present).copied().collect();
+    let image = member.image();
+    let mut kept = kept_here(&image, &member.node).filter(|(log, ..)| gone.contains(log));
+    kept.try_for_each(|((id, number), topic, partition)| {
+        if partition.replicas.len() == 1 {
+            error!(%topic, partition = %number, "the log of a partition is gone, and no other node keeps it: it begins anew");
+            return Ok(());
+        }
+        if !partition.isr.contains(&member.node) {
+            warn!(%topic, partition = %number, "the log of a partition is gone: it is fetched anew from the others");
+            return Ok(());
+        }
+        Err(failed(format!(
+            "topics/{id}/{number} is gone, the log of partition {number} of topic {topic}, and no other node was in sync when this one stopped: \
+             with an empty log it would have the others delete what they have. Nothing was changed. Restore that directory from a backup of this node"
+        )))
+    })
+}
+
+type Kept<'a> = ((TopicId, PartitionId), &'a TopicName, &'a PartitionMeta);
+
+/// The partitions that this node keeps, as the metadata has it.
+fn kept_here<'a>(image: &'a MetaImage, node: &'a NodeId) -> impl Iterator<Item = Kept<'a>> {
+    let all = image.topics.values().flat_map(|topic| {
+        let numbered = (0..).map(PartitionId).zip(&topic.partitions);
+        numbered.map(move |(number, partition)| ((topic.id, number), &topic.name, &**partition))
+    });
+    all.filter(|(_, _, partition)| partition.replicas.contains(node))
+}
+
+fn present(data: &DataDir) -> Result<Logs, String> {
+    data.logs().map(|logs| logs.into_iter().collect()).map_err(|error| error.to_string())
+}
+
+/// Keeps the list, until it is dropped. `followed`: the metadata whose logs are open.
+pub(super) async fn keep(data: Arc<DataDir>, mut followed: watch::Receiver<MetaVersion>) {
+    let dir = identity::directory(data.path());
+    let mut known = load(&dir);
+    loop {
+        followed.mark_unchanged();
+        let (logs, place, before) = (data.clone(), dir.clone(), known.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            let now = present(&logs)?;
+            if now != before {
+                store(&place, &now).map_err(|error| error.to_string())?;
+            }
+            Ok::<_, String>(now)
+        });
+        match written.await {
+            Ok(Ok(now)) => known = now,
+            Ok(Err(reason)) => warn!(reason, "the list of this node's logs could not be written"),
+            Err(_) => return,
+        }
+        if followed.changed().await.is_err() {
+            return;
+        }
+        sleep(SETTLE).await;
+    }
+}
+
+/// What the file lists; nothing where there is none, or it is damaged.
+fn load(dir: &Path) -> Logs {
+    let path = dir.join(FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Logs::new(),
+        Err(error) => {
+            warn!(path = %path.display(), %error, "the list of this node's logs cannot be read, and is made anew");
+            return Logs::new();
+        }
+    };
+    parse(&text).unwrap_or_else(|| {
+        warn!(path = %path.display(), "the list of this node's logs is damaged, and is made anew");
+        Logs::new()
+    })
+}
+
+fn store(dir: &Path, logs: &Logs) -> io::Result<()> {
+    let (path, temporary): (PathBuf, PathBuf) = (dir.join(FILE), dir.join("logs.tmp"));
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(render(logs).as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, &path)?;
+    sync_dir(dir)
+}
+
+fn render(logs: &Logs) -> String {
+    let lines: String = logs.iter().map(|(topic, number)| format!("{topic} {number}\n")).collect();
+    let text = format!("{HEADER}\n{lines}");
+    let crc = crc32c::crc32c(text.as_bytes());
+    format!("{text}crc32c {crc:08x}\n")
+}
+
+fn parse(text: &str) -> Option<Logs> {
+    let (content, crc) = text.rsplit_once("crc32c ")?;
+    if crc32c::crc32c(content.as_bytes()) != u32::from_str_radix(crc.trim_end(), 16).ok()? {
+        return None;
+    }
+    let mut lines = content.lines();
+    if lines.next()? != HEADER {
+        return None;
+    }
+    let log = |line: &str| {
+        let (topic, number) = line.split_once(' ')?;
+        Some((topic.parse().ok()?, PartitionId(number.parse().ok()?)))
+    };
+    lines.map(log).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_comes_back_and_a_damaged_one_says_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert_eq!(load(dir.path()), Logs::new());
+        let logs: Logs = (0..3).map(|n| (TopicId::from_bytes([n; 16]), PartitionId(n.into()))).collect();
+        for logs in [Logs::new(), logs.clone()] {
+            store(dir.path(), &logs).expect("stored");
+            assert_eq!(load(dir.path()), logs);
+        }
+        let text = render(&logs);
+        for at in 0..text.len() - 1 {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 1;
+            assert_eq!(parse(&String::from_utf8(bytes).expect("ASCII stays ASCII")), None, "byte {at}");
+        }
+    }
+}
