@@ -98,6 +98,7 @@ async fn a_minority_commits_nothing_and_learns_the_truth_afterwards() {
 
 /// The doors poll a request once without the runtime's budget: a loop that finds work each time would hold their thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::disallowed_methods, reason = "a thread that may be held")]
 async fn who_cannot_reach_the_leader_waits_before_it_asks_again() {
     // It stays the leader for as long as it takes.
     let patient = RaftMetaSettings { election: (DEADLINE, 2 * DEADLINE), ..settings() };
