@@ -54,7 +54,7 @@ impl Runner {
         let written = if first { in_place(write) } else { write() };
         for ((batch, taken), appended) in batches.iter().zip(taken).zip(written) {
             match appended {
-                Ok(appended) => self.appended(batch, taken, appended),
+                Ok(appended) => self.appended(now, batch, taken, appended),
                 Err(error) => drop(taken.reply.send(Err(ReplicaFailure::Storage(error)))),
             }
         }
@@ -75,14 +75,15 @@ impl Runner {
         self.replica.may_append(now, batch.record_count(), acks).map_err(failure)
     }
 
-    fn appended(&mut self, batch: &RecordBatch, taken: Taken, appended: Appended) {
+    /// `now`: when it was found that it may be appended. The session may be over since, but the batch is in the log.
+    fn appended(&mut self, now: Millis, batch: &RecordBatch, taken: Taken, appended: Appended) {
         let Taken { acks, reply } = taken;
         self.appended_at = Some(appended.base_offset);
         let token = self.wait(Waiting::Append { reply, appended });
         let records = batch.record_count();
         self.unsynced += batch.size();
         // The bytes are in the log already.
-        self.step(ReplicaEvent::Produce { batch: Bytes::new(), records, acks, token });
+        self.step_at(now, ReplicaEvent::Produce { batch: Bytes::new(), records, acks, token });
         self.appended_at = None;
         let reader_waits = || self.listener.upgrade().is_some_and(|listener| listener.reader_waits());
         self.wants_sync |= acks == Acks::All || reader_waits();

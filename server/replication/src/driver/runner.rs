@@ -300,7 +300,12 @@ impl Runner {
     }
 
     pub(super) fn step(&mut self, event: ReplicaEvent) {
-        self.step_with(|replica, now, out| replica.step(now, event, out));
+        self.step_at(self.set.now(), event);
+    }
+
+    /// As [`Self::step`], of what was decided on at `now`.
+    pub(super) fn step_at(&mut self, now: Millis, event: ReplicaEvent) {
+        self.step_with(|replica, _, out| replica.step(now, event, out));
         while let Some(event) = self.soon.pop_front() {
             self.step_with(|replica, now, out| replica.step(now, event, out));
         }

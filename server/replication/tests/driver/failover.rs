@@ -93,3 +93,14 @@ async fn all_die_and_come_back() {
     let more = cluster.produce_all(cluster.leader().await, 3).await;
     assert_eq!(cluster.equal_logs().await, [acked, more].concat());
 }
+
+/// The session may end while a batch is written: it is in the log, and to say that it is not would have it sent again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_that_was_appended_is_not_refused_afterwards() {
+    let cluster = Cluster::simulated(3).await;
+    let leader = cluster.leader().await;
+    cluster.node(leader).clock.hurry();
+    let answer = cluster.produce(leader, "v", Acks::Leader).await;
+    assert!(answer.is_ok(), "{answer:?}");
+    assert_eq!(cluster.node(leader).log.end_offset(), Offset(1));
+}

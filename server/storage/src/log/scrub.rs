@@ -77,14 +77,17 @@ impl Log {
             }
             Err(error) => return Err(error),
         };
+        let has_all = segment.replaced.is_none();
         let mut window = Window::over(segment, view.tip.position);
         while position < view.tip.position && done.bytes < max_bytes.max(1) {
             let before = position;
             let bad = match window.batch_at(position).on("read", &segment.path)? {
                 Found::Batch(header, _) => {
+                    let hole = (at, header.server.base_offset);
                     at = header.next_offset();
                     position += header.batch_len() as u64;
-                    None
+                    // A segment that was mended has no bytes for what else was damaged in it.
+                    Some(hole).filter(|_| has_all)
                 }
                 Found::BadPayload(_) | Found::Nothing => {
                     let behind = window.next_verified(position + 1, at).on("read", &segment.path)?;
@@ -99,7 +102,14 @@ impl Log {
             }
             done.bytes += position - before;
         }
-        Ok(if position >= view.tip.position { end } else { at })
+        if position < view.tip.position {
+            return Ok(at);
+        }
+        if has_all && at < end {
+            let error = StorageError::Corrupt { start: Offset(at), end: Offset(end) };
+            done.damaged += usize::from(self.0.note_damage(view, &error));
+        }
+        Ok(end)
     }
 }
 

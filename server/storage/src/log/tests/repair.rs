@@ -214,3 +214,37 @@ fn what_was_not_there_is_refused() {
     assert_eq!(log.repair(wider, chain, &two).unwrap().batches, 1);
     assert_eq!(content(log, Offset::ZERO), content(&leader.log, Offset::ZERO));
 }
+
+/// One range is known, and another one in the same segment not yet: mending the first must not hide it.
+#[test]
+fn damage_that_nobody_has_met_is_found_after_its_neighbour_was_mended() {
+    let leader = leader(&SimDisk::new());
+    let whole = content(&leader.log, Offset::ZERO);
+    let base = SimDisk::new();
+    let bases = replica(&base, &leader);
+    let (inner, last) = (bases[3], bases[4] - 2);
+    for (known, other) in [(inner, inner + 2), (inner, last), (last, inner)] {
+        let disk = base.fork();
+        hurt(&disk, &[(inner, known, 150), (inner, other, 150)]);
+        let fixture = reopen(&disk);
+        let Err(StorageError::Corrupt { start, end }) = fixture.log.read(Offset(known), 1, ALL) else {
+            panic!()
+        };
+        let (chain, given) = from_peer(&leader, &(start..end));
+        assert_eq!(fixture.log.repair(start..end, chain, &given).unwrap().batches, 1);
+        assert!(!fixture.log.damaged().contains(&(start..end)));
+        fixture.log.scrub(1 << 30).unwrap();
+        let found = fixture.log.damaged();
+        assert!(
+            found.iter().any(|range| range.contains(&Offset(other))),
+            "{other} beside {known}: {found:?}"
+        );
+        let all = find_damage(&fixture);
+        assert_eq!(
+            repair_all(&fixture, &leader).unwrap(),
+            1,
+            "{bases:?}: {other} beside {known}: {found:?}, {all:?}"
+        );
+        assert_eq!(content(&fixture.log, Offset::ZERO), whole);
+    }
+}
