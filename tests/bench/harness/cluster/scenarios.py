@@ -20,9 +20,9 @@ SETTLE_SECONDS = 5.0
 KILLS = 3
 
 
-def bench(tools: Tools, cluster: Cluster, *words: str, errors: bool = False) -> dict[str, Any]:
-    """One run of the driver with `acks=all`; its JSON line. `errors`: whether messages may fail."""
-    command: list[str | Path] = [tools.cli, "--servers", cluster.address, "-o", "json", "bench", *words, "--acks", "all"]
+def bench(tools: Tools, cluster: Cluster, *words: str, acks: str = "all", errors: bool = False) -> dict[str, Any]:
+    """One run of the driver; its JSON line. `errors`: whether messages may fail."""
+    command: list[str | Path] = [tools.cli, "--servers", cluster.address, "-o", "json", "bench", *words, "--acks", acks]
     line = json.loads(run(command, DRIVE_SECONDS).splitlines()[-1])
     if line["errors"] and not errors:
         raise BenchError(f"{line['errors']} messages were not acked")
@@ -53,8 +53,10 @@ class Idle(Scenario):
     def once(self, tools: Tools, home: Path) -> float:
         with ExitStack() as stack:
             cluster = Cluster(stack, tools.server, home)
-            bench(tools, cluster, "produce", "--topic", "t", "--messages", "20000", "--per-call", "1", "--no-batch", "--partitions", "1000")
+            bench(tools, cluster, "produce", "--topic", "t", "--messages", "20000", "--partitions", "1000", acks="leader")
             cluster.whole()
+            lag = "flymq_cluster_replica_lag_records"
+            cluster.wait("all records on all nodes", lambda: all(node.metric(lag) == 0 for node in cluster.nodes))
             time.sleep(SETTLE_SECONDS)
             before = _ticks(cluster)
             time.sleep(IDLE_SECONDS)
