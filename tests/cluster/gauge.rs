@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fs, time::Instant};
 
 use crate::cluster::Cluster;
 
+/// The growth of a start says nothing about an hour.
+const LEAST_MINUTES: f64 = 3.0;
+
 /// Taken at one moment.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
@@ -39,12 +42,16 @@ impl Gauges {
     pub fn note(&self) -> String {
         let most = |of: fn(&Sample) -> f64| self.lives.values().flatten().map(of).fold(0.0, f64::max);
         let longest = self.lives.values().map(|life| span(life)).fold(0.0, f64::max) * 60.0;
+        let growth = if longest < LEAST_MINUTES {
+            "no process lived for long enough to say how they grow".to_owned()
+        } else {
+            let (rss, files) = (self.slope(|sample| sample.rss_mib), self.slope(|sample| sample.files));
+            format!("{rss:+.1} MiB/h, {files:+.1} files/h, the longest life {longest:.0} min")
+        };
         format!(
-            "memory at most {:.0} MiB, {:+.1} MiB/h; open files at most {:.0}, {:+.1}/h; {} processes, the longest life {longest:.1} min",
+            "memory at most {:.0} MiB, open files at most {:.0}; {growth}; {} processes",
             most(|sample| sample.rss_mib),
-            self.slope(|sample| sample.rss_mib),
             most(|sample| sample.files),
-            self.slope(|sample| sample.files),
             self.lives.len(),
         )
     }
