@@ -3,7 +3,7 @@
 use crate::broker::Broker;
 
 /// Its fields, in its order.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "peer",
     "work",
     "messages",
@@ -13,6 +13,7 @@ const FIELDS: [&str; 13] = [
     "p50_us",
     "p99_us",
     "p999_us",
+    "max_us",
     "errors",
     "acks",
     "version",

@@ -14,7 +14,7 @@ mod world;
 
 use std::sync::Mutex;
 
-use flymq_replication::replica::{ReplicaSettings, RoleName};
+use flymq_replication::replica::{Replica, ReplicaSettings, RoleName};
 use flymq_types::Acks;
 
 use chance::Chance;
@@ -114,7 +114,10 @@ fn agree(world: &mut World) -> bool {
             && log(&node.disk) == log(first)
     });
     let leads = |node: &world::Node| {
-        node.id == leader && node.replica.as_ref().is_some_and(|replica| replica.role() == RoleName::Leader)
+        // As long as it has not heard of this ISR, it may rightly refuse `acks=all`.
+        let knows = |replica: &Replica| replica.meta().partition_epoch == meta.partition_epoch;
+        let leads = |replica: &Replica| replica.role() == RoleName::Leader && knows(replica);
+        node.id == leader && node.replica.as_ref().is_some_and(leads)
     };
     same && copies.iter().any(|node| leads(node))
 }
