@@ -28,6 +28,7 @@ use super::{
     mdns::Told,
     member::Member,
     register,
+    running::introduce,
 };
 use crate::StartError;
 
@@ -131,6 +132,8 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     tokio::select! {
         registered = registered => registered?,
         () = announce(&member, &told, &request) => {}
+        // The leader may be elsewhere, too: where to is in its own registration, which comes from it.
+        () = introduce(member.clone()) => {}
     }
     member.introduce(&member.image());
     losses::check(&member, data)?;

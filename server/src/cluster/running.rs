@@ -149,7 +149,7 @@ impl Drop for Running {
 
 /// Tells the network of every change of nodes. Who waits for the answer of one that was fenced would wait until its
 /// connection counts as dead, while another node leads already.
-async fn introduce(member: Arc<Member>) {
+pub(super) async fn introduce(member: Arc<Member>) {
     let mut versions = member.store.watch();
     let mut alive = BTreeSet::new();
     loop {

@@ -27,7 +27,7 @@ use crate::links::Links;
 use crate::meta::NodeMeta;
 
 /// Longer than anything that is waited for; hit only if a test fails.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 const CLUSTER: [u8; 16] = [9; 16];
 
 /// What the replica's listener was told.
