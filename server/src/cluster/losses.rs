@@ -3,7 +3,8 @@
 //! cut theirs to nothing.
 //!
 //! Lines of text, `topic partition`, behind a header; the last one is a crc32c of those before. Written to a temporary file,
-//! synced, and put in place, when the logs have changed. A new log is missing in it for a moment: then it is empty as well.
+//! synced, and put in place, when the logs have changed. A new log is missing in it until the
+//! change of the metadata has settled: the loss of its directory within that first second is not noticed.
 
 use std::{
     collections::BTreeSet,

@@ -16,6 +16,8 @@ const SERVICE: &str = "_flymq._tcp.local.";
 const ADDRESS: &str = "cluster_addr";
 const CLUSTER: &str = "cluster_id";
 const NODE: &str = "node_id";
+/// So many members are remembered: anybody on the network can make up more.
+const MOST: usize = 64;
 
 /// A member that others can find, until this is dropped.
 pub(crate) struct Told {
@@ -76,6 +78,9 @@ impl Looking {
         while let Ok(event) = self.events.try_recv() {
             match event {
                 ServiceEvent::ServiceResolved(found) => {
+                    if self.known.len() >= MOST && !self.known.contains_key(&found.fullname) {
+                        continue;
+                    }
                     let text = |key| found.get_property_val_str(key).unwrap_or_default();
                     let (address, node, cluster) = (text(ADDRESS), text(NODE), text(CLUSTER));
                     if self.known.insert(found.fullname.clone(), address.to_owned()).is_none() {
