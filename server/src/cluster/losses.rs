@@ -3,8 +3,8 @@
 //! cut theirs to nothing.
 //!
 //! Lines of text, `topic partition`, behind a header; the last one is a crc32c of those before. Written to a temporary file,
-//! synced, and put in place, when the logs have changed. A new log is missing in it until the
-//! change of the metadata has settled: the loss of its directory within that first second is not noticed.
+//! synced, and put in place, when the logs have changed, and at a clean stop. A new log is missing in it for half a second:
+//! where the node is killed within it, the loss of the log's directory is not noticed.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,8 @@ use std::{
 use flymq_engine::meta::{MetaImage, MetaVersion, PartitionMeta};
 use flymq_storage::DataDir;
 use flymq_types::{NodeId, PartitionId, TopicId, TopicName};
-use tokio::{sync::watch, time::sleep};
+use tokio::{sync::watch, task::JoinError, time::sleep};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use super::{
@@ -29,7 +30,7 @@ use crate::StartError;
 
 const FILE: &str = "logs";
 const HEADER: &str = "flymq-logs 1";
-/// Changes of the metadata within that time are taken together.
+/// How often it looks. Changes within that time are taken together.
 const SETTLE: Duration = Duration::from_millis(500);
 
 type Logs = BTreeSet<(TopicId, PartitionId)>;
@@ -77,30 +78,42 @@ fn present(data: &DataDir) -> Result<Logs, String> {
     data.logs().map(|logs| logs.into_iter().collect()).map_err(|error| error.to_string())
 }
 
-/// Keeps the list, until it is dropped. `followed`: the metadata whose logs are open.
-pub(super) async fn keep(data: Arc<DataDir>, mut followed: watch::Receiver<MetaVersion>) {
-    let dir = identity::directory(data.path());
-    let mut known = load(&dir);
+/// Keeps the list until `stop`, and writes it a last time then. `followed`: the metadata whose logs are open.
+pub(super) async fn keep(
+    data: Arc<DataDir>,
+    followed: watch::Receiver<MetaVersion>,
+    stop: CancellationToken,
+) {
+    let mut known = load(&identity::directory(data.path()));
+    let mut seen = None;
     loop {
-        followed.mark_unchanged();
-        let (logs, place, before) = (data.clone(), dir.clone(), known.clone());
-        let written = tokio::task::spawn_blocking(move || {
-            let now = present(&logs)?;
-            if now != before {
-                store(&place, &now).map_err(|error| error.to_string())?;
+        let last = stop.is_cancelled();
+        // A log gets its directory with its first batch or epoch, which may be long after the topic was made.
+        let now = (*followed.borrow(), data.logs_created());
+        if seen.replace(now) != Some(now) {
+            match write(data.clone(), known.clone()).await {
+                Ok(Ok(now)) => known = now,
+                Ok(Err(reason)) => warn!(reason, "the list of this node's logs could not be written"),
+                Err(_) => return,
             }
-            Ok::<_, String>(now)
-        });
-        match written.await {
-            Ok(Ok(now)) => known = now,
-            Ok(Err(reason)) => warn!(reason, "the list of this node's logs could not be written"),
-            Err(_) => return,
         }
-        if followed.changed().await.is_err() {
+        if last {
             return;
         }
-        sleep(SETTLE).await;
+        stop.run_until_cancelled(sleep(SETTLE)).await;
     }
+}
+
+/// Writes the list if it is not as it was `before`.
+async fn write(data: Arc<DataDir>, before: Logs) -> Result<Result<Logs, String>, JoinError> {
+    let written = tokio::task::spawn_blocking(move || {
+        let now = present(&data)?;
+        if now != before {
+            store(&identity::directory(data.path()), &now).map_err(|error| error.to_string())?;
+        }
+        Ok(now)
+    });
+    written.await
 }
 
 /// What the file lists; nothing where there is none, or it is damaged.
@@ -154,7 +167,42 @@ fn parse(text: &str) -> Option<Logs> {
 
 #[cfg(test)]
 mod tests {
+    use flymq_storage::{DataDirOptions, LogConfig};
+    use flymq_types::LeaderEpoch;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_is_made_long_after_its_topic_is_listed_and_one_made_just_before_the_end_as_well() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let data = Arc::new(DataDir::open(DataDirOptions::real(dir.path())).expect("a data directory"));
+        let place = identity::directory(data.path());
+        fs::create_dir_all(&place).expect("a directory");
+        let (_version, followed) = watch::channel(MetaVersion(1));
+        let stop = CancellationToken::new();
+        let kept = tokio::spawn(keep(data.clone(), followed, stop.clone()));
+        let log = |n: u8| {
+            let topic = TopicId::from_bytes([n; 16]);
+            let (log, _) = data.open_log(topic, PartitionId(0), LogConfig::default()).expect("an empty log");
+            (topic, log)
+        };
+        let (first, opened) = log(1);
+        sleep(2 * SETTLE).await;
+        opened.begin_epoch(LeaderEpoch(1)).expect("its first file");
+        let one = Logs::from([(first, PartitionId(0))]);
+        tokio::time::timeout(Duration::from_secs(60), async {
+            while load(&place) != one {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("it is listed while the node runs");
+        let (second, opened) = log(2);
+        opened.begin_epoch(LeaderEpoch(1)).expect("its first file");
+        stop.cancel();
+        kept.await.expect("it ends");
+        assert_eq!(load(&place), Logs::from([(first, PartitionId(0)), (second, PartitionId(0))]));
+    }
 
     #[test]
     fn the_list_comes_back_and_a_damaged_one_says_nothing() {

@@ -92,8 +92,7 @@ impl Running {
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(introduce(member.clone())));
         let shown = metrics::run(member.clone(), replicas.clone());
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(shown));
-        let listed = losses::keep(self.data.clone(), engine.followed());
-        self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(listed));
+        self.tasks.spawn(losses::keep(self.data.clone(), engine.followed(), self.stop.clone()));
         self.tasks.spawn(heartbeat::run(member, replicas, engine.told(), self.stop.clone()));
         controller::start(&self.member, &self.tasks, &self.stop);
         let (mut said, dismissed) = (None, self.member.dismissed.subscribe());

@@ -17,6 +17,7 @@ mod rotate;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
@@ -183,6 +184,7 @@ impl DataDir {
             seal_pool: Arc::new(SealPool::default()),
             topics,
             lost_found,
+            created: Arc::default(),
         });
         let vital_context = Arc::new(Context { disk: vital, ..(*context).clone() });
         let mut threads = Vec::from_iter(start_syncer(&context, sync, &path)?);
@@ -236,6 +238,11 @@ impl DataDir {
         }
         logs.sort_unstable();
         Ok(logs)
+    }
+
+    /// How many logs got their files since the directory was opened: where it has grown, [`Self::logs`] tells of more.
+    pub fn logs_created(&self) -> u64 {
+        self.context.created.load(Ordering::Acquire)
     }
 
     /// Opens a log through recovery; one that does not exist is empty. Several threads may open different logs at once.

@@ -79,6 +79,8 @@ pub(crate) struct Context {
     /// The directory of all topics' directories.
     pub topics: PathBuf,
     pub lost_found: PathBuf,
+    /// How many logs got their directory since the start.
+    pub created: Arc<AtomicU64>,
 }
 
 /// Where a log lives.

@@ -176,24 +176,27 @@ fn cut_in_half(segment: &std::path::Path) {
 #[test]
 fn a_node_whose_log_is_gone_does_not_lead_with_nothing() {
     let mut cluster = Cluster::start(3);
-    cluster.create_topic("t", 1);
-    cluster.in_sync("t", 0, 3);
+    cluster.create_topic_on("t", 1, 2);
+    cluster.in_sync("t", 0, 2);
     let expected: Vec<String> = (0..20).map(|number| format!("value-{number}")).collect();
     for value in &expected {
         cluster.produce(0, "t", value);
     }
     let last = cluster.leader("t", 0);
     let addresses: Vec<_> = (0..3).map(|number| cluster.node(number).addr("cluster").to_string()).collect();
-    for number in (0..3).filter(|number| *number != last) {
-        cluster.stop(number);
-    }
+    // The third node and the last one agree that the other replica is out, before they stop as well.
+    let replicas = cluster.partition("t", 0)["replicas"].clone();
+    let is_replica = |number: &usize| replicas.as_array().expect("a list").contains(&json!(name(*number)));
+    let (other, third): (Vec<_>, Vec<_>) = (0..3).filter(|number| *number != last).partition(is_replica);
+    cluster.stop(other[0]);
+    cluster.in_sync("t", 0, 1);
+    cluster.stop(third[0]);
     cluster.stop(last);
     let log = cluster.log_of(last, "value-19");
     let (there, aside) = (log.parent().expect("a directory"), cluster.data(9));
     std::fs::rename(there, &aside).expect("its log");
-    let others: Vec<_> = (0..3).filter(|number| *number != last).collect();
-    cluster.restart_at(&others, &addresses);
-    let mut command = agent(&cluster.data(last), &name(last), &addresses[others[0]]);
+    cluster.restart_at(&[other[0], third[0]], &addresses);
+    let mut command = agent(&cluster.data(last), &name(last), &addresses[other[0]]);
     let (code, text) = refused(command.env("FLYMQ_CLUSTER_ADDR", &addresses[last]));
     assert_eq!(code, 7, "{text}");
     assert!(text.contains("is gone") && text.contains("Restore that directory"), "{text}");

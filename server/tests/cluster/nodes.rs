@@ -180,7 +180,12 @@ impl Cluster {
     }
 
     pub fn create_topic(&self, topic: &str, partitions: u32) {
-        let body = json!({"name": topic, "options": {"partitions": partitions, "replication_factor": 3}});
+        self.create_topic_on(topic, partitions, 3);
+    }
+
+    pub fn create_topic_on(&self, topic: &str, partitions: u32, replicas: u32) {
+        let options = json!({"partitions": partitions, "replication_factor": replicas});
+        let body = json!({"name": topic, "options": options});
         let (status, answer) = self.any().rest("POST", "/api/v1/topics", &body);
         assert_eq!(status, 200, "{answer}");
     }
@@ -225,10 +230,19 @@ impl Cluster {
     pub fn produce(&self, number: usize, topic: &str, value: &str) -> u64 {
         let body = json!({"acks": "ACKS_ALL", "partition": 0, "records": [{"value_text": value}]});
         let path = format!("/api/v1/topics/{topic}/records");
-        eventually("an acknowledgement", || {
+        let give_up = Instant::now() + DEADLINE;
+        loop {
             let (status, answer) = self.node(number).rest("POST", &path, &body);
-            (status == 200).then(|| answer["base_offset"].as_u64()).flatten()
-        })
+            if let Some(offset) = answer["base_offset"].as_u64().filter(|_| status == 200) {
+                return offset;
+            }
+            assert!(
+                Instant::now() < give_up,
+                "no acknowledgement: {status} {answer} {}",
+                self.partition(topic, 0)
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The values of partition 0, read through one node, each once even if it was stored again by a retry.

@@ -84,7 +84,7 @@ impl Engine {
         partition.append_replicated(batch, acks)
     }
 
-    /// Appends to a partition that this node alone keeps.
+    /// Appends to a partition that this node alone keeps; names the leader of one that only others keep.
     async fn append_alone(
         &self,
         topic: &OpenTopic,
@@ -92,7 +92,7 @@ impl Engine {
         batch: &RecordBatch,
         acks: Acks,
     ) -> Result<Appended, EngineError> {
-        if acks == Acks::All {
+        if acks == Acks::All && !partition.is_replicated() {
             let required = topic.view().settings.min_insync_replicas;
             if required > NODES {
                 let (topic, partition) = (partition.topic().clone(), partition.number());

@@ -213,6 +213,7 @@ impl LogInner {
         let mark = Mark { segment_base: end, incarnation: 0, tip: Tip::start(end, 0, i64::MIN) };
         let first = Checkpoint { log_start: start, mark, cleaned: 0 };
         checkpoint.file = Some(CheckpointFile::create(&*self.context.vital, &place.dir, first)?);
+        self.context.created.fetch_add(1, Ordering::Release);
         Ok(())
     }
 
