@@ -14,6 +14,8 @@ use crate::{ClientError, pb};
 const MAX_AGE: Duration = Duration::from_secs(30);
 /// An answer this young is not asked for again, whatever has failed meanwhile: many readers may fail at once.
 const MIN_AGE: Duration = Duration::from_millis(50);
+/// One node that has said the same for so long while requests failed is not the only one that is asked.
+const STUCK: Duration = Duration::from_millis(1_000);
 
 /// The node that leads a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,16 @@ pub(crate) struct Leader {
     /// For clients of this transport, `host:port`; empty where the node has no such door.
     pub addr: Arc<str>,
     pub epoch: u32,
+}
+
+/// What an answer says beside what is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Something newer, or of a topic that was not known.
+    Newer,
+    Same,
+    /// Of some partition less than is known: who says so is behind, or cut off from the others.
+    Older,
 }
 
 /// What is known of a partition's leader.
@@ -36,11 +48,23 @@ pub(crate) enum Known {
 
 #[derive(Debug)]
 struct Topic {
-    /// By number; none where nobody leads.
-    leaders: Vec<Option<Leader>>,
+    /// Another one for each topic of a name; empty where the server tells none.
+    id: Arc<str>,
+    partitions: Vec<Partition>,
     at: Instant,
+    /// The node that said so; empty where it has no name.
+    by: Arc<str>,
     /// A request failed that went where this says.
     doubted: bool,
+    /// Since when it has been doubted without an answer that says anything newer.
+    stuck: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Partition {
+    epoch: u32,
+    /// None where nobody leads.
+    leader: Option<Leader>,
 }
 
 impl Topic {
@@ -52,6 +76,26 @@ impl Topic {
     /// youngest ones are not doubted at all.
     fn doubt(&mut self) {
         self.doubted |= !self.is_new();
+    }
+
+    /// Keeps of each partition what is known in a later epoch than this topic tells.
+    fn keep_newer(&mut self, known: Vec<Partition>) -> News {
+        let mut news = if self.partitions.len() > known.len() { News::Newer } else { News::Same };
+        for (number, known) in known.into_iter().enumerate() {
+            match self.partitions.get_mut(number) {
+                Some(told) if told.epoch >= known.epoch => {
+                    if news == News::Same && (told.epoch > known.epoch || told.leader != known.leader) {
+                        news = News::Newer;
+                    }
+                    continue;
+                }
+                Some(told) => *told = known,
+                // Partitions are never taken away.
+                None => self.partitions.push(known),
+            }
+            news = News::Older;
+        }
+        news
     }
 }
 
@@ -68,7 +112,7 @@ impl TopicCache {
     pub(crate) fn count(&self, topic: &str) -> Option<u32> {
         let topics = self.topics.lock();
         let found = topics.get(topic).filter(|topic| topic.at.elapsed() < MAX_AGE)?;
-        u32::try_from(found.leaders.len()).ok()
+        u32::try_from(found.partitions.len()).ok()
     }
 
     /// Who leads a partition.
@@ -78,8 +122,8 @@ impl TopicCache {
         else {
             return Known::Unknown;
         };
-        let place = usize::try_from(partition).ok().and_then(|number| found.leaders.get(number));
-        match place {
+        let place = usize::try_from(partition).ok().and_then(|number| found.partitions.get(number));
+        match place.map(|partition| &partition.leader) {
             None => Known::Unknown,
             Some(None) => Known::Nobody,
             Some(Some(leader)) => Known::Leader(leader.clone()),
@@ -89,8 +133,8 @@ impl TopicCache {
     /// Partitions that have a leader.
     pub(crate) fn led(&self, topic: &str) -> Vec<i32> {
         let topics = self.topics.lock();
-        let leaders = topics.get(topic).map(|topic| topic.leaders.as_slice()).unwrap_or_default();
-        let led = leaders.iter().enumerate().filter(|(_, leader)| leader.is_some());
+        let partitions = topics.get(topic).map(|topic| topic.partitions.as_slice()).unwrap_or_default();
+        let led = partitions.iter().enumerate().filter(|(_, partition)| partition.leader.is_some());
         led.filter_map(|(number, _)| i32::try_from(number).ok()).collect()
     }
 
@@ -99,7 +143,27 @@ impl TopicCache {
         self.topics.lock().get(topic).is_some_and(Topic::is_new)
     }
 
-    pub(crate) fn put(&self, topic: &pb::TopicMetadata) {
+    /// Whether a node other than `asked` has said within `age` who leads the topic.
+    pub(crate) fn told_by_another(&self, topic: &str, asked: &str, age: Duration) -> bool {
+        let topics = self.topics.lock();
+        let another = |by: &str| !by.is_empty() && by != asked;
+        topics.get(topic).is_some_and(|topic| another(&topic.by) && topic.at.elapsed() < age)
+    }
+
+    /// Whether somebody else had better be asked, after an answer that is doubted brought nothing newer: who gave it says of
+    /// itself that it leads, or has said the same for some time.
+    pub(crate) fn wants_another_word(&self, topic: &str) -> bool {
+        let topics = self.topics.lock();
+        let Some(topic) = topics.get(topic) else { return false };
+        let of_itself =
+            |partition: &Partition| partition.leader.as_ref().is_some_and(|leader| leader.node == topic.by);
+        let Some(stuck) = topic.stuck else { return false };
+        stuck.elapsed() >= STUCK || topic.partitions.iter().any(of_itself)
+    }
+
+    /// Remembers what the node `by` says. A partition of which more is known keeps it: an answer may have been under way for
+    /// long, and a node that is cut off from the others goes on saying what was.
+    pub(crate) fn put(&self, topic: &pb::TopicMetadata, by: &str) -> News {
         let leader = |p: &pb::PartitionMetadata| {
             (!p.leader.is_empty()).then(|| Leader {
                 node: p.leader.as_str().into(),
@@ -107,9 +171,28 @@ impl TopicCache {
                 epoch: p.leader_epoch,
             })
         };
-        let leaders = topic.partitions.iter().map(leader).collect();
-        let known = Topic { leaders, at: Instant::now(), doubted: false };
-        self.topics.lock().insert(topic.name.as_str().into(), known);
+        let partition = |p: &pb::PartitionMetadata| Partition { epoch: p.leader_epoch, leader: leader(p) };
+        let mut told = Topic {
+            id: topic.topic_id.as_str().into(),
+            partitions: topic.partitions.iter().map(partition).collect(),
+            at: Instant::now(),
+            by: by.into(),
+            doubted: false,
+            stuck: None,
+        };
+        let mut topics = self.topics.lock();
+        // Under another id it is another topic, and its epochs begin anew.
+        let known =
+            topics.remove(topic.name.as_str()).filter(|known| known.id == told.id && !told.id.is_empty());
+        let news = known.map_or(News::Newer, |known| {
+            let news = told.keep_newer(known.partitions);
+            if known.doubted && news != News::Newer {
+                told.stuck = known.stuck.or(Some(told.at));
+            }
+            news
+        });
+        topics.insert(topic.name.as_str().into(), told);
+        news
     }
 
     /// Takes over what a `NotLeader` says of the new leader; without that, the topic is asked for again.
@@ -124,12 +207,14 @@ impl TopicCache {
         };
         let mut topics = self.topics.lock();
         let Some(known) = topics.get_mut(topic) else { return };
-        let place = usize::try_from(partition).ok().and_then(|number| known.leaders.get_mut(number));
+        let place = usize::try_from(partition).ok().and_then(|number| known.partitions.get_mut(number));
         match (place, told()) {
             // The same epoch: the node that leads has not heard of it yet, or has given it up already.
-            (Some(place), Some(told)) if place.as_ref().is_none_or(|old| old.epoch < told.epoch) => {
-                *place = Some(told);
-                known.doubted = false;
+            (Some(place), Some(told))
+                if place.epoch < told.epoch || (place.leader.is_none() && place.epoch == told.epoch) =>
+            {
+                *place = Partition { epoch: told.epoch, leader: Some(told) };
+                (known.doubted, known.stuck) = (false, None);
             }
             (_, _) => known.doubt(),
         }
@@ -156,93 +241,4 @@ pub(crate) fn partition_of(key: &[u8], partitions: u32) -> i32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ErrorCode;
-
-    #[test]
-    fn fnv_1a_matches_the_published_vectors() {
-        // From the FNV reference vectors: "" 0x811c9dc5, "a" 0xe40c292c, "foobar" 0xbf9cf968.
-        for (key, hash) in [("", 0x811c_9dc5_u32), ("a", 0xe40c_292c), ("foobar", 0xbf9c_f968)] {
-            assert_eq!(
-                partition_of(key.as_bytes(), 1_000_003),
-                i32::try_from(hash % 1_000_003).expect("small"),
-                "{key}"
-            );
-        }
-    }
-
-    fn partition(number: i32, leader: &str, epoch: u32) -> pb::PartitionMetadata {
-        pb::PartitionMetadata {
-            partition: number,
-            leader: leader.to_owned(),
-            leader_addr: if leader.is_empty() { String::new() } else { format!("{leader}:9092") },
-            leader_epoch: epoch,
-            ..Default::default()
-        }
-    }
-
-    /// With an answer that is no longer new.
-    fn cache() -> TopicCache {
-        let cache = fresh();
-        cache.topics.lock().get_mut("t").expect("just put").at -= MIN_AGE;
-        cache
-    }
-
-    fn fresh() -> TopicCache {
-        let cache = TopicCache::default();
-        let partitions = vec![partition(0, "n1", 3), partition(1, "", 4)];
-        cache.put(&pb::TopicMetadata { name: "t".to_owned(), partitions });
-        cache
-    }
-
-    fn node(known: &Known) -> &str {
-        match known {
-            Known::Leader(leader) => &leader.node,
-            Known::Nobody => "nobody",
-            Known::Unknown => "unknown",
-        }
-    }
-
-    #[test]
-    fn leaders_are_known_by_partition() {
-        let cache = cache();
-        assert_eq!(cache.count("t"), Some(2));
-        assert_eq!(node(&cache.leader("t", 0)), "n1");
-        assert_eq!(node(&cache.leader("t", 1)), "nobody");
-        assert_eq!(node(&cache.leader("t", 2)), "unknown");
-        assert_eq!(node(&cache.leader("u", 0)), "unknown");
-        assert_eq!(cache.led("t"), [0]);
-        cache.doubt("t");
-        assert_eq!((node(&cache.leader("t", 0)), cache.count("t")), ("unknown", Some(2)));
-    }
-
-    #[test]
-    fn many_failures_at_once_ask_once() {
-        let cache = fresh();
-        cache.doubt("t");
-        assert!(cache.is_new("t") && node(&cache.leader("t", 0)) == "n1");
-    }
-
-    #[test]
-    fn only_a_newer_leader_is_taken_over() {
-        let cache = cache();
-        let told = |epoch: u32| {
-            ClientError::new(ErrorCode::NotLeader, "moved")
-                .with("leader", "n2")
-                .with("leader_addr", "n2:9092")
-                .with("leader_epoch", epoch)
-        };
-        cache.moved("t", 0, &told(4));
-        assert_eq!(node(&cache.leader("t", 0)), "n2");
-        cache.moved("t", 0, &told(3));
-        assert_eq!(
-            node(&cache.leader("t", 0)),
-            "unknown",
-            "an older word says no more than that it has to be asked"
-        );
-        let bare = self::cache();
-        bare.moved("t", 1, &ClientError::new(ErrorCode::NotLeader, "no leader"));
-        assert_eq!(node(&bare.leader("t", 1)), "unknown");
-    }
-}
+mod tests;

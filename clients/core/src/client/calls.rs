@@ -279,7 +279,8 @@ impl Client {
             let message = format!("topic not found: {topic}");
             return Err(ClientError::new(ErrorCode::TopicNotFound, message).with("topic", topic));
         }
-        self.take_metadata(&reply);
+        // Any node may have answered.
+        self.take_metadata(&reply, "");
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 

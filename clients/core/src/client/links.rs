@@ -137,8 +137,11 @@ impl Links {
             return Some(link);
         }
         let members = self.0.members.lock().clone();
-        for (name, addr) in members.into_iter().filter(|(name, addr)| **name != *node && !addr.is_empty()) {
-            let there = Leader { node: name, addr, epoch: 0 };
+        let others = members.into_iter().filter(|(name, addr)| **name != *node && !addr.is_empty());
+        let mut others: Vec<_> = others.map(|(node, addr)| Leader { node, addr, epoch: 0 }).collect();
+        // Those first that can be asked without a wait.
+        others.sort_by_key(|there| self.open_to(there).is_none());
+        for there in others {
             if let Ok(Ok(link)) = tokio::time::timeout(OTHER_WAIT, self.to(&there)).await {
                 return Some(link);
             }

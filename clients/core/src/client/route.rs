@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Client, attempts::To};
 use crate::{
     ClientError, TransportKind,
-    metadata::{Known, Leader, partition_of},
+    metadata::{Known, Leader, News, partition_of},
     pb::{self, ErrorCode},
     producer::ANY_PARTITION,
     transport::{ProduceCall, Transport, rpc_by_name},
@@ -90,39 +90,57 @@ impl Client {
         }
     }
 
-    /// Asks who leads the partitions of a topic; many callers at once ask once.
+    /// Asks who leads the partitions of a topic; many callers at once ask once. Where the answer is of no use, another node is
+    /// asked as well.
     pub(crate) async fn refresh(&self, topic: &str) -> Result<(), ClientError> {
         let _turn = self.topics().asking.lock().await;
         if self.topics().is_new(topic) {
             return Ok(());
         }
         let link = self.link(0).await?;
-        let asked = tokio::time::timeout(ASK_WAIT, self.ask_leaders(&link, topic)).await;
-        let asked = asked.unwrap_or_else(|_| {
-            self.inner.links.leave(&link);
-            let limit = ASK_WAIT.as_millis();
-            Err(ClientError::broken(link.node_id(), format!("no answer within {limit} ms")))
-        });
-        // Whatever this is asked for has not been sent yet.
-        asked.map_err(ClientError::unsent)
+        let news = self.ask_in_time(&link, topic).await.map_err(|error| {
+            if error.code == ErrorCode::Connection {
+                self.inner.links.leave(&link);
+            }
+            // Whatever this is asked for has not been sent yet.
+            error.unsent()
+        })?;
+        if news == News::Older || self.topics().wants_another_word(topic) {
+            self.ask_another(topic, link.node_id()).await;
+        }
+        Ok(())
     }
 
-    async fn ask_leaders(&self, link: &Arc<dyn Transport>, topic: &str) -> Result<(), ClientError> {
+    /// Asks a node other than `asked`. It may be that none can be reached.
+    async fn ask_another(&self, topic: &str, asked: &str) {
+        let Some(link) = self.inner.links.other_than(asked).await else { return };
+        if let Err(error) = self.ask_in_time(&link, topic).await {
+            tracing::debug!(%error, "another node does not say who leads");
+        }
+    }
+
+    async fn ask_in_time(&self, link: &Arc<dyn Transport>, topic: &str) -> Result<News, ClientError> {
+        let asked = tokio::time::timeout(ASK_WAIT, self.ask_leaders(link, topic)).await;
+        asked.unwrap_or_else(|_| {
+            let limit = ASK_WAIT.as_millis();
+            Err(ClientError::broken(link.node_id(), format!("no answer within {limit} ms")))
+        })
+    }
+
+    async fn ask_leaders(&self, link: &Arc<dyn Transport>, topic: &str) -> Result<News, ClientError> {
         let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()] };
         let body = prost::Message::encode_to_vec(&request).into();
         let reply = link.call(rpc_by_name("GetMetadata")?, body).await?;
         let reply: pb::GetMetadataResponse = prost::Message::decode(reply)
             .map_err(|e| ClientError::protocol(format!("the server's reply cannot be read: {e}")))?;
-        self.take_metadata(&reply);
-        Ok(())
+        Ok(self.take_metadata(&reply, link.node_id()))
     }
 
-    /// Remembers nodes and leaders.
-    pub(crate) fn take_metadata(&self, reply: &pb::GetMetadataResponse) {
+    /// Remembers nodes and leaders, as the node `by` has them.
+    pub(crate) fn take_metadata(&self, reply: &pb::GetMetadataResponse, by: &str) -> News {
         self.inner.links.learn(&reply.members);
-        for topic in &reply.topics {
-            self.topics().put(topic);
-        }
+        let mut news = reply.topics.iter().map(|topic| self.topics().put(topic, by));
+        news.find(|news| *news != News::Newer).unwrap_or(News::Newer)
     }
 
     /// What a failed request says of where the next one has to go.
@@ -166,7 +184,11 @@ impl Client {
                 return answered;
             }
             silence = SILENCE;
-            if self.lost_leadership(topic, partition, &asked).await {
+            let lost = tokio::select! {
+                answered = answer.as_mut() => return answered,
+                lost = self.lost_leadership(topic, partition, &asked) => lost,
+            };
+            if lost {
                 let why = format!("it is silent, and no longer leads {topic}/{partition}");
                 return Err(ClientError::broken(&asked.addr, why));
             }
@@ -201,12 +223,12 @@ impl Client {
         }
     }
 
-    /// Whether a node other than `asked` says that somebody else leads the partition now.
+    /// Whether a node other than `asked` says that somebody else leads the partition now. Many that wait ask once.
     async fn lost_leadership(&self, topic: &str, partition: i32, asked: &Leader) -> bool {
-        // It would say of itself that it leads.
-        let Some(link) = self.inner.links.other_than(&asked.node).await else { return false };
-        if !matches!(tokio::time::timeout(ASK_WAIT, self.ask_leaders(&link, topic)).await, Ok(Ok(()))) {
-            return false;
+        let _turn = self.topics().asking.lock().await;
+        // `asked` would say of itself that it leads.
+        if !self.topics().told_by_another(topic, &asked.node, SILENCE / 2) {
+            self.ask_another(topic, &asked.node).await;
         }
         match self.topics().leader(topic, partition) {
             Known::Leader(now) => now != *asked,

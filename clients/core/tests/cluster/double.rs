@@ -2,6 +2,7 @@
 //! test chooses. What real brokers do in a cluster is tested with real brokers; here it is the client that is looked at.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     sync::{
         Arc,
@@ -45,6 +46,8 @@ struct State {
     /// Node that got each produce, by partition: what the client's routing is judged by.
     produced_at: Vec<(usize, i32)>,
     metadata_asked: usize,
+    /// What nodes that are cut off from the others go on saying.
+    stale: HashMap<usize, Vec<pb::PartitionMetadata>>,
 }
 
 /// The cluster.
@@ -71,7 +74,8 @@ impl Cluster {
         let addrs = listeners.iter().map(|l| l.local_addr().expect("bound")).collect();
         let partition = |node| Partition { leader: Some(node), epoch: 1, batches: Vec::new(), end: 0 };
         let partitions = (0..nodes).map(partition).collect();
-        let state = State { addrs, partitions, produced_at: Vec::new(), metadata_asked: 0 };
+        let state =
+            State { addrs, partitions, produced_at: Vec::new(), metadata_asked: 0, stale: HashMap::new() };
         let cluster = Self {
             state: Arc::new(Mutex::new(state)),
             changed: Arc::new(watch::Sender::new(0)),
@@ -103,6 +107,12 @@ impl Cluster {
         self.nodes.lock()[node].silent.store(true, Ordering::Relaxed);
     }
 
+    /// The node does not hear of the others any more, nor they of it; clients reach it. It knows that it may not lead.
+    pub fn cut_off(&self, node: usize) {
+        let known = self.partitions(node);
+        self.state.lock().stale.insert(node, known);
+    }
+
     pub fn led_by(&self, node: usize) -> Vec<usize> {
         let state = self.state.lock();
         (0..state.partitions.len()).filter(|p| state.partitions[*p].leader == Some(node)).collect()
@@ -128,8 +138,12 @@ impl Cluster {
         self.state.lock().metadata_asked
     }
 
-    fn partitions(&self) -> Vec<pb::PartitionMetadata> {
+    /// As a node has it.
+    fn partitions(&self, node: usize) -> Vec<pb::PartitionMetadata> {
         let state = self.state.lock();
+        if let Some(stale) = state.stale.get(&node) {
+            return stale.clone();
+        }
         let name = |node: usize| format!("n{node}");
         let told = state.partitions.iter().enumerate().map(|(number, partition)| pb::PartitionMetadata {
             partition: i32::try_from(number).expect("few"),
@@ -154,8 +168,8 @@ impl Cluster {
     /// Refuses what another node leads.
     fn check_leader(&self, node: usize, partition: i32) -> Result<usize, Refused> {
         let number = usize::try_from(partition).unwrap_or(0);
-        let told = self.partitions().swap_remove(number);
-        if told.leader == format!("n{node}") {
+        let told = self.partitions(node).swap_remove(number);
+        if told.leader == format!("n{node}") && !self.state.lock().stale.contains_key(&node) {
             return Ok(number);
         }
         let facts = [
@@ -244,7 +258,11 @@ async fn serve(cluster: Cluster, node: usize, socket: TcpStream, silent: Arc<Ato
                 // In the order in which they come.
                 answer(cluster, node, message, replies).await;
             } else {
-                tasks.spawn(answer(cluster, node, message, replies));
+                // As the server does, which begins with each request before it reads the next one.
+                let mut answering = Box::pin(answer(cluster, node, message, replies));
+                if futures::poll!(&mut answering).is_pending() {
+                    tasks.spawn(answering);
+                }
             }
         }
         if !matches!(read.read_buf(&mut buffer).await, Ok(1..)) {
@@ -296,7 +314,8 @@ async fn respond(
         }
         (_, Some("GetMetadata")) => {
             cluster.state.lock().metadata_asked += 1;
-            let topic = pb::TopicMetadata { name: TOPIC.to_owned(), partitions: cluster.partitions() };
+            let (name, partitions) = (TOPIC.to_owned(), cluster.partitions(node));
+            let topic = pb::TopicMetadata { name, partitions, topic_id: "id".to_owned() };
             let members = cluster.members();
             let told = pb::GetMetadataResponse { members, topics: vec![topic], ..Default::default() };
             Ok(reply(told.encode_to_vec()))
@@ -339,7 +358,7 @@ async fn push(
     request: &pb::SubscribeRequest,
     replies: &mpsc::UnboundedSender<FrameParts>,
 ) -> Refused {
-    let all = || (0..i32::try_from(cluster.partitions().len()).expect("few")).collect();
+    let all = || (0..i32::try_from(cluster.partitions(node).len()).expect("few")).collect();
     let partitions: Vec<i32> = if request.partitions.is_empty() { all() } else { request.partitions.clone() };
     let first = |partition: i32| match request.from() {
         pb::StartFrom::Offset => request.offset,

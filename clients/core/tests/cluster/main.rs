@@ -78,6 +78,22 @@ async fn the_loss_of_the_first_node_is_survived() {
     assert_eq!(read(&client, 0).await, ["later"]);
 }
 
+/// The node that the client asks is cut off from the others, and led: it says of itself that it does, and refuses.
+#[tokio::test]
+async fn a_leader_that_is_cut_off_from_the_others_is_not_believed() {
+    let cluster = Cluster::start(3).await;
+    let client = client(&cluster, 0).await;
+    client.produce(TOPIC, on(0, "before")).await.expect("stored");
+    cluster.cut_off(0);
+    cluster.lead(0, Some(2));
+    for number in 0..100 {
+        client.produce(TOPIC, on(0, &number.to_string())).await.expect("stored by the next leader");
+    }
+    let asked = cluster.metadata_asked();
+    assert!(asked < 20, "what the next leader is was remembered: asked {asked} times");
+    assert_eq!(read(&client, 0).await.len(), 101);
+}
+
 #[tokio::test]
 async fn a_producer_keeps_its_order_through_a_change_of_leaders() {
     let cluster = Cluster::start(3).await;

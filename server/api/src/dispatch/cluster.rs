@@ -80,7 +80,8 @@ impl EngineBroker {
         let topic = self.engine.topic(name)?;
         let meta = map.image.topic(name);
         let partitions = topic.partitions.iter().map(|info| partition(map, meta.map(|meta| &**meta), info));
-        Ok(pb::TopicMetadata { name: topic.name.to_string(), partitions: partitions.collect() })
+        let (name, topic_id) = (topic.name.to_string(), topic.id.to_string());
+        Ok(pb::TopicMetadata { name, partitions: partitions.collect(), topic_id })
     }
 
     /// Asks each of `nodes` but this one the same request, at once; the answers of those that gave one.
