@@ -1,11 +1,13 @@
 //! What a follower does to its log.
 
+use std::sync::atomic::Ordering;
+
 use flymq_storage::{Log, SegmentSpan, StorageError};
 use flymq_types::{Offset, RecordBatch};
 
 use super::chain::chain_before;
 use super::runner::Runner;
-use crate::replica::Chunk;
+use crate::replica::{Chunk, ReplicaEvent};
 use crate::task::in_place;
 
 impl Runner {
@@ -18,7 +20,13 @@ impl Runner {
         self.unsynced += batches.iter().map(RecordBatch::size).sum::<usize>();
         let append = || append(&log, from, &batches, heavy);
         match if heavy { in_place(append) } else { append() } {
-            Ok(()) => (self.wants_sync, self.refused) = (true, false),
+            Ok(()) => {
+                (self.wants_sync, self.refused) = (true, None);
+                if cfg!(mutant = "driver_acks_what_it_appended") {
+                    let (end, generation) = (log.end_offset(), self.replica.log().generation);
+                    self.soon.push_back(ReplicaEvent::LocalDurable { end, generation });
+                }
+            }
             Err(error) => self.log_refused(&error),
         }
     }
@@ -26,21 +34,36 @@ impl Runner {
     /// Cuts the log; the state machine counts this as `generation`.
     pub(super) fn truncate(&mut self, end: Offset, generation: u32) {
         let Some(log) = self.log.clone() else { return };
-        let high = self.replica.high_watermark();
-        tracing::info!(partition = %self.shared.at, from = %log.end_offset(), to = %end, %high, "the log is cut to its leader's");
-        // Never below what is known to be committed, whatever anybody says.
+        let committed = self.committed();
+        let from = log.end_offset();
         self.was_at_disk = true;
-        let cut = in_place(|| log.truncate_to(end, high));
+        let cut = in_place(|| log.truncate_to(end, committed));
+        if let Ok(to) = &cut {
+            tracing::info!(partition = %self.shared.at, %from, %to, %committed, "the log is cut to its leader's");
+        }
         self.cut_done(generation, cut.map(|cut| (cut == end).then_some(())));
     }
 
     /// Empties the log; it goes on at `start`.
     pub(super) fn reset(&mut self, start: Offset, generation: u32) {
         let Some(log) = self.log.clone() else { return };
-        tracing::info!(partition = %self.shared.at, from = %log.end_offset(), to = %start, "the log begins anew: its leader's begins later");
+        let (from, committed) = (log.end_offset(), self.committed());
         self.was_at_disk = true;
-        let emptied = in_place(|| log.begin_install(start, 0)?.finish(start));
+        let emptied = if start < committed.min(from) {
+            Err(StorageError::Committed { end: start, committed })
+        } else {
+            tracing::info!(partition = %self.shared.at, %from, to = %start, "the log begins anew: its leader's begins later");
+            in_place(|| log.begin_install(start, 0)?.finish(start))
+        };
         self.cut_done(generation, emptied.map(Some));
+    }
+
+    /// Everything below is never cut off, whatever a leader says: it is known to be committed, and a leader that lacks it
+    /// has lost it, as where its disk went back to an earlier state. The state machine's high watermark does not tell: it
+    /// has followed the leader already.
+    fn committed(&self) -> Offset {
+        let known = self.shared.high.load(Ordering::Acquire);
+        Offset(if cfg!(mutant = "driver_cuts_what_is_committed") { 0 } else { known })
     }
 
     fn cut_done(&mut self, generation: u32, done: Result<Option<()>, StorageError>) {
@@ -80,7 +103,7 @@ impl Runner {
         match in_place(|| log.repair(chunk.first..chunk.until, chain, &batches)) {
             Ok(_repaired) => {
                 tracing::info!(partition = %self.shared.at, from = %span.from, until = %span.until, "damaged records are mended");
-                self.soon.push_back(crate::replica::ReplicaEvent::Repaired(span));
+                self.soon.push_back(ReplicaEvent::Repaired(span));
             }
             Err(error) => {
                 tracing::warn!(partition = %self.shared.at, %error, "damaged records could not be mended");

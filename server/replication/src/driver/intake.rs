@@ -78,6 +78,7 @@ impl Runner {
     /// `now`: when it was found that it may be appended. The session may be over since, but the batch is in the log.
     fn appended(&mut self, now: Millis, batch: &RecordBatch, taken: Taken, appended: Appended) {
         let Taken { acks, reply } = taken;
+        let acks = if cfg!(mutant = "driver_answers_all_at_append") { Acks::Leader } else { acks };
         self.appended_at = Some(appended.base_offset);
         let token = self.wait(Waiting::Append { reply, appended });
         let records = batch.record_count();
@@ -113,10 +114,14 @@ impl Runner {
                     self.range_sent(range);
                 }
             }
+            // They may have the log refuse again; asked for again at a tick.
+            Frame::EpochEndReply { .. } | Frame::BelowStart { .. } => {
+                if self.is_paused() {
+                    return;
+                }
+            }
             Frame::EpochEndRequest { .. }
-            | Frame::EpochEndReply { .. }
             | Frame::Fetch { .. }
-            | Frame::BelowStart { .. }
             | Frame::Diverged { .. }
             | Frame::RepairRequest { .. }
             | Frame::StaleEpoch { .. } => {}
@@ -174,7 +179,7 @@ impl Runner {
             return self.fail(error);
         }
         // It may go on for long, as where the disk is full.
-        if !std::mem::replace(&mut self.refused, true) {
+        if self.refused.replace(error.to_string()).is_none() {
             tracing::warn!(partition = %self.shared.at, %error, "the log does not take what its leader has: tried again and again");
         }
         self.pause(PAUSE);

@@ -73,6 +73,12 @@ impl Runner {
         // Who has gone away need not be answered.
         match self.waiting.remove(&token) {
             Some(Waiting::Append { reply, appended }) => {
+                let lost = matches!(result, Err(ReplicaError::LeadershipLost { .. }));
+                let result = if lost && cfg!(mutant = "driver_answers_who_waits_when_deposed") {
+                    Ok(appended.base_offset)
+                } else {
+                    result
+                };
                 let _gone = reply.send(result.map(|_base| appended).map_err(failure));
             }
             Some(Waiting::Delete(reply)) => {

@@ -56,8 +56,8 @@ pub(super) struct Runner {
     pub soon: VecDeque<ReplicaEvent>,
     /// Whether the next batches are the first from this leader.
     pub joins: bool,
-    /// Whether the log has refused batches since it last took some.
-    pub refused: bool,
+    /// Why the log last refused what its leader says, if it has taken no batches since.
+    pub refused: Option<String>,
     /// Whether the log differs from what the state machine believes.
     differs: bool,
     /// Whether the last mail made it wait for the disk: the next will, too.
@@ -109,7 +109,7 @@ impl Runner {
             ahead: Ahead::default(),
             soon: VecDeque::new(),
             joins: false,
-            refused: false,
+            refused: None,
             differs: false,
             was_at_disk: false,
             wants_sync: false,
@@ -260,12 +260,16 @@ impl Runner {
             self.give_up_leadership();
         }
         let failed = self.failed.as_ref().map(ToString::to_string);
-        self.shared.status.lock().note(&self.replica, failed);
+        self.shared.status.lock().note(&self.replica, failed, self.refused.clone());
     }
 
     /// Takes newer metadata and the session: in this order, as a session counts only with the metadata of its time.
     pub(super) fn refresh(&mut self) {
-        let session = self.set.session();
+        let session = if cfg!(mutant = "driver_session_never_ends") {
+            Some(self.set.now())
+        } else {
+            self.set.session()
+        };
         if let Some(NewMeta { meta, min_insync, throttle }) = self.shared.news() {
             self.throttled_by(throttle);
             self.replica.set_min_insync(min_insync);
@@ -347,6 +351,7 @@ impl Runner {
 
     fn begin_term(&mut self, term: Option<LeaderEpoch>) {
         self.term = term;
+        self.refused = None;
         self.flow.clear();
         self.ahead.clear();
         let high = self.replica.high_watermark();
@@ -361,7 +366,9 @@ impl Runner {
         self.last_read = None;
         self.flow.clear();
         self.ahead.clear();
-        if let Some(listener) = self.listener.upgrade() {
+        if let Some(listener) = self.listener.upgrade()
+            && !cfg!(mutant = "driver_term_never_ends")
+        {
             listener.ended();
         }
     }

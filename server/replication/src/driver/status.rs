@@ -19,6 +19,8 @@ pub struct ReplicaStatus {
     pub lag: Vec<(BrokerId, Option<u64>)>,
     /// Why it takes no part until a restart.
     pub failed: Option<String>,
+    /// Why its log last refused what its leader says, if it has taken no batches since; tried again and again.
+    pub refused: Option<String>,
 }
 
 impl ReplicaStatus {
@@ -32,10 +34,11 @@ impl ReplicaStatus {
             log_end: Offset::ZERO,
             lag: Vec::new(),
             failed: None,
+            refused: None,
         }
     }
 
-    pub(super) fn note(&mut self, replica: &Replica, failed: Option<String>) {
+    pub(super) fn note(&mut self, replica: &Replica, failed: Option<String>, refused: Option<String>) {
         let (meta, end) = (replica.meta(), replica.log().end);
         self.role = if failed.is_some() { RoleName::Offline } else { replica.role() };
         self.leader_epoch = meta.leader_epoch;
@@ -46,6 +49,6 @@ impl ReplicaStatus {
         let followers = replica.followers().into_iter();
         self.lag =
             followers.map(|(id, position)| (id, position.map(|position| lag(position.durable)))).collect();
-        self.failed = failed;
+        (self.failed, self.refused) = (failed, refused);
     }
 }

@@ -1,10 +1,12 @@
 //! Disks that fail.
 
 use flymq_engine::ReplicaFailure;
+use flymq_engine::meta::{Command, MetaStore, TransferLeader};
 use flymq_storage::{FaultOp, StorageError};
 use flymq_types::{Acks, Offset};
+use futures::FutureExt;
 
-use crate::cluster::{Cluster, until};
+use crate::cluster::{Cluster, batch, until};
 
 /// EIO.
 const EIO: i32 = 5;
@@ -46,6 +48,89 @@ async fn a_follower_whose_fsync_fails_leaves_and_comes_back_with_its_process() {
     cluster.kill(broken).await;
     cluster.fence(broken).await;
     cluster.start(broken).await;
+    cluster.in_sync(3).await;
+    acked.extend(cluster.produce_all(leader, 1).await);
+    assert_eq!(cluster.equal_logs().await, acked);
+}
+
+/// The other nodes have the record in their page cache, and their disks do not take it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_no_other_disk_is_not_acknowledged_by_all() {
+    let cluster = Cluster::simulated(3).await;
+    let leader = cluster.leader().await;
+    cluster.produce_all(leader, 10).await;
+    let others = [(leader + 1) % 3, (leader + 2) % 3];
+    for other in others {
+        cluster.nodes[other].disk.as_ref().unwrap().fail(FaultOp::Fdatasync, 1, EIO);
+    }
+    let mut waits = cluster.node(leader).handle.append(batch(&[&cluster.value()]), Acks::All);
+    let mut answer = None;
+    until("both leave, or it is acknowledged", || {
+        answer = answer.take().or_else(|| (&mut waits).now_or_never());
+        answer.is_some() || cluster.partition().isr.len() == 1
+    })
+    .await;
+    assert!(answer.is_none(), "{answer:?}");
+    for other in others {
+        let node = cluster.node(other);
+        assert!(node.listener.0.lock().failed);
+        assert_eq!((node.log.end_offset(), node.log.durable_offset()), (Offset(11), Offset(10)));
+    }
+    let known = || cluster.node(leader).set.status()[0].in_sync.len() == 1;
+    until("the leader knows that it is alone", known).await;
+    assert!(waits.now_or_never().is_none(), "what only one has is not committed");
+    assert_eq!(cluster.node(leader).listener.0.lock().high, Offset(10));
+}
+
+/// A disk goes back to an earlier state, as with the snapshot of a virtual machine, and its node is the only one that may
+/// lead. The others know that more is committed and keep it, so that one of them can be made to lead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_to_be_committed_is_not_cut_off_for_a_leader_that_lost_it() {
+    // Its log is to be cut, or begins anew.
+    a_disk_goes_back_to(5).await;
+    a_disk_goes_back_to(0).await;
+}
+
+async fn a_disk_goes_back_to(records: usize) {
+    let mut cluster = Cluster::simulated(3).await;
+    let leader = cluster.leader().await;
+    let (back, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let mut acked = cluster.produce_all(leader, records).await;
+    let earlier = cluster.nodes[back].disk.as_ref().unwrap().fork();
+    earlier.crash_losing_all();
+    acked.extend(cluster.produce_all(leader, 10 - records).await);
+    let knows = |index: usize| cluster.node(index).handle.high_watermark() == Offset(10);
+    until("all know that", || (0..3).all(knows)).await;
+    cluster.isolate(leader);
+    cluster.isolate(other);
+    cluster.kill(back).await;
+    // The last one stays in sync, as the name of who knew.
+    for gone in [leader, other, back] {
+        cluster.fence(gone).await;
+    }
+    cluster.nodes[back].disk = Some(earlier);
+    cluster.start(back).await;
+    assert_eq!(cluster.leader().await, back);
+    assert_eq!(cluster.node(back).log.end_offset(), Offset(records as u64));
+    cluster.heal();
+    for keeper in [leader, other] {
+        cluster.unfence(keeper).await;
+        let node = cluster.node(keeper);
+        let refuses = || node.set.status()[0].refused.is_some();
+        until("it was asked to cut", || refuses() || node.log.end_offset() != Offset(10)).await;
+        assert_eq!(node.log.end_offset(), Offset(10), "committed records are cut off");
+    }
+    // Nobody but the one that has lost them is in sync: an operator says who is to lead.
+    cluster.fence(back).await;
+    let transfer = TransferLeader {
+        at: cluster.at.clone(),
+        partition_epoch: cluster.partition().partition_epoch,
+        to: cluster.nodes[leader].id.clone(),
+        unclean: true,
+    };
+    cluster.store.propose(vec![Command::TransferLeader(transfer)]).await.unwrap();
+    assert_eq!(cluster.leader().await, leader);
+    cluster.unfence(back).await;
     cluster.in_sync(3).await;
     acked.extend(cluster.produce_all(leader, 1).await);
     assert_eq!(cluster.equal_logs().await, acked);
