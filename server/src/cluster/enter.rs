@@ -96,7 +96,8 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     network.set_membership(membership(&identity));
     inbox.joined.store(true, Ordering::Relaxed);
 
-    let store = open_store(data, &network, &identity, member_id(directory), rng.clone()).await?;
+    let store =
+        open_store(data, &network, &identity, member_id(directory), (rng.clone(), clock.clone())).await?;
     let (answering, checking) = (store.clone(), store.clone());
     network.set_raft(Arc::new(move |request| {
         let store = answering.clone();
@@ -236,7 +237,7 @@ async fn open_store(
     network: &Arc<PeerNetwork>,
     identity: &Identity,
     id: u64,
-    rng: Arc<dyn Rng>,
+    (rng, clock): (Arc<dyn Rng>, Arc<dyn Clock>),
 ) -> Result<RaftMetaStore, StartError> {
     let path = data.path().join("raft");
     let options = RaftMetaOptions {
@@ -244,6 +245,7 @@ async fn open_store(
         path: path.clone(),
         vault: data.vault(),
         rng,
+        clock,
         id,
         cluster: *identity.cluster.as_bytes(),
         transport: network.clone(),

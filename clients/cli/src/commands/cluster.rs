@@ -143,7 +143,7 @@ mod tests {
     }
 
     fn told(partitions: Vec<pb::PartitionMetadata>) -> String {
-        let topics = vec![pb::TopicMetadata { name: "t".to_owned(), partitions }];
+        let topics = vec![pb::TopicMetadata { name: "t".to_owned(), partitions, ..Default::default() }];
         Replication::of(&pb::GetMetadataResponse { topics, ..Default::default() }).to_string()
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flymq_types::Clock;
 use openraft::error::{InstallSnapshotError, RPCError, RaftError, RemoteError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
 use openraft::raft::{
@@ -10,6 +11,7 @@ use openraft::raft::{
     VoteRequest, VoteResponse,
 };
 
+use super::heard::Heard;
 use super::transport::{MetaRequest, MetaRpc, MetaTransport, MetaTransportError};
 use super::types::{MetaPeer, RaftId, Types};
 use super::wire::{Envelope, Installed, Wire, decode_answer, encode_request};
@@ -21,6 +23,8 @@ pub(crate) struct Network {
     pub(crate) cluster: [u8; 16],
     /// How long to leave a member alone that is not reachable.
     pub(crate) backoff: Duration,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) heard: Arc<Heard>,
 }
 
 /// The way to one member.
@@ -76,7 +80,16 @@ impl RaftNetwork<Types> for Link {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<RaftId>, Failed<RaftError<RaftId>>> {
-        self.call(MetaRpc::Append, &rpc, &option).await
+        let (vote, sent) = (rpc.vote, self.network.clock.monotonic());
+        let answer = self.call(MetaRpc::Append, &rpc, &option).await?;
+        match &answer {
+            // Also one whose log has to be mended first follows.
+            AppendEntriesResponse::Success
+            | AppendEntriesResponse::PartialSuccess(_)
+            | AppendEntriesResponse::Conflict => self.network.heard.note(self.to, vote, sent),
+            AppendEntriesResponse::HigherVote(_) => {}
+        }
+        Ok(answer)
     }
 
     async fn install_snapshot(

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flymq_storage::{Disk, FileVault};
-use flymq_types::Rng;
+use flymq_types::{Clock, Rng};
 use openraft::{Config, SnapshotPolicy};
 
 use super::transport::MetaTransport;
@@ -21,6 +21,7 @@ pub struct RaftMetaOptions {
     /// Encrypts log and snapshot. What is there and plain, or under an older key, is written anew at the start.
     pub vault: Option<FileVault>,
     pub rng: Arc<dyn Rng>,
+    pub clock: Arc<dyn Clock>,
     /// This member; the same at every start, and of no other node.
     pub id: RaftId,
     /// Messages of other clusters are refused.

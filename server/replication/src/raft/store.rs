@@ -54,8 +54,9 @@ impl RaftMetaStore {
         let files = (options.clone(), pending.clone());
         let opened = blocking(move || open_files(&files.0, files.1)).await.map_err(start)?;
         let (log, machine) = opened?;
-        let RaftMetaOptions { id, cluster, transport, settings, .. } = options;
-        let network = Network { transport, cluster, backoff: settings.heartbeat };
+        let RaftMetaOptions { id, cluster, transport, settings, clock, .. } = options;
+        let network =
+            Network { transport, cluster, backoff: settings.heartbeat, clock, heard: Arc::default() };
         let reader = log.reader();
         let raft = Raft::new(id, Arc::new(config), network.clone(), log, machine.clone());
         let raft = raft.await.map_err(|error| start(error.to_string()))?;
@@ -72,13 +73,16 @@ impl RaftMetaStore {
         self.0.leader()
     }
 
-    /// Whether this member leads the group and has heard of a majority within that time: no other one can have been
-    /// elected in less than the election timeout since.
+    /// Whether this member leads the group, and a majority has answered what it sent within that time: no other one can have
+    /// been elected in less than the election timeout since.
     pub fn leads_surely(&self, within: Duration) -> bool {
         let metrics = self.0.raft.metrics();
         let metrics = metrics.borrow();
-        let heard = metrics.millis_since_quorum_ack.is_some_and(|ago| u128::from(ago) <= within.as_millis());
-        heard && metrics.current_leader == Some(self.0.id)
+        let network = &self.0.network;
+        let voters = metrics.membership_config.membership().get_joint_config();
+        let since = network.heard.majority_since(self.0.id, metrics.vote, voters);
+        let recent = |since: Duration| network.clock.monotonic().saturating_sub(since) <= within;
+        metrics.current_leader == Some(self.0.id) && since.is_some_and(recent)
     }
 
     /// Wants to lead the group now: for whoever knows that the leader is gone. Others only vote for it once they have not

@@ -8,7 +8,7 @@ use std::time::Duration;
 use flymq_engine::TopicConfig;
 use flymq_engine::meta::{Command, CreateTopic, MetaError, MetaStore, MetaVersion};
 use flymq_storage::{Disk, FileVault, SimDisk};
-use flymq_types::{SeededRng, Timestamp, TopicId, TopicName};
+use flymq_types::{ManualClock, SeededRng, Timestamp, TopicId, TopicName};
 
 use super::*;
 
@@ -65,6 +65,7 @@ struct Group {
     network: MemoryNetwork,
     settings: RaftMetaSettings,
     vault: Option<FileVault>,
+    clock: Arc<ManualClock>,
     disks: BTreeMap<RaftId, SimDisk>,
     running: BTreeMap<RaftId, RaftMetaStore>,
 }
@@ -72,7 +73,8 @@ struct Group {
 impl Group {
     fn new(settings: RaftMetaSettings) -> Self {
         let (disks, running) = (BTreeMap::new(), BTreeMap::new());
-        Self { network: MemoryNetwork::default(), settings, vault: None, disks, running }
+        let (network, clock) = (MemoryNetwork::default(), Arc::new(ManualClock::new(Timestamp(0))));
+        Self { network, settings, vault: None, clock, disks, running }
     }
 
     /// A running group of these voters, with a leader.
@@ -103,6 +105,7 @@ impl Group {
             path: "/data/metadata".into(),
             vault: self.vault.clone(),
             rng: Arc::new(SeededRng::new(id)),
+            clock: self.clock.clone(),
             id,
             cluster: [5; 16],
             transport: Arc::new(self.network.transport(id)),

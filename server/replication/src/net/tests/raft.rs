@@ -5,7 +5,7 @@ use std::path::Path;
 use flymq_engine::TopicConfig;
 use flymq_engine::meta::{Command, CreateTopic, MetaStore};
 use flymq_storage::{Disk, SimDisk};
-use flymq_types::TopicName;
+use flymq_types::{SystemClock, TopicName};
 
 use super::*;
 use crate::raft::{MetaPeer, RaftMetaOptions, RaftMetaSettings, RaftMetaStore};
@@ -26,6 +26,7 @@ impl Member {
             path: "/data/raft".into(),
             vault: None,
             rng: Arc::new(SeededRng::new(id)),
+            clock: Arc::new(SystemClock::new()),
             id,
             cluster: CLUSTER,
             transport: node.network.clone(),

@@ -37,6 +37,20 @@ async fn a_leader_that_stops_is_followed_by_another_and_nothing_answered_is_lost
     assert_eq!(answered.len(), 63);
 }
 
+/// As a machine that stood still finds itself: time has passed, and nothing of what happened meanwhile is known yet.
+#[tokio::test]
+async fn a_leader_that_stood_still_is_not_sure_of_itself() {
+    let group = Group::of(&[1, 2, 3], settings()).await;
+    let leader = group.leader().await;
+    let within = Duration::from_millis(900);
+    until("a majority is heard", || leader.leads_surely(within)).await;
+    assert!(group.others(&leader).iter().all(|other| !other.leads_surely(within)));
+    group.clock.advance(within + Duration::from_millis(1));
+    // Before anything else runs.
+    assert!(!leader.leads_surely(within), "what was heard before is too old");
+    until("it is heard again", || leader.leads_surely(within)).await;
+}
+
 /// Proposals through all members while the leader's power is cut: each is there once, or surely refused, or unknown.
 #[tokio::test]
 async fn proposals_under_way_while_the_leader_stops_apply_at_most_once() {
