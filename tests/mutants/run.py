@@ -92,6 +92,8 @@ def passes(row: dict, mutant: str | None) -> bool:
     try:
         result = cargo_test(row, mutant, "--", "--exact", row["test"], seconds=TEST_SECONDS)
     except subprocess.TimeoutExpired:
+        # Said, as a busy machine may do so, too.
+        print(f"{row['test']} has not ended after {TEST_SECONDS} s", flush=True)
         return False
     ran = re.search(r"test result: \w+\. (\d+) passed; (\d+) failed", result.stdout)
     if ran is None:
