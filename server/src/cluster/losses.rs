@@ -39,7 +39,7 @@ type Logs = BTreeSet<(TopicId, PartitionId)>;
 /// sync only where it was the last one that was.
 ///
 /// # Errors
-/// It was the last one in sync of a partition whose log is gone. Nothing was changed.
+/// It was the last one in sync, or is eligible to lead, of a partition whose log is gone. Nothing was changed.
 pub(super) fn check(member: &Member, data: &DataDir) -> Result<(), StartError> {
     let failed = |reason: String| StartError::Recovery { path: data.path().to_owned(), reason };
     let present = present(data).map_err(failed)?;
@@ -51,6 +51,13 @@ pub(super) fn check(member: &Member, data: &DataDir) -> Result<(), StartError> {
         if partition.replicas.len() == 1 {
             error!(%topic, partition = %number, "the log of a partition is gone, and no other node keeps it: it begins anew");
             return Ok(());
+        }
+        if partition.elr.contains(&member.node) {
+            return Err(failed(format!(
+                "topics/{id}/{number} is gone, the log of partition {number} of topic {topic}, and this node may come to lead it: fewer nodes are in \
+                 sync than have to be, and it had every committed record. Nothing was changed. Restore that directory from a backup of this node, or start \
+                 with an empty data directory, as another replica"
+            )));
         }
         if !partition.isr.contains(&member.node) {
             warn!(%topic, partition = %number, "the log of a partition is gone: it is fetched anew from the others");

@@ -167,7 +167,7 @@ fn check_sender(node: &NodeMeta, from: RaftId) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use flymq_engine::meta::{NodeAddresses, NodeState};
+    use flymq_engine::meta::{NodeAddresses, NodeRun, NodeState};
 
     use super::*;
 
@@ -182,6 +182,7 @@ mod tests {
             state: NodeState::Active,
             broker_epoch: BrokerEpoch(1),
             feature_version: 1,
+            run: NodeRun::default(),
         };
         assert_eq!(check_sender(&node, member_id(node.directory)), Ok(()));
         let other = member_id(DirectoryId::from_bytes([8; 16]));

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use flymq_config::Config;
 use flymq_engine::meta::{
-    Command, FenceBroker, MetaError, MetaStore as _, NodeAddresses, NodeRejection, RegisterBroker, Rejection,
-    Reply,
+    Command, FenceBroker, MetaError, MetaStore as _, NodeAddresses, NodeRejection, NodeRun, RegisterBroker,
+    Rejection, Reply,
 };
 use flymq_types::{IncarnationId, Rng};
 use tokio::time::sleep;
@@ -40,6 +40,11 @@ pub(super) async fn register(
         addresses,
         rack: config.cluster.rack.as_deref().map(Into::into),
         feature_version: FEATURE_VERSION,
+        run: NodeRun {
+            version: Some(env!("CARGO_PKG_VERSION").into()),
+            role: Some(config.cluster.role.to_string().into()),
+            started: member.clock.wall(),
+        },
     };
     let (began, mut said) = (Instant::now(), None);
     loop {

@@ -123,7 +123,7 @@ impl Sessions {
 mod tests {
     use std::sync::Arc;
 
-    use flymq_engine::meta::{NodeAddresses, NodeMeta, NodeState};
+    use flymq_engine::meta::{NodeAddresses, NodeMeta, NodeRun, NodeState};
     use flymq_types::DirectoryId;
 
     use super::*;
@@ -140,6 +140,7 @@ mod tests {
                 state: *state,
                 broker_epoch: BrokerEpoch(*epoch),
                 feature_version: 1,
+                run: NodeRun::default(),
             };
             (id, Arc::new(node))
         });

@@ -136,6 +136,30 @@ fn all_nodes_may_be_elsewhere_after_a_restart() {
     assert_eq!(cluster.values(0, "t"), ["kept", "more"]);
 }
 
+/// The third one may be away for long: the two that are back have all that was acknowledged.
+#[test]
+fn two_of_three_go_on_after_all_were_killed() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 1);
+    let mut expected = Vec::new();
+    for away in 0..3 {
+        cluster.in_sync("t", 0, 3);
+        cluster.produce(away, "t", &format!("before-{away}"));
+        let addresses: Vec<_> =
+            (0..3).map(|number| cluster.node(number).addr("cluster").to_string()).collect();
+        (0..3).for_each(|number| cluster.kill(number));
+        let back: Vec<_> = (0..3).filter(|number| *number != away).collect();
+        cluster.restart_at(&back, &addresses);
+        cluster.produce(back[0], "t", &format!("after-{away}"));
+        expected.extend([format!("before-{away}"), format!("after-{away}")]);
+        for number in back {
+            assert_eq!(cluster.values(number, "t"), expected, "through node {number}");
+        }
+        cluster.restart_at(&[away], &addresses);
+    }
+    assert_eq!(cluster.values(2, "t"), expected);
+}
+
 /// The last node that was in sync has lost the end of its log: the durable mark says how far it had been, so that nobody
 /// is cut to what is left, and the others mend it.
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flymq_client::{Acks, NewMessage, pb};
+use flymq_client::{Acks, ErrorCode, NewMessage, pb};
 use rand::{Rng as _, rngs::StdRng, seq::IndexedRandom as _};
 use tokio::time::Instant;
 
@@ -181,9 +181,15 @@ async fn refusals(run: &Run, members: &[u8]) {
             partitions: vec![pb::PartitionReplicas { partition: 0, replicas: replicas.clone() }],
             throttle_bytes_per_s: 0,
         };
-        let answer =
-            run.client.call::<_, pb::ReassignPartitionsResponse>("ReassignPartitions", &request).await;
-        let error = answer.expect_err("replicas nowhere");
+        let error = loop {
+            let answer =
+                run.client.call::<_, pb::ReassignPartitionsResponse>("ReassignPartitions", &request).await;
+            let error = answer.expect_err("replicas nowhere");
+            // The in-sync set may change in the same moment.
+            if error.code != ErrorCode::Conflict {
+                break error;
+            }
+        };
         assert!(!error.retryable && !error.message.is_empty(), "{replicas:?}: {error:?}");
     }
 }

@@ -7,7 +7,7 @@ use flymq_engine::{
     meta::{MetaImage, NodeMeta, NodeState, PartitionMeta},
 };
 use flymq_proto::pb;
-use flymq_types::NodeId;
+use flymq_types::{NodeId, Timestamp};
 
 use super::EngineBroker;
 use crate::{BrokerError, Door, ErrorCode, Node, Phase, convert};
@@ -17,6 +17,7 @@ pub(crate) struct Map<'a> {
     pub(crate) image: Arc<MetaImage>,
     pub(crate) node: &'a Node,
     pub(crate) door: Door,
+    pub(crate) now: Timestamp,
 }
 
 /// Where one partition is.
@@ -62,7 +63,7 @@ impl Map<'_> {
         }
     }
 
-    /// Role, version and time up are known of the own node alone.
+    /// Role, version and start of other nodes are those of their last registration.
     fn member(&self, meta: &NodeMeta) -> pb::ClusterMember {
         let state = match meta.state {
             NodeState::Active => "online",
@@ -75,14 +76,22 @@ impl Map<'_> {
             client_addr: address(meta, self.door).unwrap_or_default().to_owned(),
             cluster_addr: text(&meta.addresses.cluster),
             state: state.to_owned(),
+            role: text(&meta.run.role),
+            version: text(&meta.run.version),
             rack: text(&meta.rack),
-            ..pb::ClusterMember::default()
+            uptime_ms: self.uptime_ms(meta),
         };
         if meta.id.as_str() != self.node.node_id {
             return known;
         }
         let own = self.own_member();
         pb::ClusterMember { role: own.role, version: own.version, uptime_ms: own.uptime_ms, ..known }
+    }
+
+    /// By the clocks of two nodes, which may differ: about as long as it has been up, and 0 where it is not known to be.
+    fn uptime_ms(&self, meta: &NodeMeta) -> i64 {
+        let known = meta.state.is_alive() && meta.run.started != Timestamp::default();
+        if known { self.now.0.saturating_sub(meta.run.started.0).max(0) } else { 0 }
     }
 
     /// The place of a partition; `meta` is none, or without replicas, on a broker without cluster.
@@ -160,7 +169,7 @@ pub(super) fn located(engine: &Engine, door: Door, error: BrokerError) -> Broker
 impl EngineBroker {
     /// The map for clients of `door`.
     pub(super) fn map(&self, door: Door) -> Map<'_> {
-        Map { image: self.engine.metadata(), node: &self.node, door }
+        Map { image: self.engine.metadata(), node: &self.node, door, now: self.clock.wall() }
     }
 
     /// The error as clients of `door` are told it: with the leader's address, and in a cluster with the metadata that could

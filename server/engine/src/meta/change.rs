@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use flymq_types::NodeId;
+
 use super::election::elect;
 use super::{ClusterMeta, Effect, Effects, MetaImage, PartitionMeta, Rejection, TopicMeta, TopicPartition};
 
@@ -71,17 +73,26 @@ fn change(
     next
 }
 
-/// Brings `isr` into the order of the replicas, and ends the reassignment if it is done: every added replica is in sync,
-/// and without those to be removed enough are (KIP-455).
+/// Brings `isr` and `elr` into the order of the replicas, and ends what is over: a reassignment, and the time in which
+/// nothing is committed.
 fn settle(partition: &mut PartitionMeta, cluster: &ClusterMeta, min_insync: Option<u32>) {
     let isr = std::mem::take(&mut partition.isr);
     partition.isr = partition.replicas.iter().filter(|node| isr.contains(node)).cloned().collect();
-    if !partition.is_reassigning() || partition.leader.is_none() {
-        return;
+    if partition.is_reassigning() && partition.leader.is_some() {
+        end_reassignment(partition, cluster, min_insync);
     }
+    let commits = partition.isr.len() >= partition.min_insync(min_insync);
+    let elr = std::mem::take(&mut partition.elr);
+    let has_all = |node: &&NodeId| !commits && elr.contains(node) && !partition.isr.contains(node);
+    partition.elr = partition.replicas.iter().filter(has_all).cloned().collect();
+}
+
+/// If it is done: every added replica is in sync, and without those to be removed enough are (KIP-455).
+fn end_reassignment(partition: &mut PartitionMeta, cluster: &ClusterMeta, min_insync: Option<u32>) {
+    let isr = &partition.isr;
     let in_sync = partition.target().filter(|node| isr.contains(node)).count();
     // It may go on with fewer than it needs where it had no more before.
-    let needed = partition.min_insync(min_insync).min(partition.isr.len());
+    let needed = partition.min_insync(min_insync).min(isr.len());
     if in_sync < needed || !partition.adding.iter().all(|node| isr.contains(node)) {
         return;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use flymq_types::{BrokerEpoch, ClusterId, DirectoryId, IncarnationId, NodeId};
+use flymq_types::{BrokerEpoch, ClusterId, DirectoryId, IncarnationId, NodeId, Timestamp};
 
 /// The cluster in the metadata; empty on a broker without cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -51,6 +51,18 @@ pub struct NodeMeta {
     pub broker_epoch: BrokerEpoch,
     /// The newest feature version that it understands.
     pub feature_version: u32,
+    pub run: NodeRun,
+}
+
+/// What runs on a node, as it said when it registered; for people to read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NodeRun {
+    /// Of the broker's program.
+    pub version: Option<Arc<str>>,
+    /// What its configuration calls it: bootstrap or agent.
+    pub role: Option<Arc<str>>,
+    /// By its own wall clock; zero where it is not known.
+    pub started: Timestamp,
 }
 
 /// Where a node is reached, `host:port` each; none where the door is shut.

@@ -6,10 +6,15 @@ use super::{ClusterMeta, NodeState, PartitionMeta};
 
 /// Makes the first replica in preferred order lead that is in sync and lives, active ones before draining ones.
 ///
-/// Where none is, the partition has no leader. With `unclean`, a living replica that is not in sync leads then, and is the
-/// only one in sync: what others had acknowledged is lost.
+/// Where none is, one leads that is not in sync and has every committed record all the same ([`PartitionMeta::elr`]), else
+/// nobody. With `unclean`, any living replica leads then, and is the only one in sync: what others had acknowledged is lost.
 pub(super) fn elect(partition: &mut PartitionMeta, cluster: &ClusterMeta, unclean: bool) {
     partition.leader = clean_leader(partition, cluster);
+    if partition.leader.is_none()
+        && let Some(leader) = first_alive(partition, cluster, |node| partition.elr.contains(node))
+    {
+        lead_as_eligible(partition, leader);
+    }
     if partition.leader.is_none()
         && unclean
         && let Some(leader) = first_alive(partition, cluster, |_| true)
@@ -28,9 +33,22 @@ pub(super) fn move_off(partition: &mut PartitionMeta, cluster: &ClusterMeta) {
     }
 }
 
+/// Makes an eligible replica lead alone. Who was in sync before has as much, unless it came back without it.
+fn lead_as_eligible(partition: &mut PartitionMeta, leader: NodeId) {
+    let before = std::mem::replace(&mut partition.isr, vec![leader.clone()]);
+    if !partition.isr_lost {
+        partition.elr.extend(before);
+    }
+    partition.elr.retain(|node| *node != leader);
+    partition.isr_lost = false;
+    partition.isr_directory = None;
+    partition.leader = Some(leader);
+}
+
 /// Makes that replica lead alone, whatever it has.
 pub(super) fn lead_uncleanly(partition: &mut PartitionMeta, leader: NodeId) {
     partition.isr = vec![leader.clone()];
+    partition.elr.clear();
     partition.isr_lost = false;
     partition.isr_directory = None;
     partition.leader = Some(leader);

@@ -16,7 +16,7 @@ mod state;
 mod store;
 mod suite;
 
-pub use cluster::{ClusterMeta, NodeAddresses, NodeMeta, NodeState};
+pub use cluster::{ClusterMeta, NodeAddresses, NodeMeta, NodeRun, NodeState};
 pub use command::{
     AlterIsr, AlterTopic, Command, CreateTopic, DeleteTopic, DrainBroker, Effect, Effects, ElectPreferred,
     FenceBroker, FinishRestore, FormCluster, IsrMember, NodeRejection, PartitionRejection, RaiseFeatures,

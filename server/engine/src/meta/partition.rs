@@ -26,16 +26,20 @@ impl std::fmt::Display for TopicPartition {
 /// - `leader` is in `isr`, `isr` is a part of `replicas` in their order, and never empty;
 /// - `adding` and `removing` are parts of `replicas` and have no node in common;
 /// - every member of `isr` lives while there is a leader; without one, `isr` is the last member alone;
+/// - `elr` is a part of `replicas` in their order without those in `isr`, and empty where `isr` has as many as `min_insync`;
 /// - a change raises `partition_epoch` by one, a change of `leader` also `leader_epoch`.
 ///
 /// Source: the metadata of PacificA (configuration of primary and secondaries with a version) and of Kafka (KIP-455,
-/// KIP-497, KIP-841).
+/// KIP-497, KIP-841, KIP-966).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PartitionMeta {
     /// Who keeps it, in preferred order: the first one leads where it can. Those to be removed come last.
     pub replicas: Vec<NodeId>,
     /// The in-sync replicas: they have every committed record.
     pub isr: Vec<NodeId>,
+    /// Eligible leader replicas: they left `isr` when fewer than `min_insync` were left in it, and nothing was committed
+    /// since, so that they have every committed record as well. Where no in-sync replica lives, one of them leads.
+    pub elr: Vec<NodeId>,
     /// Replicas that a reassignment adds.
     pub adding: Vec<NodeId>,
     /// Replicas that go once every one of `adding` is in sync.

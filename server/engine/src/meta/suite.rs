@@ -9,7 +9,7 @@ use futures::future::{BoxFuture, join_all};
 
 use super::{
     AlterTopic, Command, CreateTopic, DeleteTopic, FenceBroker, FormCluster, MetaError, MetaStore,
-    MetaVersion, NodeAddresses, NodeRejection, RegisterBroker, Rejection, UnfenceBroker,
+    MetaVersion, NodeAddresses, NodeRejection, NodeRun, RegisterBroker, Rejection, UnfenceBroker,
 };
 use crate::topic::TopicConfig;
 
@@ -71,6 +71,7 @@ fn register(number: u8) -> Command {
         addresses: NodeAddresses::default(),
         rack: None,
         feature_version: 1,
+        run: NodeRun::default(),
     })
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use flymq_engine::meta::{
-    ClusterMeta, DrainBroker, FenceBroker, FormCluster, NodeAddresses, NodeMeta, NodeState, RegisterBroker,
-    RemoveBroker, UnfenceBroker,
+    ClusterMeta, DrainBroker, FenceBroker, FormCluster, NodeAddresses, NodeMeta, NodeRun, NodeState,
+    RegisterBroker, RemoveBroker, UnfenceBroker,
 };
 use flymq_proto::internal as pb;
-use flymq_types::{BrokerEpoch, ClusterId, DirectoryId, IncarnationId};
+use flymq_types::{BrokerEpoch, ClusterId, DirectoryId, IncarnationId, Timestamp};
 
 use super::field::{
     id_from_pb, id_to_pb, node_from_pb, optional_id_from_pb, optional_id_to_pb, text_from_pb, text_to_pb,
@@ -50,6 +50,7 @@ fn node_to_pb(node: &NodeMeta) -> pb::Node {
         state: state.into(),
         broker_epoch: node.broker_epoch.get(),
         feature_version: node.feature_version,
+        run: Some(run_to_pb(&node.run)),
     }
 }
 
@@ -69,7 +70,18 @@ fn full_node_from_pb(node: pb::Node) -> Result<NodeMeta> {
         },
         broker_epoch: BrokerEpoch(node.broker_epoch),
         feature_version: node.feature_version,
+        run: run_from_pb(&node.run.unwrap_or_default()),
     })
+}
+
+fn run_to_pb(run: &NodeRun) -> pb::NodeRun {
+    let (version, role) = (text_to_pb(run.version.as_ref()), text_to_pb(run.role.as_ref()));
+    pb::NodeRun { version, role, started: run.started.0 }
+}
+
+fn run_from_pb(run: &pb::NodeRun) -> NodeRun {
+    let (version, role) = (text_from_pb(&run.version), text_from_pb(&run.role));
+    NodeRun { version, role, started: Timestamp(run.started) }
 }
 
 fn addresses_to_pb(addresses: &NodeAddresses) -> pb::NodeAddresses {
@@ -122,6 +134,7 @@ pub(super) fn register_to_pb(register: &RegisterBroker) -> pb::RegisterBroker {
         addresses: Some(addresses_to_pb(&register.addresses)),
         rack: text_to_pb(register.rack.as_ref()),
         feature_version: register.feature_version,
+        run: Some(run_to_pb(&register.run)),
     }
 }
 
@@ -135,6 +148,7 @@ pub(super) fn register_from_pb(register: pb::RegisterBroker) -> Result<RegisterB
         addresses: addresses_from_pb(&register.addresses.unwrap_or_default()),
         rack: text_from_pb(&register.rack),
         feature_version: register.feature_version,
+        run: run_from_pb(&register.run.unwrap_or_default()),
     })
 }
 

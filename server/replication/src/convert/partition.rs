@@ -18,6 +18,7 @@ pub(super) fn partition_to_pb(partition: &PartitionMeta) -> pb::Partition {
         leader_epoch: partition.leader_epoch.get(),
         replicas: nodes_to_pb(&partition.replicas),
         isr: nodes_to_pb(&partition.isr),
+        elr: nodes_to_pb(&partition.elr),
         adding: nodes_to_pb(&partition.adding),
         removing: nodes_to_pb(&partition.removing),
         leader: partition.leader.as_ref().map(ToString::to_string).unwrap_or_default(),
@@ -33,6 +34,7 @@ pub(super) fn partition_from_pb(partition: &pb::Partition) -> Result<PartitionMe
     Ok(PartitionMeta {
         replicas: nodes_from_pb(&partition.replicas)?,
         isr: nodes_from_pb(&partition.isr)?,
+        elr: nodes_from_pb(&partition.elr)?,
         adding: nodes_from_pb(&partition.adding)?,
         removing: nodes_from_pb(&partition.removing)?,
         leader: if leader.is_empty() { None } else { Some(node_from_pb(leader)?) },

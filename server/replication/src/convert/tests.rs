@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use flymq_engine::meta::{
     AlterIsr, AlterTopic, CreateTopic, DeleteTopic, DrainBroker, ElectPreferred, FenceBroker, FinishRestore,
-    FormCluster, IsrMember, NodeAddresses, PartitionMeta, Reassign, RegisterBroker, RemoveBroker,
+    FormCluster, IsrMember, NodeAddresses, NodeRun, PartitionMeta, Reassign, RegisterBroker, RemoveBroker,
     ResignLeader, State, TopicPartition, TransferLeader, UnfenceBroker,
 };
 use flymq_engine::{CleanupPolicy, IndexConfig, IndexStrategy, TopicConfig};
@@ -112,6 +112,7 @@ fn register(n: u8) -> Command {
         addresses,
         rack: (n != 2).then(|| "rack".into()),
         feature_version: 3,
+        run: NodeRun { version: Some("1.2.3".into()), role: None, started: Timestamp(7) },
     })
 }
 

@@ -71,8 +71,7 @@ impl Leader {
     /// Moves the high watermark (rule 5), answers who waited for it, and looks after the ISR.
     pub(super) fn advance(&mut self, now: Millis, core: &mut Core, out: &mut Vec<ReplicaAction>) {
         self.measure_pace(now, core);
-        let enough =
-            core.meta.isr.len() >= core.settings.min_insync || cfg!(mutant = "replica_commit_below_min");
+        let enough = core.has_enough_in_sync() || cfg!(mutant = "replica_commit_below_min");
         let durable = |id: &BrokerId| match self.peers.get(id) {
             Some(peer) => peer.durable().unwrap_or(Offset::ZERO),
             None if *id == core.me && cfg!(mutant = "replica_leader_counts_page_cache") => core.log.end,
@@ -121,8 +120,10 @@ impl Leader {
         let everywhere = self.maximal_isr(core).into_iter().map(reported).min().unwrap_or_default();
         let everywhere =
             if cfg!(mutant = "replica_delete_not_waited_for") { core.log.start } else { everywhere };
+        let enough = core.has_enough_in_sync();
         self.deletes.retain(|(before, token)| {
-            let done = *before <= everywhere;
+            // With fewer in sync, one that left the set meanwhile may lead next, and still have it.
+            let done = *before <= everywhere && (enough || *before == Offset::ZERO);
             if done {
                 out.push(ReplicaAction::Complete { token: *token, result: Ok(everywhere) });
             }

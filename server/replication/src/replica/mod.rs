@@ -94,6 +94,11 @@ impl Core {
         self.meta.leader_epoch
     }
 
+    /// Whether as many are in sync as have to be for anything to be committed.
+    fn has_enough_in_sync(&self) -> bool {
+        self.meta.isr.len() >= self.settings.min_insync
+    }
+
     fn session_holds(&self, now: Millis) -> bool {
         let limit = self.settings.session / 2;
         self.session_renewed.is_some_and(|renewed| now.saturating_sub(renewed) <= limit)

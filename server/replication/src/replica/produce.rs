@@ -67,6 +67,12 @@ impl Replica {
         let high_watermark = self.core.high_watermark;
         let refused = match &self.role {
             Role::Leader(_) if before > high_watermark => Some(ReplicaError::NotCommitted { high_watermark }),
+            Role::Leader(_)
+                if token.is_some() && before > self.core.log.start && !self.core.has_enough_in_sync() =>
+            {
+                let needed = self.core.settings.min_insync;
+                Some(ReplicaError::NotEnoughReplicas { in_sync: meta.isr.len(), needed })
+            }
             Role::Leader(_) => None,
             Role::Offline | Role::Resigned { .. } | Role::Follower(_) => {
                 let leader = meta.leader.filter(|id| *id != self.core.me);

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use flymq_engine::meta::{
-    Command, CreateTopic, FenceBroker, FormCluster, MemoryMetaStore, MetaStore, NodeAddresses, PartitionMeta,
-    RegisterBroker, Reply, TopicPartition, UnfenceBroker,
+    Command, CreateTopic, FenceBroker, FormCluster, MemoryMetaStore, MetaStore, NodeAddresses, NodeRun,
+    PartitionMeta, RegisterBroker, Reply, TopicPartition, UnfenceBroker,
 };
 use flymq_engine::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaListener, Replication, TopicConfig};
 use flymq_replication::replica::{BrokerEpoch, BrokerId};
@@ -256,6 +256,7 @@ impl Cluster {
             addresses: NodeAddresses::default(),
             rack: None,
             feature_version: 1,
+            run: NodeRun::default(),
         });
         let applied = self.store.propose(vec![register]).await.unwrap();
         match &applied.replies[0] {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak, mpsc};
 use std::time::Duration;
 
 use flymq_engine::meta::{
-    Command, CreateTopic, FormCluster, MemoryMetaStore, MetaStore, NodeAddresses, RegisterBroker, Reply,
-    TopicPartition, UnfenceBroker,
+    Command, CreateTopic, FormCluster, MemoryMetaStore, MetaStore, NodeAddresses, NodeRun, RegisterBroker,
+    Reply, TopicPartition, UnfenceBroker,
 };
 use flymq_engine::{NewReplica, ReplicaListener, Replication, TopicConfig};
 use flymq_replication::replica::{BrokerEpoch, BrokerId};
@@ -114,6 +114,7 @@ async fn alone(id: &NodeId, directory: DirectoryId) -> (MemoryMetaStore, BrokerE
         addresses: NodeAddresses::default(),
         rack: None,
         feature_version: 1,
+        run: NodeRun::default(),
     };
     let commands = vec![Command::FormCluster(form), Command::RegisterBroker(register)];
     let applied = store.propose(commands).await.unwrap();

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flymq_engine::meta::{
-    Command, FenceBroker, FormCluster, MemoryMetaStore, MetaError, MetaStore, NodeAddresses, PartitionMeta,
-    Reassign, RegisterBroker, Reply, TopicPartition, UnfenceBroker,
+    Command, FenceBroker, FormCluster, MemoryMetaStore, MetaError, MetaStore, NodeAddresses, NodeRun,
+    PartitionMeta, Reassign, RegisterBroker, Reply, TopicPartition, UnfenceBroker,
 };
 use flymq_engine::{
     Appended, Engine, EngineDeps, EngineError, EngineOptions, FetchSpec, NewTopic, Target, TopicConfig,
@@ -136,6 +136,7 @@ impl Engines {
             addresses: NodeAddresses::default(),
             rack: None,
             feature_version: 1,
+            run: NodeRun::default(),
         });
         let applied = self.store.propose(vec![register]).await.unwrap();
         match &applied.replies[0] {

@@ -18,17 +18,22 @@ pub struct Broker {
 #[derive(Debug, Default)]
 pub struct Authority {
     pub meta: PartitionMeta,
+    /// Out of sync since less than `min_insync` are in it: nothing was committed without them (KIP-966).
+    pub elr: Vec<BrokerId>,
+    pub min_insync: usize,
     pub brokers: BTreeMap<BrokerId, Broker>,
     pub elections: u64,
+    /// Of replicas that were not in sync.
+    pub eligible_elections: u64,
     pub isr_changes: u64,
     epochs: u64,
 }
 
 impl Authority {
-    pub fn new(replicas: Vec<BrokerId>) -> Self {
+    pub fn new(replicas: Vec<BrokerId>, min_insync: usize) -> Self {
         let isr = replicas.clone();
         let meta = PartitionMeta { isr, replicas, partition_epoch: 1, ..PartitionMeta::default() };
-        Self { meta, ..Self::default() }
+        Self { meta, min_insync, ..Self::default() }
     }
 
     fn alive(&self, id: BrokerId) -> bool {
@@ -38,6 +43,16 @@ impl Authority {
     fn elect(&mut self, but: Option<BrokerId>) {
         let fit = |id: &&BrokerId| self.meta.isr.contains(id) && self.alive(**id) && Some(**id) != but;
         self.meta.leader = self.meta.replicas.iter().find(fit).copied();
+        let eligible = |id: &&BrokerId| self.elr.contains(id) && self.alive(**id) && Some(**id) != but;
+        if self.meta.leader.is_none()
+            && let Some(leader) = self.meta.replicas.iter().find(eligible).copied()
+        {
+            let before = std::mem::replace(&mut self.meta.isr, vec![leader]);
+            self.elr.extend(before);
+            self.meta.leader = Some(leader);
+            self.eligible_elections += 1;
+            self.settle();
+        }
         self.meta.leader_epoch = LeaderEpoch(self.meta.leader_epoch.0 + 1);
         self.meta.partition_epoch += 1;
         self.elections += 1;
@@ -47,7 +62,15 @@ impl Authority {
         if self.meta.isr.len() > 1 && self.meta.isr.contains(&id) {
             self.meta.isr.retain(|member| *member != id);
             self.meta.partition_epoch += 1;
+            self.elr.push(id);
+            self.settle();
         }
+    }
+
+    fn settle(&mut self) {
+        let isr = &self.meta.isr;
+        let commits = isr.len() >= self.min_insync;
+        self.elr.retain(|id| !commits && !isr.contains(id));
     }
 
     /// Its session is over.
@@ -86,6 +109,9 @@ impl Authority {
         if process > known.process {
             self.epochs += 1;
             self.fence(id, leaves || dir != known.dir);
+            if dir != known.dir {
+                self.elr.retain(|eligible| *eligible != id);
+            }
             let epoch = BrokerEpoch(self.epochs);
             self.brokers.insert(id, Broker { epoch, process, dir, heard: now, alive: true });
             self.elect_if_none();
@@ -94,7 +120,7 @@ impl Authority {
     }
 
     fn elect_if_none(&mut self) {
-        if self.meta.leader.is_none() && self.meta.isr.iter().any(|id| self.alive(*id)) {
+        if self.meta.leader.is_none() && self.meta.isr.iter().chain(&self.elr).any(|id| self.alive(*id)) {
             self.elect(None);
         }
     }
@@ -124,7 +150,9 @@ impl Authority {
         if !current || !change.isr.iter().all(fit) || !change.isr.iter().any(|(id, _)| *id == from) {
             return false;
         }
-        self.meta.isr = change.isr.iter().map(|(id, _)| *id).collect();
+        let isr = change.isr.iter().map(|(id, _)| *id).collect();
+        self.elr.extend(std::mem::replace(&mut self.meta.isr, isr));
+        self.settle();
         self.meta.partition_epoch += 1;
         self.isr_changes += 1;
         let joined: Vec<BrokerId> =
@@ -143,6 +171,8 @@ impl Authority {
             _ if others => {
                 if matches!(reason, ResignReason::Corrupt | ResignReason::Slow) {
                     self.leave_isr(from);
+                    // It is not what it should be, whatever it has.
+                    self.elr.retain(|id| *id != from);
                 }
                 self.elect(Some(from));
             }

@@ -55,6 +55,7 @@ fn run(seed: u64, print: bool) -> (u64, Figures) {
     settle(&mut world);
     let mut figures = std::mem::take(&mut world.figures);
     figures.add("leader epochs", world.authority.elections);
+    figures.add("leaders that were eligible, not in sync", world.authority.eligible_elections);
     figures.add("ISR changes", world.authority.isr_changes);
     figures.add("seeds", 1);
     (world.trace(), figures)

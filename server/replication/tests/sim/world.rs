@@ -126,7 +126,7 @@ impl World {
             queue: BTreeMap::new(),
             scheduled: 0,
             nodes: ids.iter().map(node).collect(),
-            authority: Authority::new(ids[..assigned].to_vec()),
+            authority: Authority::new(ids[..assigned].to_vec(), settings.min_insync),
             network,
             oracle: Oracle::default(),
             settings,
@@ -517,13 +517,14 @@ impl World {
     /// Whoever the metadata group may make leader has all that is committed on disk.
     pub fn check_isr(&mut self, what: &str) {
         let committed = self.oracle.committed_end;
-        for id in self.authority.meta.isr.clone() {
+        let may_lead = [self.authority.meta.isr.clone(), self.authority.elr.clone()].concat();
+        for id in may_lead {
             let known = self.authority.brokers.get(&id).map_or(id.0, |broker| broker.dir);
             let disk = &self.node(id).disk;
             // A disk that was replaced is not known as such before its broker registers.
             assert!(
                 disk.dir != known || disk.durable >= committed,
-                "after {what}: {id:?} is in sync with {} on disk, {committed} is committed",
+                "after {what}: {id:?} is in sync or eligible with {} on disk, {committed} is committed",
                 disk.durable
             );
         }

@@ -45,7 +45,9 @@ impl AlterIsr {
         }
         let mut effects = Effects::new();
         let partition = change_one(image, &self.at, &mut effects, |partition, _| {
-            partition.isr = self.new_isr.iter().map(|member| member.node.clone()).collect();
+            let isr = self.new_isr.iter().map(|member| member.node.clone()).collect();
+            // Those who leave; without any, none of them is new there.
+            partition.elr.extend(std::mem::replace(&mut partition.isr, isr));
             partition.partition_epoch = partition.partition_epoch.next();
         })?;
         Ok((Reply::PartitionChanged { at: self.at.clone(), partition }, effects))

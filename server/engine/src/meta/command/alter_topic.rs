@@ -8,7 +8,7 @@ use super::new_partitions::{check_min_insync, new_partitions, seed};
 use super::{Effect, Effects, Rejection, Reply};
 use crate::meta::change::change_one;
 use crate::meta::election::elect;
-use crate::meta::{MetaImage, TopicMeta};
+use crate::meta::{MetaImage, PartitionMeta, TopicMeta};
 use crate::topic::TopicConfig;
 
 /// Changes the topic of this name and id, if it is still at `revision`. In a cluster, new partitions are placed on the nodes;
@@ -43,15 +43,22 @@ impl AlterTopic {
         check_min_insync(&self.config, &changed.partitions)?;
         changed.config = self.config.clone();
         changed.revision += 1;
-        let leaderless: Vec<_> = (0..changed.partitions.len())
-            .filter(|number| self.config.unclean_election && changed.partitions[*number].is_leaderless())
+        let unclean = self.config.unclean_election;
+        let concerns = |partition: &PartitionMeta| {
+            // With fewer that have to be in sync, something is committed that the eligible ones do not have.
+            unclean && partition.is_leaderless() || !partition.elr.is_empty()
+        };
+        let concerned: Vec<_> = (0..changed.partitions.len())
+            .filter(|number| concerns(&changed.partitions[*number]))
             .map(|number| changed.partition_id(number))
             .collect();
         image.topics.insert(name(), Arc::new(changed));
         let mut elected = Effects::new();
-        for at in leaderless {
+        for at in concerned {
             change_one(image, &at, &mut elected, |partition, context| {
-                elect(partition, context.cluster, true);
+                if unclean && partition.is_leaderless() {
+                    elect(partition, context.cluster, true);
+                }
             })?;
         }
         let topic = image.topic(&self.name).ok_or_else(|| Rejection::TopicUnknown { name: name() })?;

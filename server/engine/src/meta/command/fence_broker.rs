@@ -9,9 +9,9 @@ use crate::meta::{MetaImage, NodeState, PartitionMeta};
 
 /// Takes a node out of every in-sync set and every leadership.
 ///
-/// Each partition that it led goes to the first replica in preferred order that is in sync and lives. Where none is, it
-/// has no leader, and the node stays its last in-sync member; an unclean election happens only where the topic allows it.
-/// Source: the deterministic election of KIP-631 and KIP-841.
+/// Each partition that it led goes to the first replica in preferred order that is in sync and lives, else to one that is
+/// eligible (KIP-966). Where none is, it has no leader, and the node stays its last in-sync member; an unclean election
+/// happens only where the topic allows it. Source: the deterministic election of KIP-631 and KIP-841.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FenceBroker {
     pub id: NodeId,
@@ -39,6 +39,7 @@ impl FenceBroker {
     fn leave(&self, partition: &mut PartitionMeta, context: &Context<'_>) {
         if partition.isr.len() > 1 {
             partition.isr.retain(|node| *node != self.id);
+            partition.elr.push(self.id.clone());
         }
         if partition.leader.as_ref() == Some(&self.id) {
             elect(partition, context.cluster, context.unclean);

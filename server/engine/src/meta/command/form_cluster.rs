@@ -6,7 +6,7 @@ use flymq_types::{BrokerEpoch, ClusterId, DirectoryId, NodeId};
 
 use super::{Effects, NodeRejection, Rejection, Reply};
 use crate::meta::change::change_each;
-use crate::meta::{MetaImage, NodeAddresses, NodeMeta, NodeState};
+use crate::meta::{MetaImage, NodeAddresses, NodeMeta, NodeRun, NodeState};
 
 /// Gives the cluster its id and its first node.
 ///
@@ -40,6 +40,7 @@ impl FormCluster {
             state: NodeState::Fenced,
             broker_epoch: BrokerEpoch(0),
             feature_version: self.features,
+            run: NodeRun::default(),
         });
         image.cluster.id = Some(self.cluster);
         image.cluster.features = self.features;

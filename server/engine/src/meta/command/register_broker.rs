@@ -6,13 +6,13 @@ use flymq_types::{ClusterId, DirectoryId, IncarnationId, NodeId};
 
 use super::{Effects, NodeRejection, Rejection, Reply};
 use crate::meta::change::change_each;
-use crate::meta::{MetaImage, NodeAddresses, NodeMeta, NodeState, PartitionMeta};
+use crate::meta::{MetaImage, NodeAddresses, NodeMeta, NodeRun, NodeState, PartitionMeta};
 
 /// Registers one run of a broker: it is fenced and has a new broker epoch. [`super::UnfenceBroker`] follows when it has
 /// caught up with the metadata.
 ///
 /// With another directory than before, or not `clean`, it is a new replica of all its partitions: it leaves every in-sync
-/// set, and where it was the last member it is not elected until the directory that has everything is back (KIP-631, KIP-841, KIP-858, KIP-966).
+/// set and is eligible nowhere, and where it was the last member it is not elected until the directory that has everything is back (KIP-631, KIP-841, KIP-858, KIP-966).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RegisterBroker {
     pub cluster: ClusterId,
@@ -24,6 +24,7 @@ pub struct RegisterBroker {
     pub addresses: NodeAddresses,
     pub rack: Option<Arc<str>>,
     pub feature_version: u32,
+    pub run: NodeRun,
 }
 
 impl RegisterBroker {
@@ -51,6 +52,7 @@ impl RegisterBroker {
             state: NodeState::Fenced,
             broker_epoch: epoch,
             feature_version: self.feature_version,
+            run: self.run.clone(),
         });
         image.cluster.nodes.insert(self.id.clone(), node.clone());
         let mut effects = super::node_effect(&node);
@@ -58,7 +60,7 @@ impl RegisterBroker {
         let changed = change_each(
             image,
             &mut effects,
-            |partition| partition.isr.contains(&self.id),
+            |partition| partition.isr.contains(&self.id) || partition.elr.contains(&self.id),
             |partition, _| self.return_to(partition, before),
         );
         Ok((Reply::node(&node, changed), effects))
@@ -89,8 +91,14 @@ impl RegisterBroker {
         }
     }
 
-    /// What becomes of a partition of whose in-sync set the node was a member; it was fenced, so that it leads nothing.
+    /// What becomes of a partition that it could lead; it was fenced, so that it leads nothing.
     fn return_to(&self, partition: &mut PartitionMeta, before: Option<DirectoryId>) {
+        if !partition.isr.contains(&self.id) {
+            if !self.clean || before != Some(self.directory) {
+                partition.elr.retain(|node| *node != self.id);
+            }
+            return;
+        }
         let has_all = if partition.isr_lost { partition.isr_directory } else { before };
         let has_all = has_all.filter(|directory| self.clean || *directory != self.directory);
         if has_all == Some(self.directory) {

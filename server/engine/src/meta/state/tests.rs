@@ -1,5 +1,6 @@
 mod basics;
 mod cluster;
+mod eligible;
 mod properties;
 mod support;
 

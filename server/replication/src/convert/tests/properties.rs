@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flymq_engine::meta::{ClusterMeta, MetaImage, MetaVersion, NodeMeta, NodeState, TopicMeta};
+use flymq_engine::meta::{ClusterMeta, MetaImage, MetaVersion, NodeMeta, NodeRun, NodeState, TopicMeta};
 use proptest::prelude::*;
 
 use super::*;
@@ -33,9 +33,15 @@ fn addresses() -> impl Strategy<Value = NodeAddresses> {
 }
 
 prop_compose! {
+    fn run()(version in text(), role in text(), started: i64) -> NodeRun {
+        NodeRun { version, role, started: Timestamp(started) }
+    }
+}
+
+prop_compose! {
     fn registration()(
         cluster: [u8; 16], id in node_id(), incarnation: [u8; 16], directory: [u8; 16], clean: bool,
-        addresses in addresses(), rack in text(), feature_version: u32,
+        addresses in addresses(), rack in text(), feature_version: u32, run in run(),
     ) -> Command {
         Command::RegisterBroker(RegisterBroker {
             cluster: ClusterId::from_bytes(cluster),
@@ -46,6 +52,7 @@ prop_compose! {
             addresses,
             rack,
             feature_version,
+            run,
         })
     }
 }
@@ -110,12 +117,12 @@ fn command() -> impl Strategy<Value = Command> {
 
 prop_compose! {
     fn partition()(
-        replicas in some_nodes(), isr in some_nodes(), adding in some_nodes(), removing in some_nodes(),
+        replicas in some_nodes(), isr in some_nodes(), elr in some_nodes(), adding in some_nodes(), removing in some_nodes(),
         leader in prop::option::of(node_id()), isr_lost: bool, isr_directory: Option<[u8; 16]>,
         leader_epoch: u32, partition_epoch: u32, throttle_bytes_per_s: u64,
     ) -> Arc<PartitionMeta> {
         Arc::new(PartitionMeta {
-            replicas, isr, adding, removing, throttle_bytes_per_s, leader, isr_lost,
+            replicas, isr, elr, adding, removing, throttle_bytes_per_s, leader, isr_lost,
             isr_directory: isr_directory.map(DirectoryId::from_bytes),
             leader_epoch: LeaderEpoch(leader_epoch),
             partition_epoch: PartitionEpoch(partition_epoch),
@@ -126,11 +133,11 @@ prop_compose! {
 prop_compose! {
     fn node()(
         id in node_id(), directory: [u8; 16], incarnation: Option<[u8; 16]>, addresses in addresses(),
-        rack in text(), broker_epoch: u64, feature_version: u32,
+        rack in text(), broker_epoch: u64, feature_version: u32, run in run(),
         state in prop::sample::select(vec![NodeState::Active, NodeState::Fenced, NodeState::Draining]),
     ) -> Arc<NodeMeta> {
         Arc::new(NodeMeta {
-            id, addresses, rack, state, feature_version,
+            id, addresses, rack, state, feature_version, run,
             directory: DirectoryId::from_bytes(directory),
             incarnation: incarnation.map(IncarnationId::from_bytes),
             broker_epoch: BrokerEpoch(broker_epoch),

@@ -119,7 +119,7 @@ fn partitions_that_are_added_are_placed_too() {
 #[test]
 fn fencing_elects_the_first_living_in_sync_replica() {
     let mut state = State::cluster(3);
-    let at = state.topic_on(1, &[2, 1, 3], default());
+    let at = state.topic_on(1, &[2, 1, 3], one_is_enough());
     state.done(&state.alter_isr(&at, &[2, 3]));
     let before = state.partition(&at);
     state.fence(2);
@@ -152,7 +152,9 @@ fn fencing_a_follower_takes_it_out_of_the_set() {
 #[test]
 fn an_unclean_election_happens_only_where_the_topic_allows_it() {
     let mut state = State::cluster(3);
-    let (clean, risky) = (state.topic_on(1, &[1, 2, 3], default()), state.topic_on(2, &[1, 2, 3], unclean()));
+    let risky = TopicConfig { min_insync_replicas: Some(1), ..unclean() };
+    let clean = state.topic_on(1, &[1, 2, 3], one_is_enough());
+    let risky = state.topic_on(2, &[1, 2, 3], risky);
     for at in [&clean, &risky] {
         state.done(&state.alter_isr(at, &[1]));
     }
@@ -175,7 +177,7 @@ fn an_unclean_election_happens_only_where_the_topic_allows_it() {
 fn another_directory_or_an_unclean_return_is_a_new_replica() {
     for (run, directory, clean) in [(1, 1, true), (1, 0, false)] {
         let mut state = State::cluster(3);
-        let at = state.topic_on(1, &[1, 2, 3], default());
+        let at = state.topic_on(1, &[1, 2, 3], one_is_enough());
         state.done(&state.alter_isr(&at, &[1]));
         state.fence(1);
         state.done(&register(1, run, directory, clean));
@@ -198,7 +200,7 @@ fn another_directory_or_an_unclean_return_is_a_new_replica() {
 #[test]
 fn a_clean_return_keeps_its_place() {
     let mut state = State::cluster(3);
-    let at = state.topic_on(1, &[1, 2, 3], default());
+    let at = state.topic_on(1, &[1, 2, 3], one_is_enough());
     state.done(&state.alter_isr(&at, &[1]));
     state.fence(1);
     state.done(&register(1, 1, 0, true));
@@ -210,7 +212,7 @@ fn a_clean_return_keeps_its_place() {
 #[test]
 fn the_right_directory_ends_what_a_wrong_one_began() {
     let mut state = State::cluster(3);
-    let at = state.topic_on(1, &[1, 2, 3], default());
+    let at = state.topic_on(1, &[1, 2, 3], one_is_enough());
     state.done(&state.alter_isr(&at, &[1]));
     let came = |state: &mut State, run, directory, clean| {
         state.fence(1);

@@ -133,12 +133,21 @@ fn is_part(part: &[NodeId], whole: &[NodeId]) -> bool {
 }
 
 fn check_partition(at: &TopicPartition, partition: &PartitionMeta, image: &MetaImage) {
-    let PartitionMeta { replicas, isr, adding, removing, leader, isr_lost, .. } = partition;
+    let PartitionMeta { replicas, isr, elr, adding, removing, leader, isr_lost, .. } = partition;
     let told = || format!("{at}: {partition:?}");
     assert!(!replicas.is_empty() && is_part(replicas, replicas), "{}", told());
     assert!(!isr.is_empty() && is_part(isr, replicas), "{}", told());
     let in_order: Vec<_> = replicas.iter().filter(|node| isr.contains(node)).cloned().collect();
     assert_eq!(*isr, in_order, "in the order of the replicas");
+    let topic = image.topic(&at.name).expect("it has partitions");
+    let eligible: Vec<_> = replicas.iter().filter(|node| elr.contains(node)).cloned().collect();
+    assert_eq!(*elr, eligible, "in the order of the replicas");
+    assert!(elr.iter().all(|node| !isr.contains(node)), "{}", told());
+    assert!(
+        elr.is_empty() || isr.len() < partition.min_insync(topic.config.min_insync_replicas),
+        "{}",
+        told()
+    );
     assert!(is_part(adding, replicas) && is_part(removing, replicas), "{}", told());
     assert!(adding.iter().all(|node| !removing.contains(node)), "{}", told());
     assert!(partition.target().next().is_some(), "{}", told());
@@ -154,6 +163,7 @@ fn check_partition(at: &TopicPartition, partition: &PartitionMeta, image: &MetaI
         None => {
             assert_eq!(isr.len(), 1, "{}", told());
             assert!(*isr_lost || !alive(&isr[0]), "somebody could lead: {}", told());
+            assert!(!elr.iter().any(alive), "somebody eligible could lead: {}", told());
         }
     }
 }
@@ -202,7 +212,8 @@ fn check_change(
     {
         // Where a leader ends a reassignment, it vouches for the next one.
         let vouched = old.leader.is_some() && old.is_reassigning() && !new.is_reassigning();
-        assert!(vouched || old.isr.contains(leader) && !old.isr_lost, "{at}: unclean: {old:?} {new:?}");
+        let in_sync = old.isr.contains(leader) && !old.isr_lost;
+        assert!(vouched || in_sync || old.elr.contains(leader), "{at}: unclean: {old:?} {new:?}");
     }
 }
 

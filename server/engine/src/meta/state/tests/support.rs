@@ -6,8 +6,8 @@ use flymq_types::{
 
 use super::*;
 use crate::meta::{
-    AlterIsr, CreateTopic, DrainBroker, FenceBroker, FormCluster, IsrMember, NodeAddresses, PartitionMeta,
-    Reassign, RegisterBroker, ResignLeader, TopicPartition, TransferLeader, UnfenceBroker,
+    AlterIsr, CreateTopic, DrainBroker, FenceBroker, FormCluster, IsrMember, NodeAddresses, NodeRun,
+    PartitionMeta, Reassign, RegisterBroker, ResignLeader, TopicPartition, TransferLeader, UnfenceBroker,
 };
 use crate::topic::TopicConfig;
 
@@ -47,6 +47,7 @@ pub(super) fn register(n: u8, run: u8, directory: u8, clean: bool) -> Command {
         addresses: NodeAddresses::default(),
         rack: Some(format!("r{}", n % 3).into()),
         feature_version: 1,
+        run: NodeRun::default(),
     })
 }
 
@@ -58,6 +59,11 @@ pub(super) fn form(founder: u8) -> Command {
         directory: register.directory,
         features: 1,
     })
+}
+
+/// Whoever is in sync alone commits, so that nobody else is eligible.
+pub(super) fn one_is_enough() -> TopicConfig {
+    TopicConfig { min_insync_replicas: Some(1), ..TopicConfig::default() }
 }
 
 impl State {
