@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use flymq_engine::meta::{ClusterMeta, MetaStore as _};
+use flymq_engine::meta::{ClusterMeta, MetaStore as _, NodeRejection};
 use flymq_proto::internal::{
     JoinAccepted, JoinLater, JoinRefused, JoinReply, JoinRequest, join_reply::Outcome,
 };
@@ -57,7 +57,7 @@ fn later(member: &Member, reason: &str) -> Outcome {
 }
 
 fn refused(reason: String, transient: bool) -> Outcome {
-    Outcome::Refused(JoinRefused { reason, transient })
+    Outcome::Refused(JoinRefused { reason, transient, removed: false })
 }
 
 async fn decide(member: &Member, request: &JoinRequest, node: &NodeId, directory: DirectoryId) -> Outcome {
@@ -111,6 +111,10 @@ fn refusal(
             owner.id
         );
         return Some(refused(reason, false));
+    }
+    if cluster.was_removed(directory) {
+        let reason = NodeRejection::Removed { id: node.clone() }.to_string();
+        return Some(Outcome::Refused(JoinRefused { reason, transient: false, removed: true }));
     }
     let known = cluster.node(node)?;
     if known.directory != directory && known.state.is_alive() {

@@ -132,7 +132,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     let registered = register::register(&member, config, addresses, &*rng);
     tokio::select! {
         registered = registered => registered?,
-        () = announce(&member, &told, &request) => {}
+        removed = announce(&member, &told, &request) => return Err(cluster(removed)),
         // The leader may be elsewhere, too: where to is in its own registration, which comes from it.
         () = introduce(member.clone()) => {}
     }

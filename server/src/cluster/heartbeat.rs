@@ -40,8 +40,7 @@ pub(crate) async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {
-                if member.registration().is_none() {
-                    let reason = member.dismissal();
+                if let Some(reason) = member.dismissal() {
                     error!("{reason}");
                     member.dismissed.send_replace(Some(reason));
                     return;

@@ -62,12 +62,18 @@ impl Member {
         self.image().cluster.node(&self.node).filter(|node| node.broker_epoch == epoch).cloned()
     }
 
-    /// Why this process has no registration any more, although it had one.
-    pub fn dismissal(&self) -> String {
+    /// Why this process has no registration any more, although it had one; none as long as it has. Others may refuse it before
+    /// the metadata says so: where another process has the same directory id, that is the one they send it to.
+    pub fn dismissal(&self) -> Option<String> {
+        let over = |epoch: &BrokerEpoch| self.network.is_over(replica::BrokerEpoch(epoch.0));
+        if self.registration().is_some() && !self.epoch.get().is_some_and(over) {
+            return None;
+        }
         let node = &self.node;
-        match self.image().cluster.node(node) {
+        Some(match self.image().cluster.node(node) {
             Some(other) if other.directory == self.directory => format!(
-                "node {node} was registered again from the same data directory: another process runs with it, and this one stops"
+                "node {node} was registered again from the same data directory, or a copy of it: another process runs with \
+                 that, and this one stops. Only one of the two may be started again"
             ),
             Some(_) => format!(
                 "another process has taken the node id {node}, with another data directory, and this one stops: \
@@ -77,7 +83,7 @@ impl Member {
                 "node {node} was removed from the cluster, and stops: it keeps no replica any more, and its data directory \
                  can be deleted"
             ),
-        }
+        })
     }
 
     /// Whether it leads the metadata group, as far as it knows.

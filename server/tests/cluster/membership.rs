@@ -1,6 +1,9 @@
 //! Who gets into a cluster, and who does not.
 
-use std::process::{Command, Stdio};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
@@ -156,6 +159,55 @@ fn a_node_that_was_removed_stops_and_says_so() {
 }
 
 #[test]
+fn a_node_that_was_removed_does_not_come_back_by_itself() {
+    let mut cluster = Cluster::start(4);
+    cluster.stop(3);
+    let remove = || cluster.any().rest("DELETE", "/api/v1/cluster/members/n4", &Value::Null).0 == 200;
+    eventually("its removal", || remove().then_some(()));
+    // With its directory, without a role and without a token: it was a member.
+    let (code, text) = refused(&mut node(&cluster.data(3), "n4"));
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("was removed from the cluster") && text.contains("FLYMQ_JOIN_TOKEN"), "{text}");
+    // Nor with the token.
+    let server = cluster_addr(cluster.any());
+    let (code, text) = refused(&mut agent(&cluster.data(3), "n4", &server));
+    assert_eq!(code, 9, "{text}");
+    assert_eq!(cluster.member_names(), ["n1", "n2", "n3"]);
+    // An empty directory and the token make a new node of it.
+    let again = Process::run(&mut agent(&cluster.data(7), "n4", &server));
+    assert_eq!(cluster_id(&again), cluster_id(cluster.any()));
+    assert_eq!(cluster.member_names(), ["n1", "n2", "n3", "n4"]);
+}
+
+#[test]
+fn a_node_of_whose_removal_nobody_tells_asks_and_stops() {
+    let mut cluster = Cluster::start(4);
+    cluster.stop(3);
+    let remove = || cluster.any().rest("DELETE", "/api/v1/cluster/members/n4", &Value::Null).0 == 200;
+    eventually("its removal", || remove().then_some(()));
+    // The metadata group drops it some time later; from then on nobody sends it any metadata.
+    let dropped = |node: &Process| node.says_within("members without a node leave the metadata group", 90);
+    assert!(dropped(cluster.any()), "the first node leads the group");
+    let (code, text) = refused(&mut node(&cluster.data(3), "n4"));
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("was removed from the cluster"), "{text}");
+}
+
+#[test]
+fn a_node_beside_which_a_copy_of_its_directory_is_started_stops_and_says_so() {
+    let mut cluster = Cluster::start(3);
+    let old = cluster.nodes.pop().flatten().expect("the third");
+    let copy = cluster.data(7);
+    copy_dir(&cluster.data(2), &copy);
+    let server = cluster_addr(cluster.any());
+    let taker = Process::run(&mut agent(&copy, "n3", &server));
+    let (code, text) = ended(old);
+    assert_eq!(code, 9, "{text}");
+    assert!(text.contains("another process runs with that"), "{text}");
+    assert_eq!(cluster_id(&taker), cluster_id(cluster.any()));
+}
+
+#[test]
 fn a_node_whose_id_was_taken_stops_and_says_so() {
     let mut cluster = Cluster::start(3);
     let old = cluster.nodes.pop().flatten().expect("the third");
@@ -174,4 +226,18 @@ fn a_node_whose_id_was_taken_stops_and_says_so() {
 fn ended(mut process: Process) -> (i32, String) {
     let code = process.exit().code().expect("no signal");
     (code, process.rest_of_lines())
+}
+
+/// What a process has written so far, as `cp -r` takes it.
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory").filter_map(Result::ok) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else if entry.file_name() != "reserve" {
+            // A temporary file may be gone by now.
+            let _ = std::fs::copy(entry.path(), &target);
+        }
+    }
 }

@@ -190,6 +190,14 @@ impl Cluster {
         assert_eq!(status, 200, "{answer}");
     }
 
+    /// The ids of all nodes, as the first living node has them.
+    pub fn member_names(&self) -> Vec<String> {
+        let (status, answer) = self.any().rest("GET", "/api/v1/cluster/members", &Value::Null);
+        assert_eq!(status, 200, "{answer}");
+        let members = answer["members"].as_array().expect("a list");
+        members.iter().filter_map(|member| Some(member["node_id"].as_str()?.to_owned())).collect()
+    }
+
     /// Metadata of a partition, as the first living node has it.
     pub fn partition(&self, topic: &str, partition: usize) -> Value {
         let (status, answer) = self.any().rest("GET", "/api/v1/cluster/metadata", &Value::Null);

@@ -87,6 +87,14 @@ impl Process {
         }
     }
 
+    /// Whether a log line with this message comes within so many seconds.
+    #[allow(dead_code, reason = "only the tests of clusters wait for so long")]
+    pub fn says_within(&self, message: &str, seconds: u64) -> bool {
+        let give_up = Instant::now() + Duration::from_secs(seconds);
+        let left = || give_up.saturating_duration_since(Instant::now());
+        std::iter::from_fn(|| self.lines.recv_timeout(left()).ok()).any(|line| line["message"] == message)
+    }
+
     /// The next log line, on the way to the one with this message.
     fn next_line(&self, message: &str) -> Value {
         self.lines.recv_timeout(DEADLINE).unwrap_or_else(|e| panic!("no line {message:?}: {e}"))

@@ -16,9 +16,26 @@ pub struct ClusterMeta {
     pub last_broker_epoch: BrokerEpoch,
     /// What every node may rely on the others to understand; see [`super::RaiseFeatures`].
     pub features: u32,
+    /// Data directories of nodes that were removed, the newest [`REMOVED_KEPT`] of them, the oldest first: none of them registers again.
+    pub removed: Vec<DirectoryId>,
 }
 
+/// So many removed directories are remembered. (Each is 16 bytes of every snapshot.)
+pub const REMOVED_KEPT: usize = 4_096;
+
 impl ClusterMeta {
+    /// Whether the node that had this directory was removed.
+    pub fn was_removed(&self, directory: DirectoryId) -> bool {
+        self.removed.contains(&directory)
+    }
+
+    /// A node with this directory is removed.
+    pub(super) fn forget(&mut self, directory: DirectoryId) {
+        self.removed.push(directory);
+        let surplus = self.removed.len().saturating_sub(REMOVED_KEPT);
+        self.removed.drain(..surplus);
+    }
+
     /// The node of that id.
     pub fn node(&self, id: &NodeId) -> Option<&Arc<NodeMeta>> {
         self.nodes.get(id)

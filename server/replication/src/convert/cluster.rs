@@ -21,17 +21,20 @@ pub(super) fn cluster_to_pb(cluster: &ClusterMeta) -> Option<pb::Cluster> {
         nodes: cluster.nodes.values().map(|node| node_to_pb(node)).collect(),
         last_broker_epoch: cluster.last_broker_epoch.get(),
         features: cluster.features,
+        removed: cluster.removed.iter().map(|directory| id_to_pb(directory.as_bytes())).collect(),
     })
 }
 
 pub(super) fn cluster_from_pb(cluster: Option<pb::Cluster>) -> Result<ClusterMeta> {
     let Some(cluster) = cluster else { return Ok(ClusterMeta::default()) };
     let node = |node| full_node_from_pb(node).map(|node| (node.id.clone(), Arc::new(node)));
+    let directory = |id: &bytes::Bytes| id_from_pb(id).map(DirectoryId::from_bytes);
     Ok(ClusterMeta {
         id: Some(cluster_id_from_pb(&cluster.id)?),
         nodes: cluster.nodes.into_iter().map(node).collect::<Result<_>>()?,
         last_broker_epoch: BrokerEpoch(cluster.last_broker_epoch),
         features: cluster.features,
+        removed: cluster.removed.iter().map(directory).collect::<Result<_>>()?,
     })
 }
 

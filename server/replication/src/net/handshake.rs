@@ -100,9 +100,9 @@ pub(super) enum KnockError {
     Read(#[from] ReadError),
     #[error("the connection was closed during the handshake")]
     Closed,
-    /// The other side says why not.
-    #[error("the other node refuses: {0}")]
-    Refused(String),
+    /// The other side says why not: by number ([`Refusal`]), and in words.
+    #[error("the other node refuses: {text}")]
+    Refused { reason: u32, text: String },
     #[error("member {found} answers instead of {wanted}")]
     AnotherMember { wanted: u64, found: u64 },
     /// It let us in without knowing the key.
@@ -145,7 +145,10 @@ impl Channel {
     async fn expect(&mut self, kind: Kind) -> Result<Packet, KnockError> {
         let packet = self.reader.next().await?.ok_or(KnockError::Closed)?;
         match packet.kind {
-            Kind::Refusal => Err(KnockError::Refused(packet.decode::<pb::PeerRefusal>()?.text)),
+            Kind::Refusal => {
+                let pb::PeerRefusal { reason, text } = packet.decode()?;
+                Err(KnockError::Refused { reason, text })
+            }
             found if found == kind => Ok(packet),
             found => Err(PacketError::Unexpected(found).into()),
         }

@@ -22,7 +22,7 @@ use crate::peer::{PeerCall, PeerError};
 impl From<KnockError> for PeerError {
     fn from(error: KnockError) -> Self {
         match error {
-            KnockError::Refused(reason) => Self::Refused { reason },
+            KnockError::Refused { reason: _, text } => Self::Refused { reason: text },
             error @ KnockError::Impostor => Self::Refused { reason: error.to_string() },
             error @ (KnockError::Connect(_)
             | KnockError::Tls(_)

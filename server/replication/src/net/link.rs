@@ -17,6 +17,7 @@ use super::handshake::{Channel, KnockError, VERSION};
 use super::lane::PeerLane;
 use super::packet::{Kind, PacketError};
 use super::reader::{PacketReader, ReadError};
+use super::refusal::Refusal;
 use super::shared::Shared;
 use super::socket;
 use super::stats::Side;
@@ -133,7 +134,8 @@ impl Link {
 
     async fn dial(&self, shared: &Shared) -> Result<Channel, KnockError> {
         let keys = shared.keys.load_full();
-        let refused = || KnockError::Refused("this node is in no cluster".to_owned());
+        let text = "this node is in no cluster";
+        let refused = || KnockError::Refused { reason: Refusal::NotInCluster as u32, text: text.to_owned() };
         let keys = keys.ok_or_else(refused)?;
         let cluster = keys.membership.cluster.ok_or_else(refused)?;
         let known = shared.members.load().get(&self.to).map(|member| member.address.clone());
@@ -150,7 +152,13 @@ impl Link {
             nonce: shared.nonce(),
             token: String::new(),
         };
-        channel.knock(&hello, &keys.member).await?;
+        let knocked = channel.knock(&hello, &keys.member).await;
+        if let Err(KnockError::Refused { reason, .. }) = &knocked
+            && *reason == Refusal::StaleEpoch as u32
+        {
+            shared.over.fetch_max(hello.from_epoch, Ordering::Relaxed);
+        }
+        knocked?;
         Ok(channel)
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -26,7 +27,7 @@ use super::{accept, convert, join};
 use crate::link::{FrameSink, NodeLink, ReplicaKey, Sent};
 use crate::peer::{PeerCall, PeerCaller, PeerError, PeerService};
 use crate::raft::{MetaPeer, MetaRequest, MetaRpc, MetaTransport, MetaTransportError, RaftId};
-use crate::replica::{BrokerId, Frame, Lane};
+use crate::replica::{BrokerEpoch, BrokerId, Frame, Lane};
 
 /// Connects this node with the others: see the [module](super).
 ///
@@ -57,6 +58,7 @@ impl PeerNetwork {
             rng,
             keys: ArcSwapOption::from_pointee(keys),
             members: ArcSwap::default(),
+            over: AtomicU64::new(0),
             handlers: RwLock::new(Handlers::default()),
             links: Mutex::default(),
             incoming: Incoming::default(),
@@ -162,6 +164,11 @@ impl PeerNetwork {
     /// Whether that node has a connection of this lane open to this one: that of a process that dies is gone at once.
     pub fn hears(&self, from: RaftId, lane: PeerLane) -> bool {
         self.shared.incoming.has((from, lane))
+    }
+
+    /// Whether another node knows of a later registration with this data directory than the one of that epoch.
+    pub fn is_over(&self, own: BrokerEpoch) -> bool {
+        own.0 > 0 && self.shared.over.load(Ordering::Relaxed) >= own.0
     }
 
     /// What was counted so far.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
@@ -73,6 +74,8 @@ pub(super) struct Shared {
     pub(super) rng: Arc<dyn Rng>,
     pub(super) keys: ArcSwapOption<Keys>,
     pub(super) members: ArcSwap<BTreeMap<RaftId, PeerAddress>>,
+    /// The newest broker epoch of this node that another one has refused because a later one is current.
+    pub(super) over: AtomicU64,
     pub(super) handlers: RwLock<Handlers>,
     pub(super) links: Mutex<HashMap<(RaftId, PeerLane), Arc<Link>>>,
     pub(super) incoming: Incoming,

@@ -80,6 +80,9 @@ impl RegisterBroker {
 
     /// A directory copied to a second node would count one disk as two replicas.
     fn check_directory(&self, image: &MetaImage) -> Result<(), NodeRejection> {
+        if image.cluster.was_removed(self.directory) {
+            return Err(NodeRejection::Removed { id: self.id.clone() });
+        }
         let mut others = image.cluster.nodes.values().filter(|node| node.id != self.id);
         match others.find(|node| node.directory == self.directory) {
             Some(owner) => Err(NodeRejection::DirectoryInUse {

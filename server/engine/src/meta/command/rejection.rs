@@ -49,6 +49,12 @@ pub enum NodeRejection {
     IdInUse { id: NodeId },
     #[error("data directory {directory} belongs to node {owner}, so node {id} cannot use it")]
     DirectoryInUse { id: NodeId, directory: DirectoryId, owner: NodeId },
+    /// It, or another node with its data directory, was removed.
+    #[error(
+        "node {id} was removed from the cluster, and its data directory cannot come back: to join again as a new node, start \
+         it with an empty directory (FLYMQ_DATA_DIR), FLYMQ_ROLE=agent, FLYMQ_SERVER and FLYMQ_JOIN_TOKEN"
+    )]
+    Removed { id: NodeId },
     /// The command speaks of a registration that is over.
     #[error("node {id} was registered again meanwhile: its epoch is {current}, not {asked}")]
     StaleEpoch { id: NodeId, asked: BrokerEpoch, current: BrokerEpoch },

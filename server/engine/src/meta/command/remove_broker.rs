@@ -5,7 +5,8 @@ use flymq_types::{BrokerEpoch, NodeId};
 use super::{Effect, Effects, NodeRejection, Rejection, Reply};
 use crate::meta::MetaImage;
 
-/// Removes a fenced node that keeps no replica. Its id may be given to another one.
+/// Removes a fenced node that keeps no replica. Its id may be given to another one; its data directory does not register
+/// again, so that nobody comes back who was not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RemoveBroker {
     pub id: NodeId,
@@ -29,7 +30,9 @@ impl RemoveBroker {
             let partitions = u32::try_from(kept).unwrap_or(u32::MAX);
             return Err(NodeRejection::HasReplicas { id, partitions }.into());
         }
+        let directory = node.directory;
         image.cluster.nodes.remove(&id);
+        image.cluster.forget(directory);
         Ok((Reply::NodeRemoved { id: id.clone() }, vec![Effect::RemoveNode { id }]))
     }
 }

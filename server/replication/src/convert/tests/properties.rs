@@ -149,6 +149,7 @@ prop_compose! {
     fn image()(
         version: u64, partitions in prop::collection::vec(partition(), 1..6), unclean_election: bool,
         cluster: [u8; 16], nodes in prop::collection::vec(node(), 0..4), epoch: u64, features: u32,
+        removed in prop::collection::vec(any::<[u8; 16]>(), 0..3),
     ) -> MetaImage {
         let name = TopicName::new("a").unwrap();
         let topic = TopicMeta {
@@ -164,6 +165,7 @@ prop_compose! {
                 nodes: nodes.into_iter().map(|node| (node.id.clone(), node)).collect(),
                 last_broker_epoch: BrokerEpoch(epoch),
                 features,
+                removed: removed.into_iter().map(DirectoryId::from_bytes).collect(),
             },
             ..MetaImage::default()
         }

@@ -141,7 +141,7 @@ async fn a_member_that_says_it_is_another_one_is_refused() {
     let (one, two, three) = (Node::start(1).await, Node::start(2).await, Node::start(3).await);
     introduce(&[&one, &two, &three]);
     let told = in_time("an answer", knock_as(&two, 1)).await;
-    let Err(KnockError::Refused(told)) = told else { panic!("let in") };
+    let Err(KnockError::Refused { text: told, .. }) = told else { panic!("let in") };
     assert!(told.contains("not the one of member 1"), "{told}");
     assert_eq!(two.network.stats().refused(Refusal::Certificate), 1);
     assert!(in_time("an answer", knock_as(&two, 3)).await.is_ok(), "as itself it is let in");

@@ -448,6 +448,12 @@ fn a_node_leaves_only_without_replicas() {
     state.done(&state.alter_isr(&at, &[1, 3]));
     state.done(&remove(&state, 2));
     assert!(state.image().cluster.node(&node(2)).is_none());
+    // Whoever has its directory was not let in again: not by any name, not by any process.
+    let removed = |n| NodeRejection::Removed { id: node(n) };
+    assert_eq!(state.refused(&register(2, 5, 0, true)), removed(2).into());
+    let Command::RegisterBroker(own) = register(2, 6, 0, true) else { unreachable!() };
+    let renamed = RegisterBroker { id: node(4), ..own };
+    assert_eq!(state.refused(&Command::RegisterBroker(renamed)), removed(4).into());
     state.done(&register(2, 5, 5, false));
     let mut single = State::cluster(1);
     single.fence(1);
