@@ -74,6 +74,15 @@ impl ClientError {
         Self::new(ErrorCode::Connection, format!("connection to {addr} was lost: {why}")).with("addr", addr)
     }
 
+    /// The metadata say that no replica can lead the partition just now.
+    pub fn no_leader(topic: &str, partition: i32) -> Self {
+        let message = format!("nobody leads {topic}/{partition}: none of its in-sync replicas is up");
+        let mut error = Self::new(ErrorCode::NotLeader, message);
+        error.0.hint =
+            format!("Start the nodes that keep it (flymq-cli info {topic} names them), or wait for them.");
+        error.with("topic", topic).with("partition", partition)
+    }
+
     /// No answer within `limit`.
     pub fn timeout(what: &str, limit: Duration) -> Self {
         Self::new(ErrorCode::Timeout, format!("{what} took longer than {} ms", limit.as_millis()))

@@ -44,6 +44,10 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
     let mut found = false;
     for partition in partitions {
         found = true;
+        // It says that it has nothing, which is not known.
+        if partition.state() == pb::PartitionState::Offline && partition.leader.is_empty() {
+            return Err(ClientError::no_leader(&args.topic, partition.partition).into());
+        }
         let first = first_offset(context, args, partition).await?;
         let mut spec = FetchSpec::new(args.topic.as_str(), partition.partition, first);
         // Up to what was there when we began: a busy topic must not keep us. The last messages were counted back from a

@@ -85,7 +85,7 @@ impl Client {
         }
         match self.topics().leader(topic, partition) {
             Known::Leader(leader) => Ok(Some(leader)),
-            Known::Nobody => Err(no_leader(topic, partition)),
+            Known::Nobody => Err(ClientError::no_leader(topic, partition)),
             Known::Unknown => Ok(None),
         }
     }
@@ -270,9 +270,4 @@ impl Client {
         };
         true
     }
-}
-
-fn no_leader(topic: &str, partition: i32) -> ClientError {
-    let message = format!("nobody leads {topic}/{partition}: none of its in-sync replicas is up");
-    ClientError::new(ErrorCode::NotLeader, message).with("topic", topic).with("partition", partition)
 }
