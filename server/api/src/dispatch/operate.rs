@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use flymq_engine::meta::{
-    Command, DrainBroker, ElectPreferred, NodeMeta, Reassign, RemoveBroker, Reply, TopicPartition,
+    Command, DrainBroker, ElectPreferred, NodeMeta, Reassign, RemoveBroker, Reply, TopicMeta, TopicPartition,
 };
 use flymq_proto::pb;
 use flymq_types::NodeId;
@@ -16,6 +16,16 @@ const TOKEN_VALID: Duration = Duration::from_secs(60 * 60);
 /// The longest that may be asked.
 const TOKEN_VALID_MOST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// So many partitions are named in a refusal.
+const NAMED: usize = 5;
+
+/// The partitions of a topic that a node keeps.
+fn kept_by<'a>(topic: &'a TopicMeta, id: &'a NodeId) -> impl Iterator<Item = String> + 'a {
+    let numbered = topic.partitions.iter().enumerate();
+    let kept = numbered.filter(move |(_, partition)| partition.replicas.contains(id));
+    kept.map(|(number, _)| format!("{}/{number}", topic.name))
+}
+
 impl EngineBroker {
     /// Removes a node that is stopped and keeps no replica.
     pub(super) async fn leave_cluster(
@@ -23,9 +33,30 @@ impl EngineBroker {
         request: &pb::LeaveClusterRequest,
     ) -> Result<pb::LeaveClusterResponse, BrokerError> {
         let node = self.registered(&request.node_id)?;
+        self.check_leaves(&node)?;
         let remove = RemoveBroker { id: node.id.clone(), broker_epoch: node.broker_epoch };
         self.engine.propose(vec![Command::RemoveBroker(remove)]).await?;
         Ok(pb::LeaveClusterResponse {})
+    }
+
+    /// Says what has to be done first. The metadata group checks the same, in fewer words.
+    fn check_leaves(&self, node: &NodeMeta) -> Result<(), BrokerError> {
+        let (id, state) = (&node.id, node.state);
+        if state.is_alive() {
+            let first = format!("stop it first; flymq-cli cluster drain {id} moves off what it leads");
+            return Err(convert::invalid("node_id", format!("node {id} is {state}: {first}")));
+        }
+        let image = self.engine.metadata();
+        let kept: Vec<String> = image.topics.values().flat_map(|topic| kept_by(topic, id)).collect();
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let (count, some) = (kept.len(), kept[..kept.len().min(NAMED)].join(", "));
+        let more = if count > NAMED { ", …" } else { "" };
+        let message = format!(
+            "node {id} still keeps replicas of {count} partitions ({some}{more}): reassign them first (flymq-cli cluster reassign)"
+        );
+        Err(convert::invalid("node_id", message))
     }
 
     /// Moves leaderships off a node, and gives it none until it is restarted.
