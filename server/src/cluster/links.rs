@@ -40,6 +40,10 @@ impl PeerBroker for Member {
 impl ClusterControl for Member {
     fn metadata_leader(&self) -> Option<NodeId> {
         let leader = self.store.leader()?;
+        // One that no majority answers may have been replaced long ago.
+        if leader == self.id && !self.store.leads_surely(2 * super::group_settings().election.1) {
+            return None;
+        }
         node_of(&self.image().cluster, BrokerId(leader)).map(|node| node.id.clone())
     }
 
