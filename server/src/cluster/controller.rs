@@ -1,5 +1,5 @@
 //! What the leader of the metadata group does for all: fences nodes that are silent, keeps the group's voters, and brings
-//! leaderships back to where they were placed.
+//! leaderships back to where they were placed. ([`internal`]: and it spreads the broker's own topics.)
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,6 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
 use super::{
+    internal,
     member::Member,
     metrics::FENCED,
     sessions::Signs,
@@ -45,6 +46,7 @@ pub(crate) fn start(member: &Arc<Member>, tasks: &TaskTracker, stop: &Cancellati
     tasks.spawn(stop.clone().run_until_cancelled_owned(watched));
     tasks.spawn(stop.clone().run_until_cancelled_owned(keep_voters(member.clone())));
     tasks.spawn(stop.clone().run_until_cancelled_owned(balance(member.clone())));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(internal::spread(member.clone())));
 }
 
 async fn fence(member: Arc<Member>) {

@@ -16,6 +16,7 @@ mod form;
 mod heartbeat;
 mod identity;
 mod inbox;
+mod internal;
 mod join;
 mod leave;
 mod links;

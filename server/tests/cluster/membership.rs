@@ -133,6 +133,53 @@ fn a_broker_without_cluster_grows_into_one_with_its_records() {
 }
 
 #[test]
+fn the_offsets_of_a_broker_that_grew_survive_its_first_node() {
+    const OFFSETS: &str = "__consumer_offsets";
+    let mut cluster = Cluster::grown();
+    let commit = json!({"offsets": [{"topic": "t", "partition": 0, "offset": 1}]});
+    let path = "/api/v1/consumer-groups/g/offsets";
+    eventually("three replicas of the offsets", || (least(&cluster, OFFSETS)? == (3, 3)).then_some(()));
+    // Topics of users stay where they are, unless somebody moves them.
+    assert_eq!(least(&cluster, "t"), Some((1, 1)));
+    move_to(&cluster, "t", &["n2", "n3"]);
+    eventually("two other replicas of the topic", || (least(&cluster, "t")? == (2, 2)).then_some(()));
+    cluster.kill(0);
+    eventually("the committed offset", || {
+        let (status, answer) = cluster.node(1).rest("GET", path, &Value::Null);
+        (status == 200 && answer["offsets"][0]["offset"].as_u64() == Some(1)).then_some(())
+    });
+    eventually("a commit", || (cluster.node(2).rest("POST", path, &commit).0 == 200).then_some(()));
+    // Nothing keeps the first node any more, once those who operate the cluster have said so.
+    move_to(&cluster, OFFSETS, &["n2", "n3"]);
+    let remove = || cluster.any().rest("DELETE", "/api/v1/cluster/members/n1", &Value::Null).0 == 200;
+    eventually("its removal", || remove().then_some(()));
+}
+
+fn partitions(cluster: &Cluster, topic: &str) -> Option<Vec<Value>> {
+    let path = format!("/api/v1/cluster/metadata?topics={topic}");
+    let (status, answer) = cluster.any().rest("GET", &path, &Value::Null);
+    answer["topics"][0]["partitions"].as_array().filter(|_| status == 200).cloned()
+}
+
+/// The smallest numbers of replicas and of those in sync that a partition of the topic has.
+fn least(cluster: &Cluster, topic: &str) -> Option<(usize, usize)> {
+    let partitions = partitions(cluster, topic)?;
+    let least =
+        |what: &str| partitions.iter().map(|partition| partition[what].as_array().map_or(0, Vec::len)).min();
+    least("replicas").zip(least("isr"))
+}
+
+fn move_to(cluster: &Cluster, topic: &str, nodes: &[&str]) {
+    eventually("the reassignment", || {
+        let asked = (0..partitions(cluster, topic)?.len())
+            .map(|number| json!({"partition": number, "replicas": nodes}))
+            .collect::<Vec<_>>();
+        let body = json!({"topic": topic, "partitions": asked});
+        (cluster.any().rest("POST", "/api/v1/cluster/reassign", &body).0 == 200).then_some(())
+    });
+}
+
+#[test]
 fn records_of_a_broker_without_cluster_are_not_taken_into_another() {
     let dir = tempfile::tempdir().expect("a directory");
     let data = dir.path().join("b");

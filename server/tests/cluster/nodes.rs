@@ -88,6 +88,27 @@ impl Cluster {
         cluster
     }
 
+    /// Three nodes; the first one was a broker without cluster, and has a record of topic `t` and an offset of group `g`.
+    pub fn grown() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut cluster = Self { dir, nodes: Vec::new() };
+        let mut alone = Process::run(flymq(&cluster.data(0)).env("FLYMQ_NODE_ID", name(0)));
+        alone.produce("t", "v");
+        let commit = json!({"offsets": [{"topic": "t", "partition": 0, "offset": 1}]});
+        assert_eq!(alone.rest("POST", "/api/v1/consumer-groups/g/offsets", &commit).0, 200);
+        alone.signal("TERM");
+        assert!(alone.exit().success());
+        let first = Process::run(&mut founder(&cluster.data(0), &name(0)));
+        let server = cluster_addr(&first);
+        cluster.nodes.push(Some(first));
+        for number in 1..3 {
+            let process = Process::run(&mut agent(&cluster.data(number), &name(number), &server));
+            cluster.nodes.push(Some(process));
+        }
+        cluster.have_votes(3);
+        cluster
+    }
+
     pub fn data(&self, number: usize) -> PathBuf {
         self.dir.path().join(name(number))
     }

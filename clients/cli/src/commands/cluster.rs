@@ -62,11 +62,48 @@ async fn status(context: &Context) -> Result<(), Failure> {
     output::line(format!("Topics:      {} with {} partitions", reply.topics, reply.partitions))?;
     output::line(format!("Members:     {}", members_in_words(&reply.members)))?;
     if reply.members.len() > 1 {
-        let metadata: pb::GetMetadataResponse =
-            context.client.call("GetMetadata", &pb::GetMetadataRequest::default()).await?;
+        let metadata = all_metadata(context).await?;
         output::line(format!("Replication: {}", Replication::of(&metadata)))?;
+        if let Some(warning) = single(&metadata) {
+            output::line(format!("Warning:     {warning}"))?;
+        }
     }
     Ok(())
+}
+
+/// Of the topics of users, and of the brokers' own.
+async fn all_metadata(context: &Context) -> Result<pb::GetMetadataResponse, Failure> {
+    let mut metadata: pb::GetMetadataResponse =
+        context.client.call("GetMetadata", &pb::GetMetadataRequest::default()).await?;
+    let list = pb::ListTopicsRequest { internal: true, ..Default::default() };
+    let all: pb::ListTopicsResponse = context.client.call("ListTopics", &list).await?;
+    let internal: Vec<String> =
+        all.topics.into_iter().map(|topic| topic.name).filter(|name| is_internal(name)).collect();
+    if !internal.is_empty() {
+        let request = pb::GetMetadataRequest { topics: internal };
+        let more: pb::GetMetadataResponse = context.client.call("GetMetadata", &request).await?;
+        metadata.topics.extend(more.topics);
+    }
+    Ok(metadata)
+}
+
+fn is_internal(topic: &str) -> bool {
+    topic.starts_with("__")
+}
+
+/// Partitions of users that the loss of one node would take, and what to do. (The brokers see to their own.)
+fn single(metadata: &pb::GetMetadataResponse) -> Option<String> {
+    let mut topics = metadata.topics.iter().filter(|topic| !is_internal(&topic.name));
+    let is_single = |partition: &&pb::PartitionMetadata| partition.replicas.len() == 1;
+    let of = |topic: &pb::TopicMetadata| topic.partitions.iter().filter(is_single).count();
+    let first = topics.clone().find(|topic| of(topic) > 0)?;
+    let partition = first.partitions.iter().find(is_single)?.partition;
+    let count: usize = topics.by_ref().map(of).sum();
+    let name = &first.name;
+    Some(format!(
+        "{count} {} a single replica, on one disk: flymq-cli cluster reassign {name} {partition}=NODE,NODE,NODE gives it more",
+        if count == 1 { "partition has" } else { "partitions have" }
+    ))
 }
 
 /// `3`, or `3, of them 1 fenced`.
@@ -145,6 +182,21 @@ mod tests {
     fn told(partitions: Vec<pb::PartitionMetadata>) -> String {
         let topics = vec![pb::TopicMetadata { name: "t".to_owned(), partitions, ..Default::default() }];
         Replication::of(&pb::GetMetadataResponse { topics, ..Default::default() }).to_string()
+    }
+
+    #[test]
+    fn partitions_with_one_replica_are_told_of() {
+        let one = pb::PartitionMetadata { replicas: vec!["n".to_owned()], partition: 4, ..partition("n", 1) };
+        let topic = |name: &str, partitions| pb::TopicMetadata {
+            name: name.to_owned(),
+            partitions,
+            ..Default::default()
+        };
+        let told = |topics| single(&pb::GetMetadataResponse { topics, ..Default::default() });
+        assert_eq!(told(vec![topic("a", vec![partition("n", 3)]), topic("__b", vec![one.clone()])]), None);
+        let warning = told(vec![topic("a", vec![partition("n", 3), one.clone()]), topic("b", vec![one])]);
+        let expected = "2 partitions have a single replica, on one disk: flymq-cli cluster reassign a 4=NODE,NODE,NODE gives it more";
+        assert_eq!(warning.as_deref(), Some(expected));
     }
 
     #[test]

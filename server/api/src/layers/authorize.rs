@@ -90,7 +90,7 @@ impl<B: AuthorizedBroker + ?Sized> AuthorizedBroker for Arc<B> {
 /// Reads the right an rpc needs from the op table and holds it against the caller.
 ///
 /// With authentication off everyone has every right, but for one thing that holds for users always: topics whose
-/// names begin with `__` are the broker's, and only it writes or changes them.
+/// names begin with `__` are the broker's, and only it writes or changes them. (Which nodes keep them is the operators'.)
 #[derive(Debug)]
 pub struct Authorize<B> {
     inner: B,
@@ -112,7 +112,8 @@ impl<B> Authorize<B> {
 
     fn decide(&self, ctx: &CallContext, rpc: Rpc, resource: Option<&str>) -> Result<(), BrokerError> {
         let access = rpc.meta().access();
-        let changes = matches!(access, Access::Write | Access::Admin);
+        let moves = rpc == Rpc::ReassignPartitions;
+        let changes = matches!(access, Access::Write | Access::Admin) && !moves;
         if changes && let Some(name) = resource.filter(|name| name.starts_with("__")) {
             let message = format!("names that begin with '__' belong to the broker: {name}");
             return Err(denied(message, rpc, Some(name)));

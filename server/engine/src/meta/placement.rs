@@ -77,6 +77,28 @@ impl Placement<'_> {
         let ids = |set: Vec<usize>| set.into_iter().map(|at| nodes[at].id.clone()).collect();
         Ok(sets.into_iter().map(ids).collect())
     }
+
+    /// The replicas of each partition in `present` that has fewer than `factor`, by its place there, with further ones behind
+    /// those that it has: nodes that may lead, as many as there are.
+    pub fn extend(&self) -> Vec<(usize, Vec<NodeId>)> {
+        let mut nodes = self.nodes.to_vec();
+        nodes.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut state = self.seed;
+        let mut spread = set::Spread::new(&nodes, self.present);
+        let at = |id: &NodeId| nodes.binary_search_by(|node| node.id.cmp(id)).ok();
+        let mut extended = Vec::new();
+        for (number, present) in self.present.iter().enumerate() {
+            let ranks: Vec<u64> = nodes.iter().map(|_| split_mix(&mut state)).collect();
+            let known: Vec<usize> = present.iter().filter_map(at).collect();
+            let more = (self.factor as usize).saturating_sub(present.len());
+            let set = spread.extend(known.clone(), known.len() + more, &ranks);
+            if set.len() > known.len() {
+                let added = set[known.len()..].iter().map(|at| nodes[*at].id.clone());
+                extended.push((number, present.iter().cloned().chain(added).collect()));
+            }
+        }
+        extended
+    }
 }
 
 /// SplitMix64 by Sebastiano Vigna: its values are part of what commands mean and must never change.

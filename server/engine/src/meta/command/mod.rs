@@ -36,6 +36,7 @@ pub use elect_preferred::ElectPreferred;
 pub use fence_broker::FenceBroker;
 pub use finish_restore::FinishRestore;
 pub use form_cluster::FormCluster;
+pub use new_partitions::DEFAULT_FACTOR;
 pub use raise_features::RaiseFeatures;
 pub use reassign::Reassign;
 pub use register_broker::RegisterBroker;

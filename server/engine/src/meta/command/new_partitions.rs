@@ -9,7 +9,7 @@ use crate::meta::{ClusterMeta, NodeState, PartitionMeta, Placement, PlacementErr
 use crate::topic::TopicConfig;
 
 /// Replicas of a partition where the topic does not say, if there are as many nodes.
-const DEFAULT_FACTOR: u32 = 3;
+pub const DEFAULT_FACTOR: u32 = 3;
 
 /// `count` new partitions for a topic that has `present`. Without cluster they have no replicas.
 pub(super) fn new_partitions(

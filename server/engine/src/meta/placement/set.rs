@@ -52,11 +52,28 @@ impl Spread {
 
     /// The nodes of one partition; one that may lead is first. Among equal ones the least of `ranks`.
     pub(super) fn take(&mut self, factor: usize, ranks: &[u64]) -> Vec<usize> {
-        let mut set: Vec<usize> = Vec::with_capacity(factor);
+        self.fill(Vec::with_capacity(factor), factor, ranks, |spread, set, node| {
+            !set.is_empty() || spread.leads[node]
+        })
+    }
+
+    /// Adds nodes that may lead to those that a partition has.
+    pub(super) fn extend(&mut self, present: Vec<usize>, factor: usize, ranks: &[u64]) -> Vec<usize> {
+        self.fill(present, factor, ranks, |spread, _, node| spread.leads[node])
+    }
+
+    fn fill(
+        &mut self,
+        mut set: Vec<usize>,
+        factor: usize,
+        ranks: &[u64],
+        is_fit: impl Fn(&Self, &[usize], usize) -> bool,
+    ) -> Vec<usize> {
         let mut used = vec![0_u64; self.rack_nodes.len()];
+        set.iter().for_each(|node| used[self.rack[*node]] += 1);
         while set.len() < factor {
             let free = (0..self.rack.len()).filter(|node| !set.contains(node));
-            let fit = free.filter(|node| !set.is_empty() || self.leads[*node]);
+            let fit = free.filter(|node| is_fit(self, &set, *node));
             let Some(best) = fit.min_by(|a, b| self.compare(&used, ranks, *a, *b)) else { break };
             used[self.rack[best]] += 1;
             self.give(best);

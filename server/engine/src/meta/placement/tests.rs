@@ -139,3 +139,31 @@ fn a_placement_is_for_ever() {
     let sets = ids(place(&nodes(3, 2), 6, 3, 7));
     assert_eq!(sets, ["n5,n1,n0", "n4,n2,n3", "n3,n5,n1", "n0,n4,n2", "n2,n3,n4", "n1,n5,n0"]);
 }
+
+#[test]
+fn partitions_with_too_few_replicas_get_further_ones_in_other_racks() {
+    let mut nodes = nodes(3, 2);
+    nodes[5].leads = false;
+    let id = |n: usize| NodeId::new(&format!("n{n}")).unwrap();
+    let present = vec![vec![id(0)], vec![id(0)], vec![id(1), id(2), id(3)], vec![id(5), id(0)]];
+    let extend = |nodes: &[PlacementNode], factor| {
+        Placement { nodes, present: &present, partitions: 0, factor, seed: 7 }.extend()
+    };
+    let extended = extend(&nodes, 3);
+    let numbers: Vec<usize> = extended.iter().map(|(number, _)| *number).collect();
+    assert_eq!(numbers, [0, 1, 3], "the third has enough");
+    for (number, set) in &extended {
+        assert_eq!(set.len(), 3);
+        assert!(set.starts_with(&present[*number]), "those that there are stay, and stay first: {set:?}");
+        assert_eq!(racks_of(&nodes, set).len(), 3, "{set:?}");
+        assert!(
+            set[present[*number].len()..].iter().all(|added| *added != id(5)),
+            "it takes nothing: {set:?}"
+        );
+    }
+    assert!(extend(&nodes, 1).is_empty(), "nothing is taken away");
+    assert!(
+        extend(&nodes[..1], 3).iter().all(|(number, _)| *number == 2 || *number == 3),
+        "nobody else is there"
+    );
+}
