@@ -46,7 +46,7 @@ impl AlterIsr {
         let mut effects = Effects::new();
         let partition = change_one(image, &self.at, &mut effects, |partition, _| {
             let isr = self.new_isr.iter().map(|member| member.node.clone()).collect();
-            // Those who leave; without any, none of them is new there.
+            // Those who leave are eligible, if too few are left to commit without them; the others are sorted out again.
             partition.elr.extend(std::mem::replace(&mut partition.isr, isr));
             partition.partition_epoch = partition.partition_epoch.next();
         })?;
