@@ -2,18 +2,10 @@
 //! acknowledged. Where this node was the last one in sync it must not lead: an empty log in its place would have the others
 //! cut theirs to nothing.
 //!
-//! Lines of text, `topic partition`, behind a header; the last one is a crc32c of those before. Written to a temporary file,
-//! synced, and put in place, when the logs have changed, and at a clean stop. A new log is missing in it for half a second:
+//! Lines `topic partition` ([`super::lines`]), written when the logs have changed, and at a clean stop. A new log is missing in it for half a second:
 //! where the node is killed within it, the loss of the log's directory is not noticed.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 
 use flymq_engine::meta::{MetaImage, MetaVersion, PartitionMeta};
 use flymq_storage::DataDir;
@@ -22,14 +14,10 @@ use tokio::{sync::watch, task::JoinError, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
-use super::{
-    identity::{self, sync_dir},
-    member::Member,
-};
+use super::{identity, lines::Kind, member::Member};
 use crate::StartError;
 
-const FILE: &str = "logs";
-const HEADER: &str = "flymq-logs 1";
+const FILE: Kind = Kind { name: "logs", header: "flymq-logs 1", what: "the list of this node's logs" };
 /// How often it looks. Changes within that time are taken together.
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -125,51 +113,15 @@ async fn write(data: Arc<DataDir>, before: Logs) -> Result<Result<Logs, String>,
 
 /// What the file lists; nothing where there is none, or it is damaged.
 fn load(dir: &Path) -> Logs {
-    let path = dir.join(FILE);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Logs::new(),
-        Err(error) => {
-            warn!(path = %path.display(), %error, "the list of this node's logs cannot be read, and is made anew");
-            return Logs::new();
-        }
-    };
-    parse(&text).unwrap_or_else(|| {
-        warn!(path = %path.display(), "the list of this node's logs is damaged, and is made anew");
-        Logs::new()
-    })
-}
-
-fn store(dir: &Path, logs: &Logs) -> io::Result<()> {
-    let (path, temporary): (PathBuf, PathBuf) = (dir.join(FILE), dir.join("logs.tmp"));
-    let mut file = fs::File::create(&temporary)?;
-    file.write_all(render(logs).as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&temporary, &path)?;
-    sync_dir(dir)
-}
-
-fn render(logs: &Logs) -> String {
-    let lines: String = logs.iter().map(|(topic, number)| format!("{topic} {number}\n")).collect();
-    let text = format!("{HEADER}\n{lines}");
-    let crc = crc32c::crc32c(text.as_bytes());
-    format!("{text}crc32c {crc:08x}\n")
-}
-
-fn parse(text: &str) -> Option<Logs> {
-    let (content, crc) = text.rsplit_once("crc32c ")?;
-    if crc32c::crc32c(content.as_bytes()) != u32::from_str_radix(crc.trim_end(), 16).ok()? {
-        return None;
-    }
-    let mut lines = content.lines();
-    if lines.next()? != HEADER {
-        return None;
-    }
     let log = |line: &str| {
         let (topic, number) = line.split_once(' ')?;
         Some((topic.parse().ok()?, PartitionId(number.parse().ok()?)))
     };
-    lines.map(log).collect()
+    FILE.load(dir, log).into_iter().collect()
+}
+
+fn store(dir: &Path, logs: &Logs) -> io::Result<()> {
+    FILE.store(dir, logs.iter().map(|(topic, number)| format!("{topic} {number}")))
 }
 
 #[cfg(test)]
@@ -184,7 +136,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let data = Arc::new(DataDir::open(DataDirOptions::real(dir.path())).expect("a data directory"));
         let place = identity::directory(data.path());
-        fs::create_dir_all(&place).expect("a directory");
+        std::fs::create_dir_all(&place).expect("a directory");
         let (_version, followed) = watch::channel(MetaVersion(1));
         let stop = CancellationToken::new();
         let kept = tokio::spawn(keep(data.clone(), followed, stop.clone()));
@@ -209,22 +161,5 @@ mod tests {
         stop.cancel();
         kept.await.expect("it ends");
         assert_eq!(load(&place), Logs::from([(first, PartitionId(0)), (second, PartitionId(0))]));
-    }
-
-    #[test]
-    fn the_list_comes_back_and_a_damaged_one_says_nothing() {
-        let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(load(dir.path()), Logs::new());
-        let logs: Logs = (0..3).map(|n| (TopicId::from_bytes([n; 16]), PartitionId(n.into()))).collect();
-        for logs in [Logs::new(), logs.clone()] {
-            store(dir.path(), &logs).expect("stored");
-            assert_eq!(load(dir.path()), logs);
-        }
-        let text = render(&logs);
-        for at in 0..text.len() - 1 {
-            let mut bytes = text.clone().into_bytes();
-            bytes[at] ^= 1;
-            assert_eq!(parse(&String::from_utf8(bytes).expect("ASCII stays ASCII")), None, "byte {at}");
-        }
     }
 }

@@ -10,6 +10,7 @@
 mod addresses;
 mod admission;
 mod announce;
+mod committed;
 mod controller;
 mod enter;
 mod form;
@@ -19,6 +20,7 @@ mod inbox;
 mod internal;
 mod join;
 mod leave;
+mod lines;
 mod links;
 mod losses;
 mod mdns;

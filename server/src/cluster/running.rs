@@ -13,8 +13,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
-    controller, enter::Entered, heartbeat, inbox::Inbox, join::due, losses, mdns::Told, member::Member,
-    metrics, sessions::SESSION, voters,
+    committed, controller, enter::Entered, heartbeat, identity, inbox::Inbox, join::due, losses, mdns::Told,
+    member::Member, metrics, sessions::SESSION, voters,
 };
 
 /// Between two looks at what is waited for.
@@ -53,6 +53,7 @@ impl Running {
             link: member.network.clone(),
             clock: member.clock.clone(),
             settings,
+            committed: committed::load(&identity::directory(data.path())),
         });
         member.network.set_frames(replicas.clone());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -93,6 +94,9 @@ impl Running {
         let shown = metrics::run(member.clone(), replicas.clone());
         self.tasks.spawn(self.stop.clone().run_until_cancelled_owned(shown));
         self.tasks.spawn(losses::keep(self.data.clone(), engine.followed(), self.stop.clone()));
+        let known =
+            committed::keep(identity::directory(self.data.path()), replicas.clone(), self.stop.clone());
+        self.tasks.spawn(known);
         self.tasks.spawn(heartbeat::run(member, replicas, engine.told(), self.stop.clone()));
         controller::start(&self.member, &self.tasks, &self.stop);
         let (mut said, dismissed) = (None, self.member.dismissed.subscribe());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     membership::refused,
-    nodes::{Cluster, agent, name},
+    nodes::{Cluster, agent, eventually, name},
 };
 
 #[test]
@@ -54,7 +54,7 @@ fn a_clean_stop_hands_over_first_and_leadership_comes_back() {
     assert_eq!(cluster.values(alive, "t"), ["before", "during"]);
 
     cluster.restart(leader);
-    crate::nodes::eventually("the preferred leader", || (cluster.leader("t", 0) == leader).then_some(()));
+    eventually("the preferred leader", || (cluster.leader("t", 0) == leader).then_some(()));
     assert_eq!(cluster.values(leader, "t"), ["before", "during"]);
 }
 
@@ -160,6 +160,31 @@ fn two_of_three_go_on_after_all_were_killed() {
     assert_eq!(cluster.values(2, "t"), expected);
 }
 
+/// Nothing is committed anew with one replica of two; what was before is readable all the same.
+#[test]
+fn what_was_read_stays_readable_where_the_leader_restarts_alone() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic_on("t", 1, 2);
+    cluster.in_sync("t", 0, 2);
+    let expected: Vec<String> = (0..20).map(|number| format!("value-{number}")).collect();
+    for value in &expected {
+        cluster.produce(0, "t", value);
+    }
+    let last = cluster.leader("t", 0);
+    let replicas = cluster.partition("t", 0)["replicas"].clone();
+    let is_replica = |number: &usize| replicas.as_array().expect("a list").contains(&json!(name(*number)));
+    let other = (0..3).find(|number| *number != last && is_replica(number)).expect("two replicas");
+    let addresses: Vec<_> = (0..3).map(|number| cluster.node(number).addr("cluster").to_string()).collect();
+    cluster.kill(other);
+    cluster.in_sync("t", 0, 1);
+    cluster.stop(last);
+    cluster.restart_at(&[last], &addresses);
+    let third = (0..3).find(|number| *number != last && *number != other).expect("three nodes");
+    for number in [last, third] {
+        assert_eq!(cluster.values(number, "t"), expected, "through node {number}");
+    }
+}
+
 /// The last node that was in sync has lost the end of its log: the durable mark says how far it had been, so that nobody
 /// is cut to what is left, and the others mend it.
 #[test]
@@ -227,6 +252,7 @@ fn a_node_whose_log_is_gone_does_not_lead_with_nothing() {
     std::fs::rename(&aside, there).expect("its log");
     cluster.restart_at(&[last], &addresses);
     for number in 0..3 {
-        assert_eq!(cluster.values(number, "t"), expected, "through node {number}");
+        // All is committed again once two are in sync.
+        eventually("every value", || (cluster.values(number, "t") == expected).then_some(()));
     }
 }

@@ -82,13 +82,14 @@ impl Runner {
         listener: Weak<dyn ReplicaListener>,
     ) -> Self {
         let view = log.as_ref().map_or_else(LogView::default, view_of);
-        shared.high.store(view.start.get(), Ordering::Release);
         let durable = log.as_ref().map(|log| {
             let durable: Arc<dyn DurableListener> = Arc::new(Durable(shared.clone()));
             log.subscribe(&durable);
             durable
         });
         let replica = Replica::new(set.me, set.broker_epoch, set.replica_settings(), view);
+        let replica = replica.knowing(set.known(shared.key));
+        shared.high.store(replica.high_watermark().get(), Ordering::Release);
         let flow = Flow::new(set.settings.window_bytes, PATIENCE);
         let failed = log.is_none().then_some(StorageError::Closed);
         Self {

@@ -1,14 +1,14 @@
 //! All replicas of this node.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use flymq_engine::meta::MetaStore;
 use flymq_engine::{NewReplica, PartitionReplica, Replication};
-use flymq_types::Clock;
-use parking_lot::RwLock;
+use flymq_types::{Clock, Offset};
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::handle::{ReplicaHandle, Shared};
@@ -31,6 +31,9 @@ pub struct ReplicaSetOptions {
     pub link: Arc<dyn NodeLink>,
     pub clock: Arc<dyn Clock>,
     pub settings: ReplicaSetSettings,
+    /// What an earlier run knew to be committed ([`ReplicaSet::committed`]): a replica that leads alone shows that much at once,
+    /// and one that follows does not cut it off.
+    pub committed: HashMap<ReplicaKey, Offset>,
 }
 
 /// How the replicas of a node are set.
@@ -89,6 +92,8 @@ pub(super) struct Inner {
     /// only so many: without threads left nothing else would run, sessions and elections neither.
     pub disk: Semaphore,
     replicas: RwLock<HashMap<ReplicaKey, Arc<Shared>>>,
+    /// Of an earlier run, until the replica is opened.
+    known: Mutex<HashMap<ReplicaKey, Offset>>,
     /// When the newest heartbeat that was answered was sent, plus one; 0: none yet.
     session: AtomicU64,
 }
@@ -96,7 +101,7 @@ pub(super) struct Inner {
 impl ReplicaSet {
     /// Without replicas; starts the tasks that all of them share.
     pub fn new(options: ReplicaSetOptions) -> Arc<Self> {
-        let ReplicaSetOptions { me, broker_epoch, meta, link, clock, settings } = options;
+        let ReplicaSetOptions { me, broker_epoch, meta, link, clock, settings, committed } = options;
         let (proposer, proposals) = Proposer::new();
         let inner = Arc::new(Inner {
             me,
@@ -109,6 +114,7 @@ impl ReplicaSet {
             throttle: Throttle::default(),
             disk: Semaphore::new(AT_THE_DISK),
             replicas: RwLock::default(),
+            known: Mutex::new(committed),
             session: AtomicU64::new(0),
         });
         start(proposals.run(Arc::downgrade(&inner)));
@@ -120,6 +126,14 @@ impl ReplicaSet {
     /// in the options. Before this call, the partitions have been given the metadata of the version that the answer names.
     pub fn session_renewed(&self, sent: Duration) {
         self.0.session.fetch_max(millis(sent) + 1, Ordering::AcqRel);
+    }
+
+    /// What each open replica knows to be committed: never more than is, and on this node's disk. Kept somewhere, it is given to
+    /// the next run.
+    pub fn committed(&self) -> BTreeMap<ReplicaKey, Offset> {
+        let replicas = self.0.replicas.read();
+        let known = |shared: &Arc<Shared>| Offset(shared.high.load(Ordering::Acquire));
+        replicas.iter().map(|(key, shared)| (*key, known(shared))).collect()
     }
 
     /// All replicas, in no order.
@@ -153,6 +167,11 @@ impl Inner {
             resend_after: millis(self.settings.resend_after),
             ..ReplicaSettings::default()
         }
+    }
+
+    /// What an earlier run knew of that replica; told once.
+    pub(super) fn known(&self, key: ReplicaKey) -> Offset {
+        self.known.lock().remove(&key).unwrap_or_default()
     }
 
     /// Forgets a replica that is closed, unless another one has taken its place.

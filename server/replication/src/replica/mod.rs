@@ -158,6 +158,14 @@ impl Replica {
         Self { core, role: Role::Offline }
     }
 
+    /// With what is known of an earlier run: everything below `committed` is.
+    #[must_use]
+    pub fn knowing(mut self, committed: Offset) -> Self {
+        let log = &self.core.log;
+        self.core.high_watermark = committed.min(log.durable).max(log.start);
+        self
+    }
+
     /// Takes one event at `now` and appends what to do to `out`.
     pub fn step(&mut self, now: Millis, event: ReplicaEvent, out: &mut Vec<ReplicaAction>) {
         match event {

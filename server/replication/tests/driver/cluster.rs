@@ -1,5 +1,6 @@
 //! A cluster of nodes with one partition on all of them.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -197,6 +198,7 @@ impl Cluster {
             link: self.links.of(broker),
             clock: clock.clone(),
             settings: settings(),
+            committed: HashMap::new(),
         });
         let (log, _report) =
             data.open_log(self.at.topic, self.at.partition, LogConfig::default()).expect("it opens");

@@ -1,5 +1,6 @@
 //! More partitions than a runtime has threads.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Weak, mpsc};
@@ -169,6 +170,7 @@ fn partitions_that_wait_for_the_disk_leave_threads_for_everything_else() {
             link: Links::default().of(me),
             clock: Arc::new(SystemClock::new()),
             settings: settings(),
+            committed: HashMap::new(),
         })
     };
     let (listeners, image) = (listeners(), store.image());

@@ -1,5 +1,6 @@
 //! Whole engines, each with a data directory of its own.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -102,6 +103,7 @@ impl Engines {
             link: self.links.of(broker),
             clock: clock.clone(),
             settings: settings(),
+            committed: HashMap::new(),
         });
         let deps = EngineDeps {
             data,

@@ -32,6 +32,8 @@ pub struct Disk {
     pub epochs: EpochList,
     pub corrupt: Vec<Span>,
     pub generation: u32,
+    /// What was known to be committed when that was last written down.
+    pub known: u64,
 }
 
 const BATCH_BYTES: usize = 28;

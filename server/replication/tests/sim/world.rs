@@ -243,7 +243,8 @@ impl World {
         if node.replica.is_some() {
             return;
         }
-        node.replica = Some(Replica::new(id, epoch, settings, node.disk.view()));
+        let replica = Replica::new(id, epoch, settings, node.disk.view());
+        node.replica = Some(replica.knowing(Offset(node.disk.known)));
         self.step(id, ReplicaEvent::Meta(meta));
     }
 
@@ -425,7 +426,12 @@ impl World {
             ReplicaAction::Resign { leader_epoch, reason } => self.ask(id, Ask::Resign(leader_epoch, reason)),
             ReplicaAction::RefreshMeta { .. } => self.figures.add("leaders that learned of a later epoch", 1),
             ReplicaAction::Complete { token, result } => self.on_complete(id, token, result),
-            ReplicaAction::AdvanceHighWatermark(high) => self.on_high_watermark(id, high.0),
+            ReplicaAction::AdvanceHighWatermark(high) => {
+                if self.chance.percent(30) {
+                    self.node(id).disk.known = high.0;
+                }
+                self.on_high_watermark(id, high.0);
+            }
         }
     }
 
