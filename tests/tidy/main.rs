@@ -45,6 +45,11 @@ fn no_package_registry_is_named() {
 }
 
 #[test]
+fn ports_are_not_those_that_the_system_gives_away() {
+    check("a port below 32768 or above 60999", rules::port_of_the_system);
+}
+
+#[test]
 fn no_stubs_and_no_tests_switched_off() {
     check("no stub, no test that does not run", rules::stub_or_switched_off_test);
 }

@@ -79,6 +79,22 @@ pub fn stub_or_switched_off_test(file: &SourceFile) -> Vec<String> {
     code_lines(file, |line| stubs.iter().any(|stub| line.contains(stub)))
 }
 
+/// An address of this machine with a port that Linux gives to whoever connects somewhere (32768 to 60999): a start with
+/// it fails now and then. Tests' own code may hold any text.
+pub fn port_of_the_system(file: &SourceFile) -> Vec<String> {
+    if file.is_test() || file.is_lock_file() {
+        return Vec::new();
+    }
+    let hosts = ["127.0.0.1:", "127.0.0.1/", "localhost:", "[::1]:"];
+    let port = |rest: &str| -> Option<u32> {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    };
+    let ports = |line: &str, host: &str| line.split(host).skip(1).filter_map(port).collect::<Vec<_>>();
+    let given_away = |port: &u32| (32_768..=60_999).contains(port);
+    all_lines(file, |line| hosts.iter().any(|host| ports(line, host).iter().any(given_away)))
+}
+
 fn code_lines(file: &SourceFile, wrong: impl Fn(&str) -> bool) -> Vec<String> {
     if file.is_code() { all_lines(file, wrong) } else { Vec::new() }
 }
@@ -119,6 +135,12 @@ mod tests {
         let host = concat!("https://pypi", ".org/simple");
         assert_eq!(registry_host(&file("a.toml", host)).len(), 1);
         assert_eq!(registry_host(&file("Cargo.lock", host)).len(), 0);
+        let address = concat!("FLYMQ_ADDR=127.0.0.1:9092,127.0.0.1:", "39092");
+        assert_eq!(port_of_the_system(&file("README.md", address)).len(), 1);
+        assert_eq!(
+            port_of_the_system(&file("README.md", "127.0.0.1:23092 localhost:61000 localhost:x")).len(),
+            0
+        );
         assert_eq!(stub_or_switched_off_test(&file("a.rs", concat!("#[ig", "nore]"))).len(), 1);
     }
 }
