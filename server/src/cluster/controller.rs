@@ -193,6 +193,7 @@ fn misplaced(image: &MetaImage) -> usize {
             partition.leader.as_ref().is_some_and(|leader| leader != first)
                 && partition.isr.contains(first)
                 && image.cluster.state(first) == Some(NodeState::Active)
+                && partition.successor.as_ref() != Some(first)
         })
     };
     let partitions = image.topics.values().flat_map(|topic| &topic.partitions);
@@ -200,9 +201,9 @@ fn misplaced(image: &MetaImage) -> usize {
 }
 
 async fn elect_preferred(member: &Member) {
-    let elect = Command::ElectPreferred(ElectPreferred { partitions: Vec::new() });
+    let elect = Command::ElectPreferred(ElectPreferred { partitions: Vec::new(), hand_over: true });
     match member.propose(elect).await {
-        Ok(()) => info!("leaderships are back where they were placed"),
+        Ok(()) => info!("leaderships go back to where they were placed"),
         Err(error) => warn!(%error, "leaderships stay where they are"),
     }
 }

@@ -12,6 +12,8 @@ use super::running::{Running, close};
 
 /// Longest wait for others to lead.
 const DRAIN: Duration = Duration::from_secs(3);
+/// How much of it is left to hand over in: after that others lead, whatever they lack.
+const HAND_OVER: Duration = Duration::from_secs(2);
 /// Longest wait for the end of the session; it ends by itself a little later.
 const END: Duration = Duration::from_secs(2);
 
@@ -25,11 +27,16 @@ impl Running {
             .values()
             .any(|node| node.id != self.member.node && node.state == NodeState::Active);
         let Some(node) = self.member.registration().filter(|_| others) else { return };
-        let drain =
-            Command::DrainBroker(DrainBroker { id: node.id.clone(), broker_epoch: node.broker_epoch });
+        let (id, broker_epoch) = (node.id.clone(), node.broker_epoch);
+        let drain = |hand_over| Command::DrainBroker(DrainBroker { id: id.clone(), broker_epoch, hand_over });
         let mut followed = engine.followed();
         let moved = async {
-            let applied = self.member.store.propose(vec![drain]).await?;
+            let mut applied = self.member.store.propose(vec![drain(true)]).await?;
+            let left = engine.until_handed_over(Some(&node.id), HAND_OVER).await;
+            if left > 0 {
+                warn!(partitions = left, "others lead what this node could not hand over in time");
+                applied = self.member.store.propose(vec![drain(false)]).await?;
+            }
             // From here on this node's own doors name the new leaders.
             let _followed = followed.wait_for(|followed| *followed >= applied.version).await;
             Ok::<_, flymq_engine::meta::MetaError>(())

@@ -10,12 +10,14 @@ use std::{
 };
 
 use flymq_client::{
-    Client, ClientConfig, ConsumerConfig, Deliveries, ErrorCode, NewMessage, OffsetReset, ProducerConfig, pb,
+    Acks, Client, ClientConfig, ConsumerConfig, Deliveries, ErrorCode, NewMessage, OffsetReset,
+    ProducerConfig, pb,
 };
 use futures::StreamExt as _;
+use serde_json::json;
 use tokio::runtime::Runtime;
 
-use crate::nodes::Cluster;
+use crate::nodes::{Cluster, name};
 
 const PARTITIONS: i32 = 3;
 /// No read is waited for any longer.
@@ -37,8 +39,8 @@ fn replicated(cluster: &Cluster, topic: &str) {
 }
 
 /// Sends numbered messages until it is told to stop, and waits for all answers; how many were sent.
-async fn produce_until(client: Client, stop: Arc<AtomicBool>) -> usize {
-    let config = ProducerConfig { linger: Duration::from_millis(2), ..ProducerConfig::default() };
+async fn produce_until(client: Client, stop: Arc<AtomicBool>, acks: Acks) -> usize {
+    let config = ProducerConfig { acks, linger: Duration::from_millis(2), ..ProducerConfig::default() };
     let producer = client.producer(config);
     let (mut deliveries, mut sent) = (Deliveries::default(), 0);
     while !stop.load(Ordering::Relaxed) {
@@ -81,7 +83,7 @@ fn a_producer_and_a_consumer_outlive_the_node_they_were_told() {
     let first = cluster.leader("t", 0);
     let client = runtime.block_on(Client::with_config(native(&cluster, first))).expect("connected");
     let stop = Arc::new(AtomicBool::new(false));
-    let producing = runtime.spawn(produce_until(client.clone(), stop.clone()));
+    let producing = runtime.spawn(produce_until(client.clone(), stop.clone(), Acks::All));
     let spec = flymq_client::FetchSpec {
         max_wait: Duration::from_secs(1),
         ..flymq_client::FetchSpec::new("t", 0, 0)
@@ -101,6 +103,43 @@ fn a_producer_and_a_consumer_outlive_the_node_they_were_told() {
     runtime.block_on(read_all(&client, sent));
 }
 
+/// Nodes are drained, stopped and started again, and leaderships and replicas move, under a producer that waits for the
+/// leader alone: as nothing fails, nothing is lost.
+#[test]
+fn planned_moves_lose_nothing_that_a_leader_has_acknowledged() {
+    let mut cluster = Cluster::start(3);
+    replicated(&cluster, "t");
+    let runtime = runtime();
+    let client = runtime.block_on(Client::with_config(native(&cluster, 0))).expect("connected");
+    let stop = Arc::new(AtomicBool::new(false));
+    let producing = runtime.spawn(produce_until(client.clone(), stop.clone(), Acks::Leader));
+    let ask = |rpc: &'static str, body: serde_json::Value| {
+        runtime
+            .block_on(client.call_json(rpc, &body.to_string()))
+            .unwrap_or_else(|error| panic!("{rpc}: {error}"))
+    };
+    for number in 0..3 {
+        ask("DrainNode", json!({"node_id": name(number)}));
+        assert!((0..3).all(|partition| cluster.leader("t", partition) != number));
+        cluster.stop(number);
+        cluster.restart(number);
+        (0..3).for_each(|partition| cluster.in_sync("t", partition, 3));
+        ask("BalanceLeaders", json!({}));
+    }
+    for number in 0..2 {
+        cluster.stop(number);
+        cluster.restart(number);
+        (0..3).for_each(|partition| cluster.in_sync("t", partition, 3));
+    }
+    let leader = cluster.leader("t", 0);
+    let others: Vec<_> = (0..3).filter(|number| *number != leader).map(name).collect();
+    ask("ReassignPartitions", json!({"topic": "t", "partitions": [{"partition": 0, "replicas": others}]}));
+    crate::nodes::eventually("another leader", || (cluster.leader("t", 0) != leader).then_some(()));
+    stop.store(true, Ordering::Relaxed);
+    let sent = runtime.block_on(producing).expect("no panic");
+    runtime.block_on(read_all(&client, sent));
+}
+
 /// SIGSTOP: connections stay open, nothing is answered; the session ends and others lead.
 #[test]
 fn a_node_that_only_falls_silent_is_left_behind() {
@@ -110,7 +149,7 @@ fn a_node_that_only_falls_silent_is_left_behind() {
     let silent = cluster.leader("t", 1);
     let client = runtime.block_on(Client::with_config(native(&cluster, silent))).expect("connected");
     let stop = Arc::new(AtomicBool::new(false));
-    let producing = runtime.spawn(produce_until(client.clone(), stop.clone()));
+    let producing = runtime.spawn(produce_until(client.clone(), stop.clone(), Acks::All));
     let spec = flymq_client::FetchSpec {
         max_wait: Duration::from_secs(1),
         ..flymq_client::FetchSpec::new("t", 1, 0)

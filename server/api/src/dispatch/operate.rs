@@ -16,6 +16,9 @@ const TOKEN_VALID: Duration = Duration::from_secs(60 * 60);
 /// The longest that may be asked.
 const TOKEN_VALID_MOST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// So long leaders may take to hand over.
+const HAND_OVER: Duration = Duration::from_secs(2);
+
 /// So many partitions are named in a refusal.
 const NAMED: usize = 5;
 
@@ -59,25 +62,35 @@ impl EngineBroker {
         Err(convert::invalid("node_id", message))
     }
 
-    /// Moves leaderships off a node, and gives it none until it is restarted.
+    /// Moves leaderships off a node, and gives it none until it is restarted. It hands them over itself; what it has not
+    /// handed over in time moves all the same.
     pub(super) async fn drain_node(
         &self,
         request: &pb::DrainNodeRequest,
     ) -> Result<pb::DrainNodeResponse, BrokerError> {
         let node = self.registered(&request.node_id)?;
-        let drain = DrainBroker { id: node.id.clone(), broker_epoch: node.broker_epoch };
-        let moved = self.moved(Command::DrainBroker(drain)).await?;
+        let drain = DrainBroker { id: node.id.clone(), broker_epoch: node.broker_epoch, hand_over: true };
+        let moved = self.moved(Command::DrainBroker(drain.clone())).await?;
+        let left = self.engine.until_handed_over(Some(&node.id), HAND_OVER).await;
+        if left > 0 {
+            tracing::warn!(node = %node.id, left, "leaderships move off a node that has not handed them over");
+            self.moved(Command::DrainBroker(DrainBroker { hand_over: false, ..drain })).await?;
+        }
         Ok(pb::DrainNodeResponse { moved })
     }
 
-    /// Gives leaderships back to the first replicas.
+    /// Gives leaderships back to the first replicas, as far as their leaders hand them over in time: they try again later.
     pub(super) async fn balance_leaders(
         &self,
         _request: pb::BalanceLeadersRequest,
     ) -> Result<pb::BalanceLeadersResponse, BrokerError> {
         self.check_cluster()?;
-        let elect = ElectPreferred { partitions: Vec::new() };
-        Ok(pb::BalanceLeadersResponse { moved: self.moved(Command::ElectPreferred(elect)).await? })
+        let elect = ElectPreferred { partitions: Vec::new(), hand_over: true };
+        let count = |partitions: usize| i32::try_from(partitions).unwrap_or(i32::MAX);
+        let before = count(self.engine.metadata().handing_over(None));
+        let asked = self.moved(Command::ElectPreferred(elect)).await?;
+        let left = count(self.engine.until_handed_over(None, HAND_OVER).await);
+        Ok(pb::BalanceLeadersResponse { moved: before.saturating_add(asked).saturating_sub(left).max(0) })
     }
 
     /// Lets other nodes keep partitions of a topic; all of the request, or nothing.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use flymq_types::NodeId;
 
 use super::election::elect;
-use super::{ClusterMeta, Effect, Effects, MetaImage, PartitionMeta, Rejection, TopicMeta, TopicPartition};
+use super::{
+    ClusterMeta, Effect, Effects, MetaImage, NodeState, PartitionMeta, Rejection, TopicMeta, TopicPartition,
+};
 
 /// What a change of a partition may look at.
 pub(super) struct Context<'a> {
@@ -57,6 +59,9 @@ fn change(
     let mut next = PartitionMeta::clone(&old);
     let context = Context { cluster, unclean: topic.config.unclean_election };
     edit(&mut next, &context);
+    if next.leader != old.leader {
+        next.successor = None;
+    }
     settle(&mut next, cluster, topic.config.min_insync_replicas);
     if next == *old {
         return old;
@@ -81,13 +86,17 @@ fn settle(partition: &mut PartitionMeta, cluster: &ClusterMeta, min_insync: Opti
     if partition.is_reassigning() && partition.leader.is_some() {
         end_reassignment(partition, cluster, min_insync);
     }
+    let successor = partition.successor.take();
+    let other_leads = |node: &NodeId| partition.leader.as_ref().is_some_and(|leader| leader != node);
+    partition.successor = successor.filter(|node| other_leads(node) && partition.isr.contains(node));
     let commits = partition.isr.len() >= partition.min_insync(min_insync);
     let elr = std::mem::take(&mut partition.elr);
     let has_all = |node: &&NodeId| !commits && elr.contains(node) && !partition.isr.contains(node);
     partition.elr = partition.replicas.iter().filter(has_all).cloned().collect();
 }
 
-/// If it is done: every added replica is in sync, and without those to be removed enough are (KIP-455).
+/// If it is done: every added replica is in sync, and without those to be removed enough are (KIP-455). A leader that is to be
+/// removed goes last: it hands over first.
 fn end_reassignment(partition: &mut PartitionMeta, cluster: &ClusterMeta, min_insync: Option<u32>) {
     let isr = &partition.isr;
     let in_sync = partition.target().filter(|node| isr.contains(node)).count();
@@ -95,6 +104,14 @@ fn end_reassignment(partition: &mut PartitionMeta, cluster: &ClusterMeta, min_in
     let needed = partition.min_insync(min_insync).min(isr.len());
     if in_sync < needed || !partition.adding.iter().all(|node| isr.contains(node)) {
         return;
+    }
+    if partition.leader.as_ref().is_some_and(|leader| partition.removing.contains(leader)) {
+        let active = |node: &&NodeId| cluster.state(node) == Some(NodeState::Active) && isr.contains(node);
+        let next = partition.target().find(active).cloned();
+        if next.is_some() {
+            partition.successor = next;
+            return;
+        }
     }
     let removed = std::mem::take(&mut partition.removing);
     partition.adding.clear();

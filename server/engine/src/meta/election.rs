@@ -23,14 +23,12 @@ pub(super) fn elect(partition: &mut PartitionMeta, cluster: &ClusterMeta, unclea
     }
 }
 
-/// Moves the leadership off its holder where another in-sync replica is active.
-pub(super) fn move_off(partition: &mut PartitionMeta, cluster: &ClusterMeta) {
-    let Some(leader) = partition.leader.clone() else { return };
-    let others = partition.replicas.iter().filter(|node| **node != leader && partition.isr.contains(node));
+/// The first in-sync replica that is active and could lead in place of the one that does.
+pub(super) fn other_than_leader(partition: &PartitionMeta, cluster: &ClusterMeta) -> Option<NodeId> {
+    let leader = partition.leader.as_ref()?;
+    let others = partition.replicas.iter().filter(|node| *node != leader && partition.isr.contains(node));
     let mut active = others.filter(|node| cluster.state(node) == Some(NodeState::Active));
-    if let Some(next) = active.next() {
-        partition.leader = Some(next.clone());
-    }
+    active.next().cloned()
 }
 
 /// Makes an eligible replica lead alone. Who was in sync before has as much, unless it came back without it.

@@ -72,6 +72,13 @@ impl MetaImage {
         })
     }
 
+    /// Partitions whose leader is to hand over, and has not yet; `from`: of that leader alone.
+    pub fn handing_over(&self, from: Option<&NodeId>) -> usize {
+        let partitions = self.topics.values().flat_map(|topic| &topic.partitions);
+        let of = |partition: &PartitionMeta| from.is_none() || partition.leader.as_ref() == from;
+        partitions.filter(|partition| partition.successor.is_some() && of(partition)).count()
+    }
+
     /// Like [`Self::partition`], and it has replicas.
     pub(super) fn replicated(&self, at: &TopicPartition) -> Result<&Arc<PartitionMeta>, Rejection> {
         let partition = self.partition(at)?;

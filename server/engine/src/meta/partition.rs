@@ -26,6 +26,7 @@ impl std::fmt::Display for TopicPartition {
 /// - `leader` is in `isr`, `isr` is a part of `replicas` in their order, and never empty;
 /// - `adding` and `removing` are parts of `replicas` and have no node in common;
 /// - every member of `isr` lives while there is a leader; without one, `isr` is the last member alone;
+/// - `successor` is in `isr` and is not `leader`, which there is;
 /// - `elr` is a part of `replicas` in their order without those in `isr`, and empty where `isr` has as many as `min_insync`;
 /// - a change raises `partition_epoch` by one, a change of `leader` also `leader_epoch`.
 ///
@@ -48,6 +49,8 @@ pub struct PartitionMeta {
     pub throttle_bytes_per_s: u64,
     /// Who takes records; none where no in-sync replica lives.
     pub leader: Option<NodeId>,
+    /// Who is to lead next: the leader hands over, with [`super::TransferLeader`], once this one has all that it has itself.
+    pub successor: Option<NodeId>,
     /// The last in-sync replica came back without what it had (see [`super::RegisterBroker`]): it stays in `isr` as the
     /// name of who knew, and is not elected. An unclean election ends this, or the return of `isr_directory`.
     pub isr_lost: bool,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use flymq_types::{TopicId, TopicName};
+use flymq_types::{NodeId, TopicId, TopicName};
 use tokio::sync::watch;
 
 use super::OpenTopic;
@@ -59,6 +59,28 @@ impl Engine {
             Ok(Err(_)) => Err(EngineError::ShuttingDown),
             Err(_) => Err(EngineError::Timeout { waited: FOLLOW_WAIT }),
         }
+    }
+
+    /// Waits until leaders that are to hand over have done so and this node has followed, at most for so long; `from`: that one
+    /// alone. How many have not.
+    pub async fn until_handed_over(&self, from: Option<&NodeId>, limit: Duration) -> usize {
+        let mut followed = self.followed();
+        let waits = async {
+            loop {
+                followed.mark_unchanged();
+                let image = self.metadata();
+                if image.handing_over(from) == 0 {
+                    // From here on this node's own doors name the next leaders.
+                    let _stops = followed.wait_for(|followed| *followed >= image.version).await;
+                    return;
+                }
+                if followed.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let _late = tokio::time::timeout(limit, waits).await;
+        self.metadata().handing_over(from)
     }
 
     async fn catch_up(&self, known: &MetaImage, image: &Arc<MetaImage>) {
@@ -166,7 +188,7 @@ fn changed<'a>(known: &MetaImage, image: &'a MetaImage) -> Vec<&'a Arc<TopicMeta
     image.topics.values().filter(|topic| others || !same(topic)).collect()
 }
 
-fn replicas(cluster: &ClusterMeta) -> BTreeMap<&flymq_types::NodeId, flymq_types::DirectoryId> {
+fn replicas(cluster: &ClusterMeta) -> BTreeMap<&NodeId, flymq_types::DirectoryId> {
     cluster.nodes.values().map(|node| (&node.id, node.directory)).collect()
 }
 

@@ -172,11 +172,19 @@ pub(super) fn unfence_from_pb(unfence: &pb::UnfenceBroker) -> Result<UnfenceBrok
 }
 
 pub(super) fn drain_to_pb(drain: &DrainBroker) -> pb::DrainBroker {
-    pb::DrainBroker { id: drain.id.to_string(), broker_epoch: drain.broker_epoch.get() }
+    pb::DrainBroker {
+        id: drain.id.to_string(),
+        broker_epoch: drain.broker_epoch.get(),
+        hand_over: drain.hand_over,
+    }
 }
 
 pub(super) fn drain_from_pb(drain: &pb::DrainBroker) -> Result<DrainBroker> {
-    Ok(DrainBroker { id: node_from_pb(&drain.id)?, broker_epoch: BrokerEpoch(drain.broker_epoch) })
+    Ok(DrainBroker {
+        id: node_from_pb(&drain.id)?,
+        broker_epoch: BrokerEpoch(drain.broker_epoch),
+        hand_over: drain.hand_over,
+    })
 }
 
 pub(super) fn remove_to_pb(remove: &RemoveBroker) -> pb::RemoveBroker {

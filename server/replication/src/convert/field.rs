@@ -42,6 +42,15 @@ pub(super) fn nodes_from_pb(nodes: &[String]) -> Result<Vec<NodeId>> {
 }
 
 /// Empty for none.
+pub(super) fn optional_node_to_pb(node: Option<&NodeId>) -> String {
+    node.map(ToString::to_string).unwrap_or_default()
+}
+
+pub(super) fn optional_node_from_pb(id: &str) -> Result<Option<NodeId>> {
+    if id.is_empty() { Ok(None) } else { node_from_pb(id).map(Some) }
+}
+
+/// Empty for none.
 pub(super) fn text_to_pb(text: Option<&Arc<str>>) -> String {
     text.map(ToString::to_string).unwrap_or_default()
 }

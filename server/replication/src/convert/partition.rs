@@ -9,6 +9,7 @@ use flymq_types::{BrokerEpoch, DirectoryId, LeaderEpoch, PartitionEpoch, Partiti
 
 use super::field::{
     id_to_pb, name_from_pb, node_from_pb, nodes_from_pb, nodes_to_pb, optional_id_from_pb, optional_id_to_pb,
+    optional_node_from_pb, optional_node_to_pb,
 };
 use super::topic::topic_id_from_pb;
 use super::{ConvertError, Result};
@@ -21,7 +22,8 @@ pub(super) fn partition_to_pb(partition: &PartitionMeta) -> pb::Partition {
         elr: nodes_to_pb(&partition.elr),
         adding: nodes_to_pb(&partition.adding),
         removing: nodes_to_pb(&partition.removing),
-        leader: partition.leader.as_ref().map(ToString::to_string).unwrap_or_default(),
+        leader: optional_node_to_pb(partition.leader.as_ref()),
+        successor: optional_node_to_pb(partition.successor.as_ref()),
         partition_epoch: partition.partition_epoch.get(),
         throttle_bytes_per_s: partition.throttle_bytes_per_s,
         isr_lost: partition.isr_lost,
@@ -30,14 +32,14 @@ pub(super) fn partition_to_pb(partition: &PartitionMeta) -> pb::Partition {
 }
 
 pub(super) fn partition_from_pb(partition: &pb::Partition) -> Result<PartitionMeta> {
-    let leader = &partition.leader;
     Ok(PartitionMeta {
         replicas: nodes_from_pb(&partition.replicas)?,
         isr: nodes_from_pb(&partition.isr)?,
         elr: nodes_from_pb(&partition.elr)?,
         adding: nodes_from_pb(&partition.adding)?,
         removing: nodes_from_pb(&partition.removing)?,
-        leader: if leader.is_empty() { None } else { Some(node_from_pb(leader)?) },
+        leader: optional_node_from_pb(&partition.leader)?,
+        successor: optional_node_from_pb(&partition.successor)?,
         throttle_bytes_per_s: partition.throttle_bytes_per_s,
         isr_lost: partition.isr_lost,
         isr_directory: optional_id_from_pb(&partition.isr_directory)?.map(DirectoryId::from_bytes),
@@ -114,12 +116,15 @@ pub(super) fn reassign_from_pb(reassign: pb::Reassign) -> Result<Reassign> {
 }
 
 pub(super) fn elect_to_pb(elect: &ElectPreferred) -> pb::ElectPreferred {
-    pb::ElectPreferred { partitions: elect.partitions.iter().map(at_to_pb).collect() }
+    pb::ElectPreferred {
+        partitions: elect.partitions.iter().map(at_to_pb).collect(),
+        hand_over: elect.hand_over,
+    }
 }
 
 pub(super) fn elect_from_pb(elect: pb::ElectPreferred) -> Result<ElectPreferred> {
     let partitions = elect.partitions.into_iter().map(|at| at_from_pb(Some(at)));
-    Ok(ElectPreferred { partitions: partitions.collect::<Result<_>>()? })
+    Ok(ElectPreferred { partitions: partitions.collect::<Result<_>>()?, hand_over: elect.hand_over })
 }
 
 pub(super) fn transfer_to_pb(transfer: &TransferLeader) -> pb::TransferLeader {

@@ -165,12 +165,12 @@ fn cluster_commands() -> Vec<Command> {
         Command::Reassign(reassign),
         Command::AlterIsr(isr),
         Command::TransferLeader(transfer),
-        Command::ElectPreferred(ElectPreferred { partitions: vec![at] }),
+        Command::ElectPreferred(ElectPreferred { partitions: vec![at], hand_over: false }),
         Command::ResignLeader(resign),
         Command::RemoveBroker(RemoveBroker { id: node(3), broker_epoch: epoch(3) }),
         Command::RaiseFeatures(RaiseFeatures { version: 3 }),
         register(4),
-        Command::DrainBroker(DrainBroker { id: node(1), broker_epoch: epoch(1) }),
+        Command::DrainBroker(DrainBroker { id: node(1), broker_epoch: epoch(1), hand_over: true }),
         Command::FenceBroker(FenceBroker { id: node(2), broker_epoch: epoch(2) }),
     ]
 }

@@ -13,7 +13,7 @@ use super::proposer::Wish;
 use super::range::{check, view_of};
 use super::runner::Runner;
 use super::set::range_bytes;
-use crate::replica::{BrokerId, Frame, Millis, ReplicaEvent, ResignReason};
+use crate::replica::{BrokerId, Frame, Millis, ReplicaError, ReplicaEvent, ResignReason};
 use crate::task::in_place;
 
 /// A replica whose log refused something takes no batches for so long.
@@ -36,7 +36,14 @@ impl Runner {
         let now = self.set.now();
         let (mut batches, mut taken) = (Vec::new(), Vec::new());
         let mut epoch = LeaderEpoch::default();
-        for Produce { batch, acks, reply } in produces.drain(..) {
+        let holds = self.holds_back();
+        let waited = if holds { Vec::new() } else { self.held.take() };
+        for produce in waited.into_iter().chain(produces.drain(..)) {
+            if holds && self.waits(now, &produce) {
+                self.held.push(produce);
+                continue;
+            }
+            let Produce { batch, acks, reply } = produce;
             match self.may_append(now, &batch, acks) {
                 Ok(current) => {
                     epoch = current;
@@ -61,6 +68,24 @@ impl Runner {
         if let Some(error) = log.failure() {
             self.fail(&error);
         }
+    }
+
+    /// Appends what has waited for the end of a hand-over, or says who leads now.
+    pub(super) fn release(&mut self) {
+        if !self.held.is_empty() && !self.holds_back() {
+            let mut waited = self.held.take();
+            self.append(&mut waited);
+        }
+    }
+
+    /// Whether the hand-over is all that is in its way.
+    fn waits(&self, now: Millis, Produce { batch, acks, .. }: &Produce) -> bool {
+        self.replica.may_append(now, batch.record_count(), *acks) == Err(ReplicaError::HandingOver)
+    }
+
+    /// Whether batches wait for the end of a hand-over.
+    fn holds_back(&self) -> bool {
+        self.failed().is_none() && self.replica.holds_back()
     }
 
     fn may_append(

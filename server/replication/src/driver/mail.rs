@@ -46,6 +46,9 @@ pub(super) enum Mail {
     IsrRefused {
         partition_epoch: u32,
     },
+    HandOverRefused {
+        partition_epoch: u32,
+    },
     /// A read or a scrub has met damage.
     DamageMet,
     /// There is newer metadata.

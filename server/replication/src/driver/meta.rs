@@ -2,6 +2,7 @@
 
 use flymq_engine::meta::{
     AlterIsr, Command, IsrMember, MetaImage, PartitionMeta as Described, ResignLeader, TopicPartition,
+    TransferLeader,
 };
 use flymq_types::{BrokerEpoch, NodeId, PartitionEpoch};
 
@@ -17,6 +18,7 @@ pub(super) fn partition_meta(meta: &Described, image: &MetaImage) -> PartitionMe
         isr: numbers(&meta.isr),
         adding: numbers(&meta.adding),
         leader: meta.leader.as_ref().and_then(number),
+        successor: meta.successor.as_ref().and_then(number),
         leader_epoch: meta.leader_epoch,
         partition_epoch: meta.partition_epoch.get(),
     }
@@ -56,6 +58,18 @@ pub(super) fn alter_isr(
         partition_epoch: PartitionEpoch(change.partition_epoch),
         new_isr: change.isr.iter().map(member).collect::<Option<_>>()?,
     }))
+}
+
+/// A leadership handed over; none where its next holder is not known.
+pub(super) fn transfer(
+    at: &TopicPartition,
+    partition_epoch: u32,
+    to: BrokerId,
+    image: &MetaImage,
+) -> Option<Command> {
+    let to = node_of(&image.cluster, to)?.id.clone();
+    let partition_epoch = PartitionEpoch(partition_epoch);
+    Some(Command::TransferLeader(TransferLeader { at: at.clone(), partition_epoch, to, unclean: false }))
 }
 
 /// A leadership given up.

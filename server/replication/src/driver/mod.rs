@@ -15,6 +15,7 @@ mod durable;
 mod flow;
 mod follow;
 mod handle;
+mod held;
 mod intake;
 mod mail;
 mod meta;

@@ -45,6 +45,9 @@ impl Runner {
                 }
                 self.set.proposer.ask(&self.shared, Wish::Resign { leader_epoch, reason });
             }
+            ReplicaAction::HandOver { partition_epoch, to } => {
+                self.set.proposer.ask(&self.shared, Wish::HandOver { partition_epoch, to });
+            }
             ReplicaAction::RefreshMeta { .. } => self.set.proposer.refresh(&self.set),
             ReplicaAction::Complete { token, result } => self.complete(token, result),
             ReplicaAction::AdvanceHighWatermark(high) => self.advance_high(high),
@@ -101,7 +104,9 @@ impl Runner {
 
 pub(super) fn failure(error: ReplicaError) -> ReplicaFailure {
     match error {
-        ReplicaError::NotLeader { .. } | ReplicaError::SessionLost => ReplicaFailure::NotLeader,
+        ReplicaError::NotLeader { .. } | ReplicaError::SessionLost | ReplicaError::HandingOver => {
+            ReplicaFailure::NotLeader
+        }
         ReplicaError::LeadershipLost { .. } => ReplicaFailure::LeadershipLost,
         ReplicaError::NotEnoughReplicas { in_sync, needed } => {
             let count = |replicas: usize| u32::try_from(replicas).unwrap_or(u32::MAX);

@@ -12,10 +12,10 @@ use tokio::sync::mpsc;
 
 use super::handle::Shared;
 use super::mail::Mail;
-use super::meta::{Asker, alter_isr, resign};
+use super::meta::{Asker, alter_isr, resign, transfer};
 use super::set::Inner;
 use crate::link::ReplicaKey;
-use crate::replica::{IsrChange, ResignReason};
+use crate::replica::{BrokerId, IsrChange, ResignReason};
 use crate::task::start;
 
 /// So long after a failure nothing is proposed.
@@ -28,6 +28,7 @@ const MOST: usize = 10_000;
 pub(super) enum Wish {
     Isr(IsrChange),
     Resign { leader_epoch: LeaderEpoch, reason: ResignReason },
+    HandOver { partition_epoch: u32, to: BrokerId },
 }
 
 type Asked = (Arc<Shared>, Wish);
@@ -130,6 +131,10 @@ fn command_of(of: &Shared, wish: &Wish, asker: &Asker, image: &MetaImage) -> Opt
         }
         Wish::Resign { leader_epoch, reason } => (partition.leader_epoch == *leader_epoch)
             .then(|| resign(&of.at, asker.clone(), *leader_epoch, *reason)),
+        Wish::HandOver { partition_epoch, to } => {
+            let current = partition.partition_epoch == PartitionEpoch(*partition_epoch);
+            current.then(|| transfer(&of.at, *partition_epoch, *to, image))?
+        }
     }
 }
 
@@ -139,5 +144,8 @@ fn refused(of: &Shared, wish: &Wish, reason: &str) {
         Wish::Isr(change) => of.post(Mail::IsrRefused { partition_epoch: change.partition_epoch }),
         // It asks again for as long as it is to lead.
         Wish::Resign { .. } => {}
+        Wish::HandOver { partition_epoch, .. } => {
+            of.post(Mail::HandOverRefused { partition_epoch: *partition_epoch });
+        }
     }
 }

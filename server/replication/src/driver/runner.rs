@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::durable::Durable;
 use super::flow::Flow;
 use super::handle::{NewMeta, Shared};
+use super::held::Held;
 use super::mail::{Mail, SentRange};
 use super::perform::Waiting;
 use super::range::view_of;
@@ -39,6 +40,8 @@ pub(super) struct Runner {
     /// The log holds it weakly.
     _durable: Option<Arc<dyn DurableListener>>,
     pub waiting: BTreeMap<Token, Waiting>,
+    /// Batches that wait for the end of a hand-over.
+    pub held: Held,
     tokens: u64,
     /// The leadership that the listener has been told of.
     pub term: Option<LeaderEpoch>,
@@ -100,6 +103,7 @@ impl Runner {
             listener,
             _durable: durable,
             waiting: BTreeMap::new(),
+            held: Held::default(),
             tokens: 0,
             term: None,
             appended_at: None,
@@ -183,6 +187,7 @@ impl Runner {
     }
 
     fn end(mut self) -> Option<oneshot::Sender<()>> {
+        self.held.refuse(&ReplicaFailure::NotLeader);
         self.fail_waiting(&ReplicaFailure::Closed);
         if self.term.take().is_some()
             && let Some(listener) = self.listener.upgrade()
@@ -209,6 +214,7 @@ impl Runner {
             }
         }
         self.append(&mut produces);
+        self.release();
         let busy = self.flow.is_holding() || self.ahead.is_holding() || self.replica.has_work();
         self.shared.busy.store(busy && self.failed.is_none(), Ordering::Relaxed);
     }
@@ -234,6 +240,9 @@ impl Runner {
             Mail::Failed(error) => self.fail(&error),
             Mail::Sent(range) => self.sent(range),
             Mail::IsrRefused { partition_epoch } => self.event(ReplicaEvent::IsrRefused { partition_epoch }),
+            Mail::HandOverRefused { partition_epoch } => {
+                self.event(ReplicaEvent::HandOverRefused { partition_epoch });
+            }
             Mail::DamageMet => self.damage_met(),
             Mail::Wake => self.refresh(),
             Mail::Tick => {

@@ -29,6 +29,8 @@ pub enum ReplicaEvent {
     RangeSent { to: BrokerId, stream: StreamId, first: Offset, until: Offset },
     /// The metadata group did not apply the change that was compared with this partition epoch.
     IsrRefused { partition_epoch: u32 },
+    /// The metadata group did not apply the hand-over that was compared with this partition epoch.
+    HandOverRefused { partition_epoch: u32 },
     /// The metadata leader has answered the heartbeat that was *sent* at this time. The answer names the version of the
     /// metadata, and [`ReplicaEvent::Meta`] of that version has been given before: a leader that was fenced meanwhile
     /// would trust itself again otherwise.
@@ -105,6 +107,9 @@ pub enum ReplicaAction {
     AlterIsr(IsrChange),
     /// Ask the metadata group for another leader (or, where there is none, for another epoch).
     Resign { leader_epoch: LeaderEpoch, reason: ResignReason },
+    /// Ask the metadata group to let that replica lead, compared with this partition epoch; the answer is a newer
+    /// [`ReplicaEvent::Meta`] or [`ReplicaEvent::HandOverRefused`].
+    HandOver { partition_epoch: u32, to: BrokerId },
     /// Somebody knows of this epoch: get newer metadata.
     RefreshMeta { at_least: LeaderEpoch },
     /// Answer a request: the offset of the first record, or where the log begins at all that are in sync.
@@ -128,6 +133,9 @@ pub enum ReplicaError {
     /// Not appended: this leader may have been replaced, and would lose what only it has.
     #[error("the session with the metadata leader was not renewed in time")]
     SessionLost,
+    /// Not appended: another replica is about to lead. See [`Replica::holds_back`](super::Replica::holds_back).
+    #[error("the leadership is being handed over")]
+    HandingOver,
     /// Only committed records can be deleted.
     #[error("the high watermark is {high_watermark}, below the offset asked for")]
     NotCommitted { high_watermark: Offset },

@@ -54,6 +54,7 @@ impl Replica {
                 };
                 let follows = |position: &Option<Position>| position.as_ref().is_some_and(|p| !behind(p));
                 waits
+                    || leader.holds_back()
                     || leader.pending.is_some()
                     || core.high_watermark < core.log.end
                     || !leader.peers.values().all(|peer| follows(&peer.position))

@@ -55,7 +55,8 @@ impl Leader {
             pending.sent = now;
         } else {
             let wanted = self.wanted_isr(now, core);
-            if wanted == core.meta.isr {
+            // The set as it is: see [`super::hand_over`].
+            if wanted == core.meta.isr && !self.may_be_replaced() {
                 return;
             }
             let possible = wanted.iter().copied().collect();

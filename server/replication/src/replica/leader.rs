@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use flymq_types::{LeaderEpoch, Offset};
 
+use super::hand_over::HandOver;
 use super::isr::PendingIsr;
 use super::pace::Pace;
 use super::peer::Peer;
@@ -24,6 +25,7 @@ pub(super) struct Leader {
     pub epoch: LeaderEpoch,
     pub peers: BTreeMap<BrokerId, Peer>,
     pub pending: Option<PendingIsr>,
+    pub hand_over: Option<HandOver>,
     /// In order of offsets.
     pub waiting: VecDeque<Waiting>,
     pub deletes: Vec<(Offset, Token)>,
@@ -38,6 +40,7 @@ impl Leader {
             epoch: core.epoch(),
             peers: BTreeMap::new(),
             pending: None,
+            hand_over: None,
             waiting: VecDeque::new(),
             deletes: Vec::new(),
             pace: Pace::default(),
@@ -89,6 +92,7 @@ impl Leader {
         }
         self.finish_deletions(core, out);
         self.answer(core, out);
+        self.look_after_hand_over(now, core, out);
         self.look_after_isr(now, core, out);
     }
 

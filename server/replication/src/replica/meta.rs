@@ -36,6 +36,8 @@ pub struct PartitionMeta {
     pub adding: Vec<BrokerId>,
     /// None where no replica in sync is alive.
     pub leader: Option<BrokerId>,
+    /// Whom the leader is to hand over to.
+    pub successor: Option<BrokerId>,
     /// +1 on every change of leader.
     pub leader_epoch: LeaderEpoch,
     /// +1 on every change at all: what [`IsrChange`](super::IsrChange) is compared and swapped on.

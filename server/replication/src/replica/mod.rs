@@ -38,13 +38,18 @@
 //!     from a peer whose epochs agree: it never cuts what it had promised
 //!     ([protocol-aware recovery](https://www.usenix.org/conference/fast18/presentation/alagappan)).
 //! 11. Nobody leads twice in an epoch: after a crash its batches may be lost, and an (offset, epoch) would name two.
-//! 12. A replica that is late again and again, while all others are in time, leaves the ISR as long as `min_insync` stay, and
+//! 12. A leader that is to hand over takes nothing more until the next one has all that it has itself, acknowledged by anybody
+//!     or not, and only then asks for the change (leadership transfer of
+//!     [Raft](https://web.stanford.edu/~ouster/cgi-bin/papers/OngaroPhD.pdf), 3.10). It gives up after a while; where it has
+//!     asked, it takes what only it would have once the change can no longer come true.
+//! 13. A replica that is late again and again, while all others are in time, leaves the ISR as long as `min_insync` stay, and
 //!     leads no more: a slow disk is a failure too ([gray failure](https://www.microsoft.com/en-us/research/publication/gray-failure-achilles-heel-cloud-scale-systems/)).
 
 mod epochs;
 mod event;
 mod follower;
 mod frame;
+mod hand_over;
 mod inspect;
 mod isr;
 mod join;
@@ -115,7 +120,7 @@ enum Role {
         said: Millis,
     },
     Follower(Follower),
-    Leader(Leader),
+    Leader(Box<Leader>),
 }
 
 /// What a replica is doing.
@@ -184,6 +189,11 @@ impl Replica {
             ReplicaEvent::IsrRefused { partition_epoch } => {
                 if let Role::Leader(leader) = &mut self.role {
                     leader.on_isr_refused(now, &self.core, partition_epoch);
+                }
+            }
+            ReplicaEvent::HandOverRefused { partition_epoch } => {
+                if let Role::Leader(leader) = &mut self.role {
+                    leader.on_hand_over_refused(now, &mut self.core, partition_epoch, out);
                 }
             }
             ReplicaEvent::SessionRenewed { sent } => {

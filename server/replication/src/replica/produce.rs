@@ -36,7 +36,7 @@ impl Replica {
 
     pub(super) fn check_append(&self, now: Millis, records: u32, acks: Acks) -> Result<(), ReplicaError> {
         let meta = &self.core.meta;
-        let Role::Leader(_) = &self.role else {
+        let Role::Leader(leader) = &self.role else {
             let leader = meta.leader.filter(|id| *id != self.core.me);
             return Err(ReplicaError::NotLeader { leader, epoch: meta.leader_epoch });
         };
@@ -51,6 +51,8 @@ impl Replica {
             {
                 Err(ReplicaError::SessionLost)
             }
+            Acks::None | Acks::Leader if leader.may_be_replaced() => Err(ReplicaError::HandingOver),
+            Acks::None | Acks::Leader | Acks::All if leader.holds_back() => Err(ReplicaError::HandingOver),
             Acks::None | Acks::Leader | Acks::All => Ok(()),
         }
     }

@@ -61,7 +61,7 @@ impl Replica {
         out.push(ReplicaAction::StartEpoch(first));
         let mut leader = Leader::new(now, &self.core);
         leader.advance(now, &mut self.core, out);
-        self.role = Role::Leader(leader);
+        self.role = Role::Leader(Box::new(leader));
     }
 
     fn follow(&mut self, now: Millis, leader: BrokerId, out: &mut Vec<ReplicaAction>) {

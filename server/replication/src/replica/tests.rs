@@ -1,5 +1,6 @@
 //! The rules one by one. What they are worth together, `tests/sim` shows.
 
+mod hand_over;
 mod pace;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ fn meta(leader: BrokerId, epoch: u32, isr: &[BrokerId], partition_epoch: u32) ->
         isr: isr.to_vec(),
         adding: Vec::new(),
         leader: Some(leader),
+        successor: None,
         leader_epoch: LeaderEpoch(epoch),
         partition_epoch,
     }

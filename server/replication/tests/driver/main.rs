@@ -10,6 +10,7 @@ mod engines;
 mod failover;
 mod faults;
 mod groups;
+mod hand_over;
 mod links;
 mod meta;
 mod replicate;

@@ -24,7 +24,8 @@ fn is_noticed(cluster: Cluster) {
         .discoveries()
         .into_keys()
         .filter(|name| {
-            name.contains("committed on disk") || name.contains("change") || name.contains("one record")
+            let promises = ["committed on disk", "change", "one record", "loses nothing"];
+            promises.iter().any(|promise| name.contains(promise))
         })
         .collect();
     println!("{broken:?} after {} states", checker.unique_state_count());
@@ -68,6 +69,18 @@ fn joining_before_the_start_of_the_epoch_is_noticed() {
 #[test]
 fn truncating_to_the_high_watermark_is_noticed() {
     let rules = Rules { truncates_by_epoch: false, ..Rules::default() };
+    is_noticed(small(rules));
+}
+
+#[test]
+fn handing_over_before_the_next_leader_has_everything_is_noticed() {
+    let rules = Rules { hands_over_what_it_has: false, ..Rules::default() };
+    is_noticed(small(rules));
+}
+
+#[test]
+fn taking_records_while_handing_over_is_noticed() {
+    let rules = Rules { takes_nothing_while_it_hands_over: false, ..Rules::default() };
     is_noticed(small(rules));
 }
 

@@ -39,6 +39,13 @@ pub struct Wish {
     pub isr: Set,
 }
 
+/// A leader asks that another one lead: compared with `version`, delivered at any time, and more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Move {
+    pub version: u8,
+    pub to: usize,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Replica {
     pub log: Vec<Record>,
@@ -56,6 +63,8 @@ pub struct Replica {
     pub acked: [Option<usize>; REPLICAS],
     /// Everyone who may have been added under the version of `meta`; 0: nothing is on its way.
     pub possible: Set,
+    /// It has asked under the version of `meta` that another one lead.
+    pub hands_over: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -63,6 +72,9 @@ pub struct State {
     pub replicas: [Replica; REPLICAS],
     pub meta: Meta,
     pub wishes: BTreeSet<Wish>,
+    pub moves: BTreeSet<Move>,
+    /// A leadership was handed over, and whether the next leader lacked anything.
+    pub moved: Option<bool>,
     /// What some leader has said is committed.
     pub committed: Vec<Record>,
     /// A leader has committed something else than another before it.
@@ -83,6 +95,8 @@ pub enum Action {
     Ask(usize, Set),
     Deliver(Wish),
     Refuse(usize),
+    HandOver(usize, usize),
+    Move(Move),
     Elect(usize, Set),
     Crash(usize),
 }
@@ -96,6 +110,8 @@ pub struct Rules {
     pub joins_at_the_start_of_the_epoch: bool,
     pub truncates_by_epoch: bool,
     pub counts_the_committed_set: bool,
+    pub hands_over_what_it_has: bool,
+    pub takes_nothing_while_it_hands_over: bool,
 }
 
 impl Default for Rules {
@@ -107,6 +123,8 @@ impl Default for Rules {
             joins_at_the_start_of_the_epoch: true,
             truncates_by_epoch: true,
             counts_the_committed_set: true,
+            hands_over_what_it_has: true,
+            takes_nothing_while_it_hands_over: true,
         }
     }
 }
@@ -190,8 +208,30 @@ impl Cluster {
         }
         if meta.version != replica.meta.version {
             replica.possible = 0;
+            replica.hands_over = false;
         }
         replica.meta = meta;
+    }
+
+    /// Whether `to` has everything on disk that the leader has: every record counts as answered.
+    fn moves(state: &mut State, Move { version, to }: Move) {
+        let meta = state.meta;
+        if version == meta.version {
+            let (old, next) = (&state.replicas[meta.leader], &state.replicas[to]);
+            let lacks = old.leads && !next.log[..next.durable].starts_with(&old.log);
+            state.moved = Some(lacks || state.moved == Some(true));
+            state.meta = Meta { leader: to, epoch: meta.epoch + 1, version: version + 1, ..meta };
+        }
+    }
+
+    fn hand_overs(&self, state: &State, leader: usize, actions: &mut Vec<Action>) {
+        let replica = &state.replicas[leader];
+        for to in (0..REPLICAS).filter(|to| *to != leader && has(replica.meta.isr, *to)) {
+            let has_all = replica.acked[to] == Some(replica.log.len());
+            if has_all || !self.rules.hands_over_what_it_has {
+                actions.push(Action::HandOver(leader, to));
+            }
+        }
     }
 
     fn deliver(state: &mut State, wish: Wish) {
@@ -235,7 +275,8 @@ impl Cluster {
             actions.push(Action::Crash(id));
         }
         if replica.leads {
-            if state.produced < self.records {
+            let holds = replica.hands_over && self.rules.takes_nothing_while_it_hands_over;
+            if state.produced < self.records && !holds {
                 actions.push(Action::Produce(id));
             }
             if self.committable(replica, id) > replica.high {
@@ -245,6 +286,7 @@ impl Cluster {
                 actions.push(Action::Refuse(id));
             }
             self.wishes(state, id, actions);
+            self.hand_overs(state, id, actions);
         } else if let Some(leader) = Self::leader_of(state, id) {
             let theirs = &state.replicas[leader];
             if !replica.joined {
@@ -277,11 +319,14 @@ impl Model for Cluster {
             high: 0,
             acked: [None; REPLICAS],
             possible: 0,
+            hands_over: false,
         };
         vec![State {
             replicas: std::array::from_fn(replica),
             meta,
             wishes: BTreeSet::new(),
+            moves: BTreeSet::new(),
+            moved: None,
             committed: Vec::new(),
             contradiction: false,
             produced: 0,
@@ -295,6 +340,7 @@ impl Model for Cluster {
             state.wishes.iter().filter(|w| w.version == state.meta.version).map(|w| Action::Deliver(*w)),
         );
         if state.meta.epoch < self.epochs {
+            actions.extend(state.moves.iter().map(|one| Action::Move(*one)));
             for id in (0..REPLICAS).filter(|id| has(state.meta.isr, *id)) {
                 actions.push(Action::Elect(id, state.meta.isr));
                 let without = state.meta.isr & !(1 << state.meta.leader);
@@ -338,6 +384,12 @@ impl Model for Cluster {
                     replica.possible = 0;
                 }
             }
+            Action::HandOver(id, to) => {
+                let replica = &mut state.replicas[id];
+                replica.hands_over = true;
+                state.moves.insert(Move { version: replica.meta.version, to });
+            }
+            Action::Move(one) => Self::moves(&mut state, one),
             Action::Elect(leader, isr) => {
                 let Meta { epoch, version, .. } = state.meta;
                 state.meta = Meta { leader, epoch: epoch + 1, isr, version: version + 1 };
@@ -347,6 +399,7 @@ impl Model for Cluster {
                 let replica = &mut state.replicas[id];
                 replica.log.truncate(replica.durable);
                 (replica.leads, replica.joined, replica.high, replica.possible) = (false, false, 0, 0);
+                replica.hands_over = false;
                 // It acts again once it has the metadata of its own registration.
                 Self::learn(&mut state, id);
                 state.replicas[id].joined = false;
@@ -355,6 +408,7 @@ impl Model for Cluster {
         // Old metadata versions accept nothing: their wishes need not be told apart.
         let version = state.meta.version;
         state.wishes.retain(|wish| wish.version >= version);
+        state.moves.retain(|one| one.version >= version);
         (state != *last).then_some(state)
     }
 
@@ -368,6 +422,10 @@ impl Model for Cluster {
             Property::always("an offset and an epoch name one record", |_, state: &State| {
                 let logs = || state.replicas.iter().map(|replica| &replica.log);
                 logs().all(|a| logs().all(|b| a.iter().zip(b).all(|(x, y)| x.epoch != y.epoch || x == y)))
+            }),
+            Property::always("a hand-over loses nothing", |_, state: &State| state.moved != Some(true)),
+            Property::sometimes("a leadership is handed over", |_, state: &State| {
+                state.moved == Some(false) && !state.replicas[state.meta.leader].log.is_empty()
             }),
             Property::sometimes("a second leader commits", |_, state: &State| {
                 state.committed.iter().any(|record| record.epoch == 2)

@@ -53,8 +53,13 @@ impl Authority {
             self.eligible_elections += 1;
             self.settle();
         }
+        self.lead_anew();
+    }
+
+    fn lead_anew(&mut self) {
         self.meta.leader_epoch = LeaderEpoch(self.meta.leader_epoch.0 + 1);
         self.meta.partition_epoch += 1;
+        self.meta.successor = None;
         self.elections += 1;
     }
 
@@ -71,6 +76,27 @@ impl Authority {
         let isr = &self.meta.isr;
         let commits = isr.len() >= self.min_insync;
         self.elr.retain(|id| !commits && !isr.contains(id));
+        self.meta.successor = self.meta.successor.filter(|id| isr.contains(id));
+    }
+
+    /// A leadership is to move.
+    pub fn plan(&mut self, to: BrokerId) {
+        let leads = self.meta.leader.is_some_and(|leader| leader != to);
+        if leads && self.meta.isr.contains(&to) && self.meta.successor != Some(to) {
+            self.meta.successor = Some(to);
+            self.meta.partition_epoch += 1;
+        }
+    }
+
+    /// Its leader hands it over. Whether that was applied.
+    pub fn hand_over(&mut self, partition_epoch: u32, to: BrokerId) -> bool {
+        let current = self.meta.leader.is_some() && self.meta.partition_epoch == partition_epoch;
+        if !current || !self.meta.isr.contains(&to) || !self.alive(to) {
+            return false;
+        }
+        self.meta.leader = Some(to);
+        self.lead_anew();
+        true
     }
 
     /// Its session is over.
@@ -83,6 +109,14 @@ impl Authority {
         }
         if self.meta.leader == Some(id) {
             self.elect(Some(id));
+        }
+    }
+
+    /// Its disk is replaced, which takes longer than anything of the old process is on its way.
+    pub fn replaced(&mut self, id: BrokerId) {
+        self.fence(id, true);
+        if let Some(broker) = self.brokers.get_mut(&id) {
+            broker.process += 1;
         }
     }
 

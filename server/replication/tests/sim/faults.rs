@@ -85,6 +85,9 @@ impl World {
         {
             let epoch = replica.meta().leader_epoch.0;
             self.oracle.leads(id, epoch);
+            if asked.acks == Acks::Leader {
+                self.oracle.answers(epoch, asked, base.0);
+            }
         }
         if asked.acks == Acks::All {
             self.figures.add("batches acknowledged (all)", 1);
@@ -114,7 +117,7 @@ impl World {
         let everyone: Vec<BrokerId> = self.nodes.iter().map(|node| node.id).collect();
         let id = self.chance.pick(&everyone).unwrap();
         let other = self.chance.pick(&everyone).unwrap();
-        match self.chance.within(0, 13) {
+        match self.chance.within(0, 17) {
             0..=2 if self.node(id).up => {
                 self.figures.add("crashes", 1);
                 self.crash(id);
@@ -145,6 +148,7 @@ impl World {
                     self.start(leader);
                 }
             }
+            13..=16 => self.authority.plan(id),
             _ => {
                 if !self.authority.meta.holds(id) {
                     self.figures.add("replicas added", 1);
@@ -186,7 +190,8 @@ impl World {
         self.crash(id);
         // That takes longer than a session. (Were the others to fail meanwhile, the lost disk would be the last in sync:
         // two failures, which nothing here survives.)
-        self.authority.fence(id, true);
+        self.authority.replaced(id);
+        self.node(id).process += 1;
         let dir = self.now * 10 + id.0 + 1_000;
         self.node(id).disk = crate::disk::Disk { dir, ..crate::disk::Disk::default() };
         self.start(id);

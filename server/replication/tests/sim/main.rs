@@ -100,7 +100,7 @@ fn agree(world: &mut World) -> bool {
     let meta = &world.authority.meta;
     let holders = meta.holders();
     let Some(leader) = meta.leader else { return false };
-    if meta.isr.len() != holders.len() || !meta.adding.is_empty() {
+    if meta.isr.len() != holders.len() || !meta.adding.is_empty() || meta.successor.is_some() {
         return false;
     }
     let copies: Vec<&world::Node> = world.nodes.iter().filter(|node| holders.contains(&node.id)).collect();
@@ -160,7 +160,14 @@ fn seeds_keep_every_promise() {
     for (name, count) in &figures.0 {
         println!("{count:>12} {name}");
     }
-    for rare in ["batches acknowledged (all)", "crashes", "disks replaced", "truncations", "resets"] {
+    for rare in [
+        "batches acknowledged (all)",
+        "crashes",
+        "disks replaced",
+        "truncations",
+        "resets",
+        "leaderships handed over",
+    ] {
         assert!(figures.0.get(rare).is_some_and(|count| *count > 0), "no {rare}: nothing is proved");
     }
 }

@@ -1,6 +1,6 @@
 //! What was promised, and whether it is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flymq_replication::replica::{BrokerId, Token};
 use flymq_types::Acks;
@@ -34,6 +34,10 @@ pub struct Oracle {
     latest: u64,
     /// Deleted by request, below.
     pub deleted: u64,
+    /// Answered by the leader of an epoch with `acks=leader`: the bytes, and where they end.
+    answered: BTreeMap<(u32, u64), (u64, u64)>,
+    /// Epochs whose leader has handed over.
+    handed: BTreeSet<u32>,
 }
 
 impl Oracle {
@@ -100,6 +104,22 @@ impl Oracle {
         );
         assert_eq!(self.acked.insert(base, asked.value), None, "offset {base} acknowledged twice");
         self.acked_end = self.acked_end.max(base + asked.records);
+    }
+
+    /// `acks=leader` is answered in `epoch` with `base`.
+    pub fn answers(&mut self, epoch: u32, asked: Asked, base: u64) {
+        assert!(!self.handed.contains(&epoch), "epoch {epoch} is handed over, and answers at {base}");
+        self.answered.insert((epoch, base), (asked.value, base + asked.records));
+    }
+
+    /// The leader of `epoch` has handed over to `to`, which has whatever anybody was told is there.
+    pub fn handed_over(&mut self, epoch: u32, to: BrokerId, disk: &Disk) {
+        self.handed.insert(epoch);
+        for ((_, base), (value, end)) in self.answered.range((epoch, disk.start)..(epoch + 1, 0)) {
+            let there = disk.batches.iter().find(|batch| batch.base == *base);
+            let same = there.is_some_and(|batch| batch.value == *value || damaged(disk, batch));
+            assert!(same && *end <= disk.durable, "epoch {epoch} is handed over to {to:?} without {base}");
+        }
     }
 
     /// Someone was told that the log goes up to `offset`.

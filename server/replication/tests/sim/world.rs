@@ -36,6 +36,7 @@ pub enum Ask {
     Heartbeat { sent: Millis },
     AlterIsr(IsrChange),
     Resign(LeaderEpoch, ResignReason),
+    HandOver { partition_epoch: u32, to: BrokerId },
 }
 
 pub struct Node {
@@ -327,6 +328,16 @@ impl World {
                     self.answer(id, process, vec![ReplicaEvent::IsrRefused { partition_epoch }]);
                 }
             }
+            Ask::HandOver { partition_epoch, to } => {
+                let (from, epoch) = (self.authority.meta.leader, self.authority.meta.leader_epoch);
+                if self.authority.hand_over(partition_epoch, to) {
+                    self.figures.add("leaderships handed over", u64::from(from != Some(to)));
+                    let disk = self.node(to).disk.clone();
+                    self.oracle.handed_over(epoch.0, to, &disk);
+                } else {
+                    self.answer(id, process, vec![ReplicaEvent::HandOverRefused { partition_epoch }]);
+                }
+            }
             Ask::Resign(epoch, reason) => {
                 self.figures.add("leaderships declined", 1);
                 self.authority.resign(id, epoch, reason);
@@ -424,6 +435,9 @@ impl World {
             }
             ReplicaAction::AlterIsr(change) => self.ask(id, Ask::AlterIsr(change)),
             ReplicaAction::Resign { leader_epoch, reason } => self.ask(id, Ask::Resign(leader_epoch, reason)),
+            ReplicaAction::HandOver { partition_epoch, to } => {
+                self.ask(id, Ask::HandOver { partition_epoch, to });
+            }
             ReplicaAction::RefreshMeta { .. } => self.figures.add("leaders that learned of a later epoch", 1),
             ReplicaAction::Complete { token, result } => self.on_complete(id, token, result),
             ReplicaAction::AdvanceHighWatermark(high) => {

@@ -3,9 +3,9 @@
 use flymq_types::{BrokerEpoch, NodeId};
 
 use super::{Effects, NodeRejection, Rejection, Reply};
-use crate::meta::change::change_each;
-use crate::meta::election::move_off;
-use crate::meta::{MetaImage, NodeState};
+use crate::meta::change::{Context, change_each};
+use crate::meta::election::other_than_leader;
+use crate::meta::{MetaImage, NodeState, PartitionMeta};
 
 /// Moves leaderships off a living node and gives it none as long as others can lead. It stays a member, replicates on, and
 /// keeps what nobody else can lead; [`super::FenceBroker`] follows when it stops, [`super::UnfenceBroker`] calls it off.
@@ -14,6 +14,9 @@ pub struct DrainBroker {
     pub id: NodeId,
     /// The registration that is meant.
     pub broker_epoch: BrokerEpoch,
+    /// The node hands its leaderships over itself, each once the next leader has all of it; else they move at once, and what only
+    /// this node has is lost.
+    pub hand_over: bool,
 }
 
 impl DrainBroker {
@@ -34,8 +37,24 @@ impl DrainBroker {
             image,
             &mut effects,
             |partition| partition.leader.as_ref() == Some(&self.id),
-            |partition, context| move_off(partition, context.cluster),
+            |partition, context| self.move_off(partition, context),
+        );
+        // What others were to hand over to it.
+        change_each(
+            image,
+            &mut effects,
+            |partition| partition.successor.as_ref() == Some(&self.id),
+            |partition, _| partition.successor = None,
         );
         Ok((Reply::node(&node, moved), effects))
+    }
+
+    fn move_off(&self, partition: &mut PartitionMeta, context: &Context<'_>) {
+        let Some(next) = other_than_leader(partition, context.cluster) else { return };
+        if self.hand_over {
+            partition.successor = Some(next);
+        } else {
+            partition.leader = Some(next);
+        }
     }
 }

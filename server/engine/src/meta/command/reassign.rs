@@ -68,6 +68,7 @@ impl Reassign {
         partition.adding = self.replicas.iter().filter(|node| !original.contains(node)).cloned().collect();
         partition.replicas = self.replicas.iter().chain(&leaving).cloned().collect();
         partition.removing = leaving;
+        partition.successor = None;
         partition.throttle_bytes_per_s =
             if partition.is_reassigning() { self.throttle_bytes_per_s } else { 0 };
     }

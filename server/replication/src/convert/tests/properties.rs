@@ -93,7 +93,9 @@ fn command() -> impl Strategy<Value = Command> {
         registered().prop_map(|(id, broker_epoch)| Command::FenceBroker(FenceBroker { id, broker_epoch })),
         registered()
             .prop_map(|(id, broker_epoch)| Command::UnfenceBroker(UnfenceBroker { id, broker_epoch })),
-        registered().prop_map(|(id, broker_epoch)| Command::DrainBroker(DrainBroker { id, broker_epoch })),
+        (registered(), any::<bool>()).prop_map(|((id, broker_epoch), hand_over)| {
+            Command::DrainBroker(DrainBroker { id, broker_epoch, hand_over })
+        }),
         registered().prop_map(|(id, broker_epoch)| Command::RemoveBroker(RemoveBroker { id, broker_epoch })),
         (changed(), some_nodes(), any::<u64>()).prop_map(|((at, partition_epoch), replicas, throttle)| {
             Command::Reassign(Reassign { at, partition_epoch, replicas, throttle_bytes_per_s: throttle })
@@ -101,8 +103,9 @@ fn command() -> impl Strategy<Value = Command> {
         (changed(), node_id(), any::<bool>()).prop_map(|((at, partition_epoch), to, unclean)| {
             Command::TransferLeader(TransferLeader { at, partition_epoch, to, unclean })
         }),
-        prop::collection::vec(place(), 0..4)
-            .prop_map(|partitions| Command::ElectPreferred(ElectPreferred { partitions })),
+        (prop::collection::vec(place(), 0..4), any::<bool>()).prop_map(|(partitions, hand_over)| {
+            Command::ElectPreferred(ElectPreferred { partitions, hand_over })
+        }),
         any::<u32>().prop_map(|version| Command::RaiseFeatures(RaiseFeatures { version })),
         (any::<[u8; 16]>(), node_id(), any::<[u8; 16]>(), any::<u32>()).prop_map(
             |(cluster, founder, directory, features)| Command::FormCluster(FormCluster {
@@ -118,11 +121,11 @@ fn command() -> impl Strategy<Value = Command> {
 prop_compose! {
     fn partition()(
         replicas in some_nodes(), isr in some_nodes(), elr in some_nodes(), adding in some_nodes(), removing in some_nodes(),
-        leader in prop::option::of(node_id()), isr_lost: bool, isr_directory: Option<[u8; 16]>,
+        leader in prop::option::of(node_id()), successor in prop::option::of(node_id()), isr_lost: bool, isr_directory: Option<[u8; 16]>,
         leader_epoch: u32, partition_epoch: u32, throttle_bytes_per_s: u64,
     ) -> Arc<PartitionMeta> {
         Arc::new(PartitionMeta {
-            replicas, isr, elr, adding, removing, throttle_bytes_per_s, leader, isr_lost,
+            replicas, isr, elr, adding, removing, throttle_bytes_per_s, leader, successor, isr_lost,
             isr_directory: isr_directory.map(DirectoryId::from_bytes),
             leader_epoch: LeaderEpoch(leader_epoch),
             partition_epoch: PartitionEpoch(partition_epoch),

@@ -356,8 +356,17 @@ fn a_reassignment_ends_when_every_new_replica_is_in_sync() {
     assert!(state.partition(&at).is_reassigning());
     let before = state.partition(&at);
     state.done(&state.alter_isr(&at, &[1, 2, 3, 4, 5]));
+    let waiting = state.partition(&at);
+    assert_eq!(
+        moved(&before, &waiting),
+        (Some(node(1)), nodes(&[4, 5, 3, 1, 2]), 0, 1),
+        "the leader goes last"
+    );
+    assert_eq!((waiting.is_reassigning(), &waiting.successor), (true, &Some(node(4))));
+    state.done(&state.transfer(&at, 4, false));
     let done = state.partition(&at);
-    assert_eq!(moved(&before, &done), (Some(node(4)), nodes(&[4, 5, 3]), 1, 1));
+    assert_eq!(moved(&waiting, &done), (Some(node(4)), nodes(&[4, 5, 3]), 1, 1));
+    assert_eq!(done.successor, None);
     assert_eq!((done.is_reassigning(), done.replicas), (false, nodes(&[4, 5, 3])));
 }
 
@@ -400,7 +409,7 @@ fn draining_moves_leaders_where_others_can_lead() {
     let mut state = State::cluster(3);
     let (shared, alone) = (state.topic_on(1, &[1, 2, 3], default()), state.topic_on(2, &[1], default()));
     let before = state.partition(&shared);
-    let Reply::Node { node: drained, partitions } = state.drain(1) else { panic!("a node") };
+    let Reply::Node { node: drained, partitions } = state.drain(1, false) else { panic!("a node") };
     assert_eq!((drained.state, partitions), (NodeState::Draining, 1));
     assert_eq!(moved(&before, &state.partition(&shared)), (Some(node(2)), nodes(&[1, 2, 3]), 1, 1));
     assert_eq!(state.partition(&alone).leader, Some(node(1)), "nobody else has it");
@@ -415,12 +424,53 @@ fn draining_moves_leaders_where_others_can_lead() {
 }
 
 #[test]
+fn a_leader_that_is_to_hand_over_leads_until_it_has() {
+    let mut state = State::cluster(3);
+    let at = state.topic_on(1, &[1, 2, 3], default());
+    let before = state.partition(&at);
+    let Reply::Node { partitions, .. } = state.drain(1, true) else { panic!("a node") };
+    let asked = state.partition(&at);
+    assert_eq!((partitions, moved(&before, &asked)), (1, (Some(node(1)), nodes(&[1, 2, 3]), 0, 1)));
+    assert_eq!((&asked.successor, state.image().handing_over(Some(&node(1)))), (&Some(node(2)), 1));
+    // Whoever is to lead is drained as well, and then leaves the in-sync set: another one, and nobody.
+    state.drain(2, true);
+    assert_eq!(state.partition(&at).successor, None);
+    state.drain(1, true);
+    assert_eq!(state.partition(&at).successor, Some(node(3)));
+    state.done(&state.alter_isr(&at, &[1, 2]));
+    assert_eq!(state.partition(&at).successor, None);
+    state.unfence(1);
+    state.unfence(2);
+    state.done(&state.alter_isr(&at, &[1, 2, 3]));
+    // It goes back to the first, which hears of it from the leader.
+    state.done(&state.transfer(&at, 2, false));
+    let elect = Command::ElectPreferred(ElectPreferred { partitions: Vec::new(), hand_over: true });
+    assert_eq!(state.done(&elect), Reply::LeadersMoved { partitions: 1 });
+    assert_eq!(state.done(&elect), Reply::LeadersMoved { partitions: 0 }, "it knows");
+    let waiting = state.partition(&at);
+    assert_eq!((&waiting.leader, &waiting.successor), (&Some(node(2)), &Some(node(1))));
+    state.done(&state.transfer(&at, 1, false));
+    let done = state.partition(&at);
+    assert_eq!((done.leader, done.successor, state.image().handing_over(None)), (Some(node(1)), None, 0));
+}
+
+#[test]
+fn a_leader_that_dies_has_nothing_to_hand_over() {
+    let mut state = State::cluster(3);
+    let at = state.topic_on(1, &[1, 2, 3], default());
+    state.drain(1, true);
+    state.fence(1);
+    let after = state.partition(&at);
+    assert_eq!((after.leader, after.successor), (Some(node(2)), None));
+}
+
+#[test]
 fn leaderships_go_back_to_the_preferred_replicas() {
     let mut state = State::cluster(3);
     let (one, two) = (state.topic_on(1, &[1, 2, 3], default()), state.topic_on(2, &[1, 2, 3], default()));
     state.done(&state.transfer(&one, 2, false));
     state.done(&state.transfer(&two, 3, false));
-    let elect = |partitions| Command::ElectPreferred(ElectPreferred { partitions });
+    let elect = |partitions| Command::ElectPreferred(ElectPreferred { partitions, hand_over: false });
     let reply = state.done(&elect(vec![one.clone()]));
     assert_eq!(reply, Reply::LeadersMoved { partitions: 1 });
     assert_eq!(state.partition(&one).leader, Some(node(1)));

@@ -23,12 +23,12 @@ enum Step {
     Register { node: u8, run: u8, directory: u8, clean: bool },
     Fence { node: u8 },
     Unfence { node: u8 },
-    Drain { node: u8 },
+    Drain { node: u8, hand_over: bool },
     Remove { node: u8 },
     AlterIsr { pick: usize, isr: Vec<u8>, stale: bool },
     Reassign { pick: usize, replicas: Vec<u8> },
     Transfer { pick: usize, to: u8, unclean: bool },
-    Prefer { pick: Option<usize> },
+    Prefer { pick: Option<usize>, hand_over: bool },
     Resign { pick: usize, corrupt: bool },
 }
 
@@ -45,13 +45,14 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(node, run, directory, clean)| Step::Register { node, run, directory, clean }),
         5 => node().prop_map(|node| Step::Fence { node }),
         8 => node().prop_map(|node| Step::Unfence { node }),
-        2 => node().prop_map(|node| Step::Drain { node }),
+        2 => (node(), any::<bool>()).prop_map(|(node, hand_over)| Step::Drain { node, hand_over }),
         1 => node().prop_map(|node| Step::Remove { node }),
         12 => (place(), some(), prop::bool::weighted(0.1))
             .prop_map(|(pick, isr, stale)| Step::AlterIsr { pick, isr, stale }),
         4 => (place(), some()).prop_map(|(pick, replicas)| Step::Reassign { pick, replicas }),
         3 => (place(), node(), any::<bool>()).prop_map(|(pick, to, unclean)| Step::Transfer { pick, to, unclean }),
-        2 => prop::option::of(place()).prop_map(|pick| Step::Prefer { pick }),
+        2 => (prop::option::of(place()), any::<bool>())
+            .prop_map(|(pick, hand_over)| Step::Prefer { pick, hand_over }),
         3 => (place(), any::<bool>()).prop_map(|(pick, corrupt)| Step::Resign { pick, corrupt }),
     ]
 }
@@ -89,9 +90,9 @@ fn command(state: &State, step: &Step) -> Option<Command> {
             let (id, broker_epoch) = known(*node)?;
             Command::UnfenceBroker(UnfenceBroker { id, broker_epoch })
         }
-        Step::Drain { node } => {
-            let (id, broker_epoch) = known(*node)?;
-            Command::DrainBroker(crate::meta::DrainBroker { id, broker_epoch })
+        Step::Drain { node, hand_over } => {
+            let ((id, broker_epoch), hand_over) = (known(*node)?, *hand_over);
+            Command::DrainBroker(crate::meta::DrainBroker { id, broker_epoch, hand_over })
         }
         Step::Remove { node } => {
             let (id, broker_epoch) = known(*node)?;
@@ -101,9 +102,9 @@ fn command(state: &State, step: &Step) -> Option<Command> {
         Step::Reassign { pick, replicas } => state.reassign(&there(*pick)?, replicas),
         Step::Transfer { pick, to, unclean } => state.transfer(&there(*pick)?, *to, *unclean),
         Step::Resign { pick, corrupt } => state.resign(&there(*pick)?, *corrupt),
-        Step::Prefer { pick } => {
+        Step::Prefer { pick, hand_over } => {
             let partitions = pick.and_then(there).into_iter().collect();
-            Command::ElectPreferred(ElectPreferred { partitions })
+            Command::ElectPreferred(ElectPreferred { partitions, hand_over: *hand_over })
         }
     })
 }
@@ -133,7 +134,7 @@ fn is_part(part: &[NodeId], whole: &[NodeId]) -> bool {
 }
 
 fn check_partition(at: &TopicPartition, partition: &PartitionMeta, image: &MetaImage) {
-    let PartitionMeta { replicas, isr, elr, adding, removing, leader, isr_lost, .. } = partition;
+    let PartitionMeta { replicas, isr, elr, adding, removing, leader, successor, isr_lost, .. } = partition;
     let told = || format!("{at}: {partition:?}");
     assert!(!replicas.is_empty() && is_part(replicas, replicas), "{}", told());
     assert!(!isr.is_empty() && is_part(isr, replicas), "{}", told());
@@ -155,6 +156,12 @@ fn check_partition(at: &TopicPartition, partition: &PartitionMeta, image: &MetaI
     assert!(replicas.iter().all(|node| image.cluster.node(node).is_some()), "a removed node: {}", told());
     let alive = |node: &NodeId| image.cluster.is_alive(node);
     assert!(*isr_lost || partition.isr_directory.is_none(), "{}", told());
+    assert!(
+        successor.as_ref().is_none_or(|next| isr.contains(next) && leader.as_ref() != Some(next)),
+        "{}",
+        told()
+    );
+    assert!(successor.is_none() || leader.is_some(), "{}", told());
     match leader {
         Some(leader) => {
             assert!(isr.contains(leader) && !isr_lost, "{}", told());

@@ -101,8 +101,9 @@ impl State {
         self.done(&Command::UnfenceBroker(UnfenceBroker { id: node(n), broker_epoch: self.epoch(n) }));
     }
 
-    pub(super) fn drain(&mut self, n: u8) -> Reply {
-        self.done(&Command::DrainBroker(DrainBroker { id: node(n), broker_epoch: self.epoch(n) }))
+    pub(super) fn drain(&mut self, n: u8, hand_over: bool) -> Reply {
+        let (id, broker_epoch) = (node(n), self.epoch(n));
+        self.done(&Command::DrainBroker(DrainBroker { id, broker_epoch, hand_over }))
     }
 
     pub(super) fn partition(&self, at: &TopicPartition) -> PartitionMeta {
