@@ -114,7 +114,12 @@ impl Follower {
             // Said of an earlier state; the leader has lost track of what is here.
             return self.fetch_again(now, core, out);
         }
+        let damaged = !core.log.corrupt.is_empty();
         self.reset(core, log_start, out);
+        if damaged {
+            // Deleted with the damage, which the leader knows of as long as the stream is the same.
+            return self.join(now, core, out);
+        }
         self.phase = Phase::Fetching;
         self.fetch(now, core, out);
     }

@@ -471,6 +471,28 @@ fn a_follower_behind_the_start_begins_there() {
     assert_eq!((follower.log().start, follower.log().end), (Offset(4), Offset(4)));
 }
 
+/// The leader does not count whoever has told it of damage in that stream.
+#[test]
+fn a_follower_whose_damage_is_deleted_begins_a_stream_that_counts() {
+    let mut own = log(&[(1, 0)], 5);
+    own.corrupt.push(Span { from: Offset(1), until: Offset(3) });
+    let (mut follower, _) = replica(B, own, meta(A, 2, &[A], 1));
+    let reply = Frame::EpochEndReply {
+        leader_epoch: LeaderEpoch(2),
+        stream: stream(1),
+        asked: LeaderEpoch(1),
+        epoch: Some(LeaderEpoch(1)),
+        end: Offset(5),
+    };
+    frame(&mut follower, 1, A, reply);
+    let below = Frame::BelowStart { leader_epoch: LeaderEpoch(2), stream: stream(1), log_start: Offset(9) };
+    let out = frame(&mut follower, 2, A, below);
+    assert_eq!(out[0], ReplicaAction::Reset { start: Offset(9), generation: 1 });
+    let fetch =
+        Frame::Fetch { leader_epoch: LeaderEpoch(2), stream: stream(2), from: Offset(9), prev_epoch: None };
+    assert_eq!(out[1], ReplicaAction::Send { to: A, frame: fetch });
+}
+
 #[test]
 fn one_range_at_a_time_and_no_more_than_the_window() {
     let settings = ReplicaSettings { max_in_flight: 3, live_window: 2, ..ReplicaSettings::default() };
