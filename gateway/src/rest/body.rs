@@ -1,9 +1,12 @@
 //! Reading a request body within limits of size, time and memory.
 
+use std::time::Duration;
+
 use axum::body::{Body, HttpBody as _};
 use bytes::{Bytes, BytesMut};
 use flymq_api::{BrokerError, ErrorCode, ReadShare};
 use futures::StreamExt as _;
+use tokio::time::Instant;
 
 use super::{RestOptions, json_in::invalid};
 
@@ -19,16 +22,14 @@ pub(crate) async fn read(body: Body, options: &RestOptions, share: &ReadShare) -
     if body.size_hint().lower() > options.max_body_bytes as u64 {
         return Err(too_large(options.max_body_bytes));
     }
-    match tokio::time::timeout(options.request_timeout, collect(body, options.max_body_bytes, share)).await {
-        Ok(read) => read,
-        Err(_) => Err(BrokerError::new(ErrorCode::Timeout, "the body did not arrive in time")),
-    }
-}
-
-async fn collect(body: Body, limit: usize, share: &ReadShare) -> Result<Bytes, BrokerError> {
-    let mut parts = body.into_data_stream();
+    let began = Instant::now();
+    let (mut parts, limit) = (body.into_data_stream(), options.max_body_bytes);
     let mut whole = BytesMut::new();
-    while let Some(part) = parts.next().await {
+    loop {
+        let within = time_for(whole.len(), options);
+        let part = tokio::time::timeout_at(began + within, parts.next()).await;
+        let part = part.map_err(|_| late(whole.len(), within))?;
+        let Some(part) = part else { return Ok(whole.freeze()) };
         let part = part.map_err(|e| invalid("", format_args!("the body could not be read: {e}")))?;
         if whole.len() + part.len() > limit {
             return Err(too_large(limit));
@@ -36,7 +37,20 @@ async fn collect(body: Body, limit: usize, share: &ReadShare) -> Result<Bytes, B
         share.take(part.len())?;
         whole.extend_from_slice(&part);
     }
-    Ok(whole.freeze())
+}
+
+/// How long a body may take of which so much has come: a connection that sends a byte now and then must not be held for long.
+fn time_for(received: usize, options: &RestOptions) -> Duration {
+    let more = Duration::from_secs((received / options.body_bytes_per_s.max(1)) as u64);
+    (options.body_timeout + more).min(options.request_timeout)
+}
+
+fn late(received: usize, within: Duration) -> BrokerError {
+    let text = format!(
+        "only {received} bytes of the body came within {} ms, and the connection is closed: send the body at once, or less of it",
+        within.as_millis()
+    );
+    BrokerError::new(ErrorCode::Timeout, text).with("received_bytes", received)
 }
 
 fn too_large(limit: usize) -> BrokerError {
@@ -63,6 +77,17 @@ pub(crate) fn weight(json: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_body_gets_more_time_as_it_comes() {
+        let options = RestOptions::default();
+        assert_eq!(time_for(0, &options), options.body_timeout);
+        assert_eq!(
+            time_for(10 * options.body_bytes_per_s, &options),
+            options.body_timeout + Duration::from_secs(10)
+        );
+        assert_eq!(time_for(usize::MAX, &options), options.request_timeout);
+    }
 
     #[test]
     fn text_weighs_nothing_and_objects_much() {

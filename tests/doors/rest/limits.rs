@@ -106,6 +106,38 @@ async fn slow_or_huge_headers_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_a_byte_at_a_time_is_cut_off_with_an_error() {
+    let broker = start().await;
+    let http = HttpLimits { max_connections: 1, ..HttpLimits::default() };
+    let options = RestOptions { http, body_timeout: Duration::from_millis(500), ..RestOptions::default() };
+    let addr = door(&broker, options).await;
+    let slow = TcpStream::connect(addr).await.expect("open");
+    let (mut read, mut write) = slow.into_split();
+    let sending = tokio::spawn(async move {
+        let head = "POST /api/v1/topics HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n";
+        let _ = write.write_all(head.as_bytes()).await;
+        // For as long as the door takes them.
+        while write.write_all(b" ").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let mut answer = Vec::new();
+    let closed = async {
+        let mut part = [0; 4096];
+        while let Ok(n @ 1..) = read.read(&mut part).await {
+            answer.extend_from_slice(&part[..n]);
+        }
+    };
+    tokio::time::timeout(PATIENCE, closed).await.expect("the door closes the connection");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 504") && answer.contains("TIMEOUT"), "{answer}");
+    assert!(answer.contains("bytes of the body came within 500 ms"), "{answer}");
+    // Its place is free again: there is only one.
+    assert_eq!(get(addr, "/api/v1/topics").await.status, 200);
+    sending.abort();
+}
+
+#[tokio::test]
 async fn garbage_is_answered_or_cut_off_and_the_door_lives() {
     let broker = start().await;
     let http = HttpLimits { header_timeout: Duration::from_millis(200), ..HttpLimits::default() };
