@@ -9,6 +9,13 @@ use crate::{descriptor_pool, pb::ErrorCode};
 /// Folder of the pages that explain the codes, inside the repository and the release archive.
 pub const DOC_BASE: &str = "docs/errors/";
 
+const NOT_LEADER: &str = "NOT_LEADER";
+/// `NOT_LEADER` where nobody is known to lead.
+const NO_LEADER: &str = "Nobody leads it just now, as far as this node knows: another one is being elected, the replicas in sync are down, or \
+     this node is cut off. FlyMQ clients ask again by themselves; flymq-cli cluster status shows which nodes are missing.";
+/// `NOT_LEADER` where the leader has no address for this door.
+const LEADER_ELSEWHERE: &str = "Send the request to node <leader> (flymq-cli cluster members shows its address); FlyMQ clients do so by themselves.";
+
 /// What `errors.proto` says of a code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorTraits {
@@ -32,9 +39,15 @@ impl ErrorTraits {
         TABLE.get_or_init(load).get(&code.into()).expect("every code of the enum is in its own descriptor")
     }
 
-    /// The hint with `<key>` replaced by the fact of that name.
+    /// The hint with `<key>` replaced by the fact of that name; of an error that names no leader, what to do then.
     pub fn hint_with<'a>(&self, facts: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
-        let mut hint = self.hint.clone();
+        let facts: BTreeMap<&String, &String> = facts.into_iter().collect();
+        let known = |key: &str| facts.iter().any(|(known, value)| *known == key && !value.is_empty());
+        let mut hint = match (self.name == NOT_LEADER, known("leader"), known("leader_addr")) {
+            (true, false, _) => NO_LEADER.to_owned(),
+            (true, true, false) => LEADER_ELSEWHERE.to_owned(),
+            (true, true, true) | (false, _, _) => self.hint.clone(),
+        };
         for (key, value) in facts {
             hint = hint.replace(&format!("<{key}>"), value);
         }
@@ -83,6 +96,25 @@ fn load() -> BTreeMap<i32, ErrorTraits> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_leads_is_named_where_it_is_known() {
+        let row = ErrorTraits::of(ErrorCode::NotLeader);
+        let hint = |facts: &[(&str, &str)]| {
+            let facts: BTreeMap<String, String> =
+                facts.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+            row.hint_with(&facts)
+        };
+        let full = hint(&[("leader", "n2"), ("leader_addr", "host:9092"), ("topic", "t")]);
+        assert!(full.contains("node n2 at host:9092"), "{full}");
+        let without_door = hint(&[("leader", "n2")]);
+        assert!(
+            without_door.contains("node n2") && without_door.contains("cluster members"),
+            "{without_door}"
+        );
+        let nobody = hint(&[("topic", "t")]);
+        assert!(nobody.starts_with("Nobody leads it just now") && !nobody.contains('<'), "{nobody}");
+    }
 
     #[test]
     fn every_code_has_a_full_row() {
