@@ -30,7 +30,7 @@ start() { # node
     if runs "$n"; then return; fi
     role=(FLYMQ_ROLE=agent FLYMQ_SERVER=127.0.0.1:21093 "FLYMQ_JOIN_TOKEN=$(cat "$home/token")")
     [ "$n" != 1 ] || role=(FLYMQ_ROLE=bootstrap "FLYMQ_CLUSTER_TOKEN=$(cat "$home/token")")
-    env "${role[@]}" FLYMQ_NODE_ID="node-$n" FLYMQ_DATA_DIR="$home/node-$n" \
+    env -u FLYMQ_THREE_NODES_DIR "${role[@]}" FLYMQ_NODE_ID="node-$n" FLYMQ_DATA_DIR="$home/node-$n" \
         FLYMQ_BIND_ADDR="127.0.0.1:2${n}092" FLYMQ_CLUSTER_ADDR="127.0.0.1:2${n}093" FLYMQ_METRICS_ADDR="127.0.0.1:2${n}094" \
         FLYMQ_HEALTH_ADDR="127.0.0.1:2${n}095" FLYMQ_ADMIN_ADDR="127.0.0.1:2${n}096" FLYMQ_GRPC_ADDR="127.0.0.1:2${n}097" \
         "$flymq" -quiet >>"$home/node-$n.log" 2>&1 </dev/null &

@@ -10,21 +10,19 @@ use tracing_subscriber::{
 
 /// Libraries that say too much at debug level.
 const QUIET: [&str; 5] = ["h2", "hyper", "hyper_util", "tower", "tonic"];
-/// The metadata group's library tells its whole life at info level, and warns of what it is made for.
+/// The metadata group's library tells its whole life at info level, warns of what it is made for, and has an error line for
+/// each message to a node that is away. Who cannot be reached is told once, by its connection; who leads, and a log that
+/// fails, by the store.
 const CONSENSUS: &str = "openraft";
-/// An error line for each message that a member does not take, five a second and more; that it cannot be reached is told once,
-/// by its connection.
-const REPLICATION: &str = "openraft::replication";
 
 /// Installs the process-wide subscriber. A process that already has one keeps it.
 pub(crate) fn install(options: &LogOptions) {
     let level = level(options.level);
-    let consensus = |otherwise| if level >= LevelFilter::DEBUG { level } else { otherwise };
+    let consensus = if level >= LevelFilter::DEBUG { level } else { LevelFilter::OFF };
     let filter = Targets::new()
         .with_default(level)
         .with_targets(QUIET.map(|target| (target, level.min(LevelFilter::INFO))))
-        .with_target(CONSENSUS, consensus(LevelFilter::ERROR))
-        .with_target(REPLICATION, consensus(LevelFilter::OFF));
+        .with_target(CONSENSUS, consensus);
     let writer = std::io::stderr;
     let layer = if options.json {
         fmt::layer().json().flatten_event(true).with_current_span(false).with_writer(writer).boxed()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use flymq_proto::internal as pb;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::handshake::{Channel, Security, Transcript};
 use super::lane::PeerLane;
@@ -15,11 +15,16 @@ use super::refusal::{Refusal, Refused};
 use super::serve::{self, Guest};
 use super::shared::{Keys, Shared};
 use super::socket::{self, Incoming};
+use super::words;
 use crate::raft::RaftId;
 use crate::replica::BrokerEpoch;
 
 /// First and longest pause after a failed accept.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+
+/// Whoever asks may also have the address of a node of another cluster.
+const WRONG_TOKEN: &str = "the join token (FLYMQ_JOIN_TOKEN) is wrong, has ended, or is of another cluster than this node's: make another one \
+     with `flymq-cli cluster token`, and check that FLYMQ_SERVER names a node of the cluster that is meant";
 
 /// Takes connections until the network stops.
 pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
@@ -56,8 +61,9 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>) {
 pub(super) fn refused(shared: &Shared, peer: SocketAddr, refused: &Refused) {
     shared.stats.add_refused(refused.reason);
     let reason = refused.reason.name();
-    if refused.reason == Refusal::Closed {
-        info!(%peer, reason, "a connection to the cluster port ended in its handshake: {refused}");
+    // Of the one that has connected it is told there. A node that joins is spoken to before it knows that it is let in.
+    if matches!(refused.reason, Refusal::Closed | Refusal::NotInCluster) {
+        debug!(%peer, reason, "a connection to the cluster port ended in its handshake: {refused}");
     } else {
         warn!(%peer, reason, "a connection to the cluster port is refused: {refused}");
     }
@@ -96,15 +102,19 @@ async fn open(shared: &Shared, stream: TcpStream, keys: Option<&Keys>) -> Result
     let tls = keys.and_then(|keys| keys.tls.as_ref());
     match socket::accept(stream, &shared.settings, tls).await {
         Incoming::Channel(channel) => Ok(channel),
+        Incoming::NoTls if keys.is_none_or(|keys| keys.membership.cluster.is_none()) => {
+            Err(Refused::new(Refusal::NotInCluster, "this node is in no cluster yet"))
+        }
         Incoming::NoTls => {
-            let text = "it speaks TLS, and the nodes of this cluster do not, or this one is in no cluster";
+            let text = "it speaks TLS, and this node does not with others: \
+                        FLYMQ_CLUSTER_TLS_ENABLED must be the same on all nodes";
             Err(Refused::new(Refusal::Certificate, text))
         }
         Incoming::Failed(error) => {
-            let text = format!("no TLS with a certificate of this cluster: {error}");
+            let text = format!("no TLS with a certificate of this cluster: {}", words::of(&error));
             Err(Refused::new(Refusal::Certificate, text))
         }
-        Incoming::Closed(error) => Err(Refused::new(Refusal::Closed, error.to_string())),
+        Incoming::Closed(error) => Err(Refused::new(Refusal::Closed, words::of(&error))),
     }
 }
 
@@ -118,8 +128,7 @@ async fn admit(shared: &Shared, channel: &mut Channel, keys: Option<&Keys>) -> R
     })?;
     let challenge = pb::PeerChallenge { member: shared.me, nonce: shared.nonce() };
     if lane == PeerLane::Join {
-        let wrong =
-            || Refused::new(Refusal::WrongToken, "the join token is wrong, or has ended: make another one");
+        let wrong = || Refused::new(Refusal::WrongToken, WRONG_TOKEN);
         let key = keys.membership.secret.join_key(&hello.token, shared.clock.wall()).ok_or_else(wrong)?;
         channel.challenge(&challenge, &mut transcript, &key, wrong()).await?;
         return Ok(Guest { from: None, lane, epoch: BrokerEpoch(0), key, transcript });
@@ -157,7 +166,8 @@ fn check_certificate(keys: &Keys, security: &Security, from: RaftId) -> Result<(
     let Some(tls) = &keys.tls else { return Ok(()) };
     match security {
         Security::Plain => {
-            let text = "the nodes of this cluster speak TLS with each other: switch it on, on all of them";
+            let text = "the nodes of this cluster speak TLS with each other, and that one does not: remove \
+                        FLYMQ_CLUSTER_TLS_ENABLED=false (cluster.tls_enabled) there, it is the same on all nodes";
             Err(Refused::new(Refusal::PlainText, text))
         }
         Security::Encrypted { .. }

@@ -22,6 +22,7 @@ use super::packet::{Kind, Packet, PacketError, encode};
 use super::reader::{PacketReader, ReadError};
 use super::refusal::{Refusal, Refused};
 use super::tls::Binding;
+use super::words;
 use super::writer::WriteHalf;
 
 pub(super) const VERSION: u32 = 1;
@@ -91,13 +92,16 @@ impl Transcript {
 /// Why a connection did not come about, for the side that connects.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KnockError {
-    #[error("cannot connect: {0}")]
+    #[error("cannot connect: {}", words::of(.0))]
     Connect(std::io::Error),
     /// No certificate of this cluster on one of the sides.
-    #[error("no TLS with this node: {0}")]
+    #[error("no TLS with this node: {}", words::of_handshake(.0))]
     Tls(std::io::Error),
     #[error("{0}")]
     Read(#[from] ReadError),
+    /// No cluster port, by its first bytes.
+    #[error("{0}, no cluster port")]
+    Foreign(&'static str),
     #[error("the connection was closed during the handshake")]
     Closed,
     /// The other side says why not: by number ([`Refusal`]), and in words.
@@ -134,11 +138,14 @@ fn ended(error: &ReadError) -> Refused {
     Refused::new(reason, error.to_string())
 }
 
+fn handshake_packet(kind: Kind, head: &impl Message) -> std::io::Result<Bytes> {
+    let too_long = || std::io::Error::other("a handshake packet is too long");
+    encode(kind, head, 0, MAX_PACKET).ok_or_else(too_long)
+}
+
 impl Channel {
     async fn write(&mut self, kind: Kind, head: &impl Message) -> std::io::Result<()> {
-        let too_long = || std::io::Error::other("a handshake packet is too long");
-        let packet = encode(kind, head, 0, MAX_PACKET).ok_or_else(too_long)?;
-        self.writer.write_all(&packet).await?;
+        self.writer.write_all(&handshake_packet(kind, head)?).await?;
         self.writer.flush().await
     }
 
@@ -162,8 +169,10 @@ impl Channel {
     ) -> Result<Transcript, KnockError> {
         let mut transcript = Transcript::new(&self.security);
         transcript.add(&hello.encode_to_vec());
-        self.writer.write_all(PREFACE).await?;
-        self.write(Kind::Hello, hello).await?;
+        // In one write: a port that is none of ours sees at once that it does not understand it, and says so.
+        let begin = [PREFACE, &handshake_packet(Kind::Hello, hello)?[..]].concat();
+        self.writer.write_all(&begin).await?;
+        self.writer.flush().await?;
         let packet = self.expect(Kind::Challenge).await?;
         let challenge: pb::PeerChallenge = packet.decode()?;
         if hello.to != 0 && challenge.member != hello.to {
@@ -221,7 +230,7 @@ impl Channel {
         key: &hmac::Key,
         otherwise: Refused,
     ) -> Result<(), Refused> {
-        let closed = |error: std::io::Error| Refused::new(Refusal::Closed, error.to_string());
+        let closed = |error: std::io::Error| Refused::new(Refusal::Closed, words::of(&error));
         transcript.add(&challenge.encode_to_vec());
         self.write(Kind::Challenge, challenge).await.map_err(closed)?;
         let (proof, _): (pb::PeerProof, Bytes) = self.expect_from_stranger(Kind::Proof).await?;

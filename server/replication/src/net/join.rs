@@ -12,11 +12,13 @@ use super::lane::PeerLane;
 use super::link::answer_from;
 use super::packet::{Kind, PacketError, encode};
 use super::reader::ReadError;
+use super::refusal::Refusal;
 use super::seal::Seal;
 use super::secret::token_parts;
 use super::serve::{JOIN_ANSWER, JOIN_REQUEST};
 use super::shared::Shared;
 use super::socket;
+use super::words;
 use crate::peer::{PeerCall, PeerError};
 
 impl From<KnockError> for PeerError {
@@ -27,10 +29,31 @@ impl From<KnockError> for PeerError {
             error @ (KnockError::Connect(_)
             | KnockError::Tls(_)
             | KnockError::Read(_)
+            | KnockError::Foreign(_)
             | KnockError::Closed
             | KnockError::AnotherMember { .. }
-            | KnockError::Late(_)) => Self::Unreachable { reason: error.to_string() },
+            | KnockError::Late(_)) => Self::Unreachable { reason: format!("{error}{}", advice(&error)) },
         }
+    }
+}
+
+/// What to look at, for whoever has named that address.
+fn advice(error: &KnockError) -> &'static str {
+    match error {
+        KnockError::Connect(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "; is that node started, and is this its cluster port (FLYMQ_CLUSTER_ADDR there, 9093 unless set)?"
+        }
+        KnockError::Connect(_) | KnockError::Late(_) => {
+            "; check that it is the cluster port (FLYMQ_CLUSTER_ADDR there, 9093 unless set), and what is between the two machines"
+        }
+        KnockError::Foreign(_) => ": name the one of FLYMQ_CLUSTER_ADDR there (9093 unless set)",
+        KnockError::Closed | KnockError::Read(_) => {
+            "; ports for clients hang up like this: is it the cluster port (FLYMQ_CLUSTER_ADDR there, 9093 unless set)?"
+        }
+        KnockError::Tls(_)
+        | KnockError::AnotherMember { .. }
+        | KnockError::Refused { .. }
+        | KnockError::Impostor => "",
     }
 }
 
@@ -63,6 +86,32 @@ pub(super) async fn ask(
     answer.open(&sealed).ok_or_else(|| lost("the answer was not encrypted with this token".to_owned()))
 }
 
+/// Whether the node at `address` belongs to a cluster. It says so to whoever asks for another one, before anything is proved.
+pub(super) async fn belongs(shared: &Shared, address: &str) -> Result<bool, PeerError> {
+    let asked = async {
+        let mut channel = socket::connect(address, &shared.settings, None).await?;
+        let hello = pb::PeerHello {
+            version: VERSION,
+            cluster: Bytes::new(),
+            from: shared.me,
+            to: 0,
+            from_epoch: 0,
+            lane: PeerLane::Calls as u32,
+            nonce: shared.nonce(),
+            token: String::new(),
+        };
+        let nobodys = token_parts("").1;
+        channel.knock(&hello, &nobodys).await.map(drop)
+    };
+    let late = |_| KnockError::Late(shared.settings.handshake.as_millis());
+    match tokio::time::timeout(shared.settings.handshake, asked).await.map_err(late).flatten() {
+        Err(KnockError::Refused { reason, .. }) if reason == Refusal::WrongCluster as u32 => Ok(true),
+        Err(KnockError::Refused { reason, .. }) if reason == Refusal::NotInCluster as u32 => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(()) => Err(KnockError::Impostor.into()),
+    }
+}
+
 /// A connection whose other side knows the token, and the keys for question and answer.
 async fn knock(shared: &Shared, address: &str, token: &str) -> Result<(Channel, Seal, Seal), KnockError> {
     let (public, key) = token_parts(token);
@@ -77,7 +126,11 @@ async fn knock(shared: &Shared, address: &str, token: &str) -> Result<(Channel, 
         nonce: shared.nonce(),
         token: public.to_owned(),
     };
-    let transcript = channel.knock(&hello, &key).await?;
+    let knocked = channel.knock(&hello, &key).await;
+    let transcript = match (knocked, words::foreign(channel.reader.unread())) {
+        (Err(_), Some(foreign)) => return Err(KnockError::Foreign(foreign)),
+        (knocked, _) => knocked?,
+    };
     let seal = |label| Seal::new(&key, label, transcript.as_bytes()).ok_or(KnockError::Impostor);
     Ok((channel, seal(JOIN_REQUEST)?, seal(JOIN_ANSWER)?))
 }

@@ -10,12 +10,13 @@ use flymq_proto::internal as pb;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::connection::Connection;
 use super::handshake::{Channel, KnockError, VERSION};
 use super::lane::PeerLane;
 use super::packet::{Kind, PacketError};
+use super::reach::News;
 use super::reader::{PacketReader, ReadError};
 use super::refusal::Refusal;
 use super::shared::Shared;
@@ -132,14 +133,19 @@ impl Link {
         news
     }
 
+    /// Where the member is: the members know best.
+    fn found_at(&self, shared: &Shared) -> String {
+        let known = shared.members.load().get(&self.to).map(|member| member.address.clone());
+        known.unwrap_or_else(|| self.address.lock().clone())
+    }
+
     async fn dial(&self, shared: &Shared) -> Result<Channel, KnockError> {
         let keys = shared.keys.load_full();
         let text = "this node is in no cluster";
         let refused = || KnockError::Refused { reason: Refusal::NotInCluster as u32, text: text.to_owned() };
         let keys = keys.ok_or_else(refused)?;
         let cluster = keys.membership.cluster.ok_or_else(refused)?;
-        let known = shared.members.load().get(&self.to).map(|member| member.address.clone());
-        let address = known.unwrap_or_else(|| self.address.lock().clone());
+        let address = self.found_at(shared);
         let tls = keys.tls.as_ref().map(|tls| (tls, self.to));
         let mut channel = socket::connect(&address, &shared.settings, tls).await?;
         let hello = pb::PeerHello {
@@ -231,9 +237,12 @@ async fn use_until_it_ends(
 ) -> Option<Arc<Connection>> {
     let connection = published.unwrap_or_else(|| link.fresh(shared));
     link.open(&connection);
-    info!(to = link.to, lane = link.lane.name(), "connected to a node");
+    debug!(to = link.to, lane = link.lane.name(), "connected to a node");
+    if shared.reach.opened(link.to) == News::Reached {
+        info!(address = link.found_at(shared), member = link.to, "connected to a node");
+    }
     let (reason, heard) = link.carry(shared, channel, &connection).await;
-    warn!(to = link.to, lane = link.lane.name(), %reason, "the connection to a node has ended");
+    debug!(to = link.to, lane = link.lane.name(), %reason, "the connection to a node has ended");
     // Published first: callers never find one that is closed.
     let next = heard.then(|| link.fresh(shared));
     match &next {
@@ -250,7 +259,11 @@ fn failed(link: &Link, shared: &Shared, error: &KnockError, published: Option<Ar
     let reason = error.to_string();
     shared.stats.add_connect_failure(link.lane);
     if link.down(&reason) {
-        warn!(to = link.to, lane = link.lane.name(), %reason, "cannot reach a node");
+        debug!(to = link.to, lane = link.lane.name(), %reason, "cannot reach a node");
+    }
+    if shared.reach.failed(link.to, &reason, shared.clock.monotonic()) == News::Lost {
+        let (address, lane) = (link.found_at(shared), link.lane.name());
+        warn!(address, member = link.to, lane, %reason, "cannot reach a node");
     }
     if let Some(connection) = published {
         connection.close(&reason);

@@ -38,6 +38,7 @@ mod network;
 mod options;
 mod outbox;
 mod packet;
+mod reach;
 mod reader;
 mod refusal;
 mod seal;
@@ -49,6 +50,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod words;
 mod writer;
 
 pub use lane::PeerLane;

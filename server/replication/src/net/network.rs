@@ -21,6 +21,7 @@ use super::link::Link;
 use super::options::{PeerAddress, PeerMembership, PeerOptions};
 use super::outbox::{OnSent, Outbound};
 use super::packet::{Kind, encode};
+use super::reach::Reach;
 use super::shared::{GroupCheck, Handlers, Keys, RaftAnswer, Shared};
 use super::stats::PeerStats;
 use super::{accept, convert, join};
@@ -62,6 +63,7 @@ impl PeerNetwork {
             handlers: RwLock::new(Handlers::default()),
             links: Mutex::default(),
             incoming: Incoming::default(),
+            reach: Reach::default(),
             stats: Arc::new(PeerStats::new()),
             runtime: tokio::runtime::Handle::current(),
             stop: CancellationToken::new(),
@@ -161,6 +163,14 @@ impl PeerNetwork {
         join::ask(&self.shared, address, token, &body, within).await
     }
 
+    /// Whether the node at `address` belongs to a cluster, whichever that is.
+    ///
+    /// # Errors
+    /// `Unreachable`: nobody is there, or no FlyMQ node. `Refused`: it says neither.
+    pub async fn belongs(&self, address: &str) -> Result<bool, PeerError> {
+        join::belongs(&self.shared, address).await
+    }
+
     /// Whether that node has a connection of this lane open to this one: that of a process that dies is gone at once.
     pub fn hears(&self, from: RaftId, lane: PeerLane) -> bool {
         self.shared.incoming.has((from, lane))
@@ -169,6 +179,11 @@ impl PeerNetwork {
     /// Whether another node knows of a later registration with this data directory than the one of that epoch.
     pub fn is_over(&self, own: BrokerEpoch) -> bool {
         own.0 > 0 && self.shared.over.load(Ordering::Relaxed) >= own.0
+    }
+
+    /// Whether this member speaks TLS with the others.
+    pub fn speaks_tls(&self) -> bool {
+        self.shared.keys.load().as_ref().is_some_and(|keys| keys.tls.is_some())
     }
 
     /// What was counted so far.

@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::packet::{Packet, PacketError, Parsed, parse};
+use super::words;
 
 /// The reading half of a connection, plain or TLS.
 pub(super) type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
@@ -17,7 +18,7 @@ const ROOM: usize = 64 << 10;
 /// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    #[error(transparent)]
+    #[error("{}", words::of(.0))]
     Io(#[from] io::Error),
     #[error("nothing was heard for {} ms", .0.as_millis())]
     Silent(Duration),
@@ -45,6 +46,11 @@ impl PacketReader {
     /// After the handshake more is taken.
     pub(super) fn set_limits(&mut self, max: usize, silence: Duration) {
         (self.max, self.silence) = (max, silence);
+    }
+
+    /// What was read and is no packet yet.
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.buffer
     }
 
     /// Bytes since the last time this was asked.

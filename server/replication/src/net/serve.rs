@@ -8,7 +8,7 @@ use flymq_proto::internal as pb;
 use futures::future::BoxFuture;
 use ring::hmac;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use super::accept;
 use super::connection::Connection;
@@ -23,6 +23,7 @@ use super::refusal::{Refusal, Refused};
 use super::seal::Seal;
 use super::shared::Shared;
 use super::stats::Side;
+use super::words;
 use super::writer::write_all_of;
 use crate::peer::{PeerCall, PeerError};
 use crate::raft::{MetaRequest, MetaRpc, MetaTransportError, RaftId};
@@ -63,7 +64,7 @@ pub(super) async fn run(shared: &Arc<Shared>, mut channel: Channel, guest: Guest
     if channel.welcome(guest.transcript(), &guest.key).await.is_err() {
         return;
     }
-    info!(%peer, from = guest.from, lane = guest.lane.name(), "a node has connected");
+    debug!(%peer, from = guest.from, lane = guest.lane.name(), "a node has connected");
     if let Some(from) = guest.from {
         shared.nudge_links_to(from);
     }
@@ -78,7 +79,7 @@ pub(super) async fn run(shared: &Arc<Shared>, mut channel: Channel, guest: Guest
         () = end => "a newer one took over, or its member is gone".to_owned(),
         reason = carry(shared, channel, &guest, peer) => reason,
     };
-    info!(%peer, from = guest.from, lane = guest.lane.name(), %reason, "the connection of a node has ended");
+    debug!(%peer, from = guest.from, lane = guest.lane.name(), %reason, "the connection of a node has ended");
 }
 
 async fn carry(shared: &Arc<Shared>, channel: Channel, guest: &Guest, peer: SocketAddr) -> String {
@@ -91,7 +92,7 @@ async fn carry(shared: &Arc<Shared>, channel: Channel, guest: &Guest, peer: Sock
     let _open = shared.stats.open(guest.lane, Side::Incoming);
     let reason = tokio::select! {
         biased;
-        error = write_all_of(&connection, &mut writer, None) => error.to_string(),
+        error = write_all_of(&connection, &mut writer, None) => words::of(&error),
         ended = read(shared, &mut reader, &connection, guest) => match ended {
             Ok(()) => "the other node has closed it".to_owned(),
             Err(ReadError::Packet(error)) => {

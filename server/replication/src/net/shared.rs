@@ -18,6 +18,7 @@ use super::incoming::Incoming;
 use super::lane::PeerLane;
 use super::link::Link;
 use super::options::{PeerAddress, PeerMembership, PeerSettings};
+use super::reach::Reach;
 use super::stats::PeerStats;
 use super::tls::Tls;
 use crate::link::FrameSink;
@@ -79,6 +80,7 @@ pub(super) struct Shared {
     pub(super) handlers: RwLock<Handlers>,
     pub(super) links: Mutex<HashMap<(RaftId, PeerLane), Arc<Link>>>,
     pub(super) incoming: Incoming,
+    pub(super) reach: Reach,
     pub(super) stats: Arc<PeerStats>,
     /// Frames are also sent by threads outside of the runtime.
     pub(super) runtime: tokio::runtime::Handle,

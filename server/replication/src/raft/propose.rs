@@ -107,7 +107,7 @@ impl Member {
                 Relayed::NotLeader => self.pause().await,
                 // It is in the log or it is not; only the log can tell.
                 Relayed::Unknown(reason) => {
-                    tracing::warn!(%reason, "a metadata proposal went astray; waiting for it");
+                    tracing::debug!(%reason, "a metadata proposal went astray; waiting for it");
                     let lost = || unavailable("the metadata store was closed");
                     return tokio::select! {
                         biased;
