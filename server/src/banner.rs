@@ -2,16 +2,17 @@
 
 use flymq_config::{KEYS, Loaded};
 
-use crate::{VERSION, dev::DevCluster, listen::Addresses};
+use crate::{RunningBroker, VERSION, dev::DevCluster};
 
 /// The text, several lines.
-pub(crate) fn render(loaded: &Loaded, addresses: &Addresses) -> String {
+pub(crate) fn render(loaded: &Loaded, broker: &RunningBroker) -> String {
+    let addresses = broker.addresses();
     let mut out = format!("\n  FlyMQ {VERSION}, node {}\n\n", loaded.config.node_id);
     let mut line = |name: &str, value: String| out.push_str(&format!("  {name:<14}{value}\n"));
     line("clients", addresses.native.to_string());
     line("gRPC", addresses.grpc.to_string());
     if let Some(cluster) = addresses.cluster {
-        line("cluster", cluster.to_string());
+        line("cluster", format!("{cluster}, {} of {}", broker.node.role, broker.node.cluster_id));
     }
     for (name, addr, path) in [
         ("REST", addresses.rest, "/api/v1"),

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use flymq_api::{ConfigEntry, Node, StackOptions};
-use flymq_config::{Config, KEYS, Loaded, Secret};
+use flymq_config::{Config, KEYS, Loaded, Role, Secret};
 use flymq_engine::{Engine, EngineDeps, EngineOptions, Replication, TopicSettings, meta::MetaStore};
 use flymq_replication::{LocalMetaError, LocalMetaOptions, LocalMetaStore};
 use flymq_storage::{
@@ -159,10 +159,10 @@ pub(crate) fn stack_options(config: &Config) -> StackOptions {
 }
 
 /// What the node can tell of itself.
-pub(crate) fn node(loaded: &Loaded, addresses: &Addresses, cluster_id: String) -> Node {
+pub(crate) fn node(loaded: &Loaded, addresses: &Addresses, cluster_id: String, role: Role) -> Node {
     let config = &loaded.config;
     let mut node = Node::new(cluster_id, config.node_id.clone());
-    node.role = config.cluster.role.to_string();
+    node.role = role.to_string();
     node.cluster_addr = cluster_address(config, addresses).unwrap_or_default();
     node.client_addr = config.listen.advertise_addr.clone().unwrap_or_else(|| addresses.advertised());
     node.config = KEYS

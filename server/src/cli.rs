@@ -108,7 +108,7 @@ impl Served {
         match self {
             Self::One(broker) => {
                 if !loaded.config.quiet {
-                    print(&banner::render(loaded, broker.addresses()));
+                    print(&banner::render(loaded, broker));
                 }
                 announce(broker);
             }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use flymq_api::{Phase, Stack, cluster_stack};
-use flymq_config::{Config, KEYS, Loaded, Source};
+use flymq_config::{Config, KEYS, Loaded, Role, Source};
 use flymq_storage::DataDir;
 use flymq_types::{Clock, SystemClock};
 use tokio::net::TcpListener;
@@ -39,7 +39,7 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let config = &loaded.config;
     // Before anything is made that counts.
     let _ = flymq_gateway::metrics::install();
-    let mut listeners = Listeners::bind(config, cluster::is_member(config)).await?;
+    let mut listeners = Listeners::bind(config, cluster::is_member(&loaded)).await?;
     let mut addresses = listeners.addresses().map_err(StartError::Runtime)?;
     addresses.outside = advertise::find(config, &addresses).await;
 
@@ -49,7 +49,7 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
     // Closes what is open already, should the rest of the start fail.
     let unfinished = stop.clone().drop_guard();
-    let starting = Arc::new(build::node(&loaded, &addresses, String::new()));
+    let starting = Arc::new(build::node(&loaded, &addresses, String::new(), config.cluster.role));
     let doors = Doors { config, shares, node: &starting, stop: &stop, tracker: &tracker };
     let health = doors.open_health(listeners.health.take());
     let member = enter(&loaded, &data, &clock, listeners.cluster.take(), &addresses).await?;
@@ -62,7 +62,8 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let named = member.as_ref().map(|member| member.member().cluster.to_string());
     // A broker without cluster is named by its data directory.
     let named = named.unwrap_or_else(|| data.id().to_string());
-    let node = Arc::new(build::node(&loaded, &addresses, named));
+    let role = member.as_ref().map_or(Role::Standalone, |member| member.member().role);
+    let node = Arc::new(build::node(&loaded, &addresses, named, role));
     let links = member.as_ref().map(|member| cluster::links(member.member()));
     let Stack { broker, forwarded } =
         cluster_stack(engine.clone(), node.clone(), clock, &build::stack_options(config), links);

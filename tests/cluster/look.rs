@@ -55,7 +55,7 @@ pub async fn metadata(client: &Client) -> Result<pb::TopicMetadata, String> {
 
 /// A topic's partitions with their leaders.
 pub async fn metadata_of(client: &Client, topic: &str) -> Result<pb::TopicMetadata, String> {
-    let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()] };
+    let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()], internal: false };
     let answer: pb::GetMetadataResponse =
         client.call("GetMetadata", &request).await.map_err(|error| error.to_string())?;
     answer.topics.into_iter().next().ok_or_else(|| "no such topic".to_owned())

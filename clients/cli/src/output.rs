@@ -102,6 +102,11 @@ pub fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
     writeln!(io::stdout().lock(), "{text}").map_err(Failure::from)
 }
 
+/// Tells a person something besides the output, which programs may read.
+pub fn warn(text: &str) {
+    anstream::eprintln!("warning: {text}");
+}
+
 /// A table of text, or "none" with what to do.
 pub fn table(header: &[&str], rows: Vec<Vec<String>>, if_empty: &str) -> Result<(), Failure> {
     if rows.is_empty() {

@@ -38,6 +38,10 @@ pub trait ClusterControl: Send + Sync + Debug + 'static {
     /// Who leads the metadata group, as far as this node knows.
     fn metadata_leader(&self) -> Option<NodeId>;
 
+    /// How long this node has heard no majority of the metadata group, where that is longer than an answer may take: what it
+    /// knows of the cluster is as old.
+    fn out_of_touch(&self) -> Option<Duration>;
+
     /// Makes a token with which nodes may join for `valid`.
     fn create_join_token(&self, valid: Duration) -> BoxFuture<'_, Result<String, BrokerError>>;
 }

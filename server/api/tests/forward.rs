@@ -82,6 +82,10 @@ impl ClusterControl for Wire {
         NodeId::new("n2").ok()
     }
 
+    fn out_of_touch(&self) -> Option<Duration> {
+        None
+    }
+
     fn create_join_token(&self, _: Duration) -> BoxFuture<'_, Result<String, BrokerError>> {
         std::future::ready(Ok("token".to_owned())).boxed()
     }

@@ -1,8 +1,9 @@
 //! Runs the door on a listener.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
-use flymq_api::{Broker, OPS, ReadBudget};
+use flymq_api::{Broker, CallContext, Door, OPS, ReadBudget, Request, Response};
+use flymq_proto::pb;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -12,6 +13,9 @@ use tonic_health::{
 };
 
 use crate::{GrpcOptions, call::Calls, connection::incoming, reflection, service::GrpcService};
+
+/// Between two looks at the broker's health, in a cluster.
+const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
 /// Serves gRPC on `listener` until `shutdown` is cancelled and running calls have ended, or
 /// [`GrpcOptions::drain_timeout`] is over.
@@ -27,6 +31,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (reporter, health) = health_reporter();
     set_health(&reporter, ServingStatus::Serving).await;
+    let asked = broker.clone();
     let calls = Calls {
         broker,
         max_message_bytes: options.max_message_bytes,
@@ -42,6 +47,16 @@ pub async fn serve(
     let close = CancellationToken::new();
     let _close_at_end = close.clone().drop_guard();
     let connections = incoming(listener, &options, close);
+    let is_member = options.node.as_ref().is_some_and(|node| !node.cluster_addr.is_empty());
+    let following = {
+        let (reporter, shutdown) = (reporter.clone(), shutdown.clone());
+        async move {
+            if is_member {
+                shutdown.run_until_cancelled(follow(&reporter, &*asked)).await;
+            }
+            std::future::pending::<()>().await;
+        }
+    };
     let stop = {
         let shutdown = shutdown.clone();
         async move {
@@ -56,6 +71,23 @@ pub async fn serve(
     tokio::select! {
         ended = transport(&options).serve_with_incoming_shutdown(service, connections, stop) => ended.map_err(io::Error::other),
         () = drained => Ok(()),
+        () = following => Ok(()),
+    }
+}
+
+/// A member of a cluster may live and be cut off from it: the service of health says what the health port does.
+async fn follow(reporter: &HealthReporter, broker: &dyn Broker) {
+    let mut told = ServingStatus::Serving;
+    loop {
+        tokio::time::sleep(HEALTH_EVERY).await;
+        let asked = broker
+            .call(CallContext::new(Door::InProcess, "health"), Request::GetHealth(pb::GetHealthRequest {}));
+        let ready = matches!(asked.await, Ok(Response::GetHealth(health)) if health.ready);
+        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+        if status != told {
+            set_health(reporter, status).await;
+            told = status;
+        }
     }
 }
 

@@ -56,8 +56,8 @@ fn later(member: &Member, reason: &str) -> Outcome {
     Outcome::Later(JoinLater { reason: reason.to_owned(), member: true, cluster_address })
 }
 
-fn refused(reason: String, transient: bool) -> Outcome {
-    Outcome::Refused(JoinRefused { reason, transient, removed: false })
+fn refused(reason: String, transient: bool) -> JoinRefused {
+    JoinRefused { reason, transient, removed: false }
 }
 
 async fn decide(member: &Member, request: &JoinRequest, node: &NodeId, directory: DirectoryId) -> Outcome {
@@ -69,15 +69,19 @@ async fn decide(member: &Member, request: &JoinRequest, node: &NodeId, directory
         return later(member, "the cluster is being formed");
     }
     if let Some(refusal) = refusal(member, &image.cluster, request, node, directory) {
-        tracing::warn!(%node, address = request.cluster_address, refusal = ?refusal, "a node may not join");
-        return refusal;
+        tracing::warn!(%node, address = request.cluster_address, reason = refusal.reason, "a node may not join");
+        return Outcome::Refused(refusal);
     }
+    let comes_back = image.cluster.node(node).is_some_and(|known| known.directory == directory);
     let id = member_id(directory);
     let peer = MetaPeer { node: node.to_string(), address: request.cluster_address.clone() };
     if let Err(error) = member.store.add_learner(id, peer).await {
         return later(member, &error.to_string());
     }
-    tracing::info!(%node, address = request.cluster_address, "a node joins the cluster");
+    // A member that has started again says where it is.
+    if !comes_back {
+        tracing::info!(%node, address = request.cluster_address, "a node joins the cluster");
+    }
     Outcome::Accepted(accepted(member))
 }
 
@@ -92,7 +96,7 @@ fn refusal(
     request: &JoinRequest,
     node: &NodeId,
     directory: DirectoryId,
-) -> Option<Outcome> {
+) -> Option<JoinRefused> {
     if request.feature_version < cluster.features {
         let (understood, needed) = (request.feature_version, cluster.features);
         let reason = format!(
@@ -102,6 +106,11 @@ fn refusal(
     }
     if request.encryption_key != member.encryption_key {
         return Some(refused(keys_differ(&request.encryption_key, &member.encryption_key), false));
+    }
+    let comes_back = cluster.node(node).is_some_and(|known| known.directory == directory);
+    // Of a member that starts again its connections say so; it is refused by none who is set like it.
+    if request.plain_text == member.network.speaks_tls() && !comes_back {
+        return Some(refused(tls_differs(request.plain_text), false));
     }
     if let Some(owner) =
         cluster.nodes.values().find(|known| known.directory == directory && known.id != *node)
@@ -114,7 +123,7 @@ fn refusal(
     }
     if cluster.was_removed(directory) {
         let reason = NodeRejection::Removed { id: node.clone() }.to_string();
-        return Some(Outcome::Refused(JoinRefused { reason, transient: false, removed: true }));
+        return Some(JoinRefused { reason, transient: false, removed: true });
     }
     let known = cluster.node(node)?;
     if known.directory != directory && known.state.is_alive() {
@@ -124,6 +133,17 @@ fn refusal(
         return Some(refused(reason, true));
     }
     None
+}
+
+fn tls_differs(plain_text: bool) -> String {
+    let text = if plain_text {
+        "the nodes of the cluster speak TLS with each other, and this one is set not to: remove FLYMQ_CLUSTER_TLS_ENABLED=false \
+         (cluster.tls_enabled) here"
+    } else {
+        "the nodes of the cluster are set to plain text between them, and this one to TLS: set FLYMQ_CLUSTER_TLS_ENABLED=false \
+         (cluster.tls_enabled) here, too, or remove it on all of them"
+    };
+    text.to_owned()
 }
 
 fn keys_differ(theirs: &str, ours: &str) -> String {

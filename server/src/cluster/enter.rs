@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tracing::info;
 
 use super::{
-    FEATURE_VERSION,
+    FEATURE_VERSION, alone,
     announce::announce,
     form, group_settings,
     identity::{self, Identity},
@@ -66,7 +66,9 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
 
     let files = identity::directory(data.path());
     let mut known = Identity::load(&files).map_err(cluster)?;
-    if known.is_none() && config.cluster.role == Role::Bootstrap {
+    let founds = known.is_none() && config.cluster.role == Role::Bootstrap;
+    let others = if founds { alone::others(config, &address) } else { Vec::new() };
+    if founds && others.is_empty() {
         // Before the port answers: who joins at the same moment must not hear that there is no cluster here.
         known = Some(keep(Identity::new(&*rng, secret_of(config)), &files)?);
     }
@@ -74,7 +76,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     inbox.address.get_or_init(|| address.clone());
     let network = PeerNetwork::start(PeerOptions {
         me: member_id(directory),
-        membership: known.as_ref().map(membership).or_else(|| visitor(config)),
+        membership: known.as_ref().map(membership).or_else(|| visitor(config).filter(|_| !founds)),
         listener,
         clock: clock.clone(),
         rng: rng.clone(),
@@ -88,9 +90,15 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         cluster_address: address.clone(),
         feature_version: FEATURE_VERSION,
         encryption_key: encryption_key(config),
+        plain_text: !config.cluster.tls_enabled,
     };
     let identity = match known {
         Some(identity) => identity,
+        None if founds => {
+            // Whoever asks meanwhile hears that it is in no cluster yet, and asks again.
+            alone::check(&network, &others, data.path()).await?;
+            keep(Identity::new(&*rng, secret_of(config)), &files)?
+        }
         None => keep(find(config, data, &network, request.clone(), &*rng).await?, &files)?,
     };
     network.set_membership(membership(&identity));
@@ -112,6 +120,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         id: member_id(directory),
         directory,
         cluster: identity.cluster,
+        role: super::role(config.cluster.role, identity.founder),
         address,
         encryption_key: request.encryption_key.clone(),
         store,
@@ -120,6 +129,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         secret: identity.secret.clone(),
         moved: Mutex::default(),
         sessions: Mutex::default(),
+        heard: Mutex::default(),
         epoch: OnceLock::new(),
         dismissed: watch::Sender::default(),
     });

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::{
-    FEATURE_VERSION, enter::recovery, identity::sync_dir, join::due, member::Member, register::PAUSE,
+    FEATURE_VERSION, enter::recovery, identity::sync_dir, join::Due, member::Member, register::PAUSE,
 };
 use crate::StartError;
 
@@ -52,9 +52,9 @@ pub(super) async fn form(member: &Member, data: &Arc<DataDir>) -> Result<(), Sta
 
 /// Waits until everything that the group has agreed upon is here.
 async fn wait_for_group(member: &Member) {
-    let mut said = None;
+    let mut due = Due::begin();
     while let Err(error) = member.store.barrier().await {
-        if due(&mut said) {
+        if due.is_now() {
             warn!(%error, "waiting for the metadata group");
         }
         sleep(PAUSE).await;

@@ -51,6 +51,7 @@ pub(crate) async fn run(
             }
             Some((sent, answer)) = under_way.next() => match answer {
                 Ok(version) => {
+                    member.note_heard(sent);
                     waiting.push(Renewal { version: MetaVersion(version), sent });
                     if unfencing.is_none() && is_fenced(&member) {
                         unfencing = Some(Box::pin(unfence(member.clone())));

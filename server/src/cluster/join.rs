@@ -19,7 +19,8 @@ const PAUSE: Duration = Duration::from_millis(300);
 const ANSWER_WAIT: Duration = Duration::from_secs(15);
 /// A node id that is in use may be that of a node whose session is just ending.
 const TRANSIENT: Duration = Duration::from_secs(6);
-/// The log says that often what is waited for.
+/// The log says what is waited for after that time, and again that often.
+const FIRST: Duration = Duration::from_secs(2);
 const SAY: Duration = Duration::from_secs(5);
 
 /// Asks again and again.
@@ -53,7 +54,13 @@ impl Candidate<'_> {
     /// # Errors
     /// The cluster does not want this node.
     pub async fn join(&self, server: &str) -> Result<Identity, StartError> {
-        let (began, mut said) = (Instant::now(), None);
+        if server == self.request.cluster_address {
+            let reason = format!(
+                "FLYMQ_SERVER (cluster.server) names {server}, which is this node itself: name another member"
+            );
+            return Err(StartError::Cluster { reason });
+        }
+        let (began, mut due) = (Instant::now(), Due::begin());
         loop {
             let reason = match self.ask(server).await {
                 Answer::Joined(identity) => return Ok(identity),
@@ -67,7 +74,7 @@ impl Candidate<'_> {
                 }
                 Answer::NoMember(_) => "it is in no cluster yet".to_owned(),
             };
-            if due(&mut said) {
+            if due.is_now() {
                 warn!(server, reason, "waiting for the cluster to join");
             }
             sleep(PAUSE).await;
@@ -80,7 +87,7 @@ impl Candidate<'_> {
     /// # Errors
     /// The cluster does not want this node.
     pub async fn discover(&self, peers: &[String], own: &str) -> Result<Option<Identity>, StartError> {
-        let (began, mut said) = (Instant::now(), None);
+        let (began, mut due) = (Instant::now(), Due::begin());
         let others: Vec<_> = peers.iter().filter(|peer| *peer != own).collect();
         loop {
             let (mut smallest, mut silent) = (own.to_owned(), Vec::new());
@@ -102,7 +109,7 @@ impl Candidate<'_> {
                 info!(nodes = peers.len(), "none of the peers is in a cluster: this node forms it");
                 return Ok(None);
             }
-            if due(&mut said) {
+            if due.is_now() {
                 let silent = silent.join(", ");
                 warn!(silent, smallest, "waiting for the peers to form a cluster");
             }
@@ -118,7 +125,7 @@ impl Candidate<'_> {
         let mut looking = Looking::begin().map_err(|error| StartError::Cluster {
             reason: format!("cannot look for a cluster by mDNS ({error}): name a member with FLYMQ_SERVER (cluster.server)"),
         })?;
-        let mut said = None;
+        let mut due = Due::begin();
         loop {
             let mut answers = Vec::new();
             for address in looking.addresses() {
@@ -131,7 +138,7 @@ impl Candidate<'_> {
                     Answer::NoMember(_) => answers.push(format!("{address}: it is in no cluster yet")),
                 }
             }
-            if due(&mut said) {
+            if due.is_now() {
                 let found = answers.join(", ");
                 warn!(
                     found,
@@ -172,11 +179,20 @@ fn joined(accepted: &JoinAccepted) -> Answer {
     Answer::Joined(Identity { cluster, secret, founder: false })
 }
 
-/// Whether it is time to say again what is waited for.
-pub(super) fn due(said: &mut Option<Instant>) -> bool {
-    let due = said.is_none_or(|said| said.elapsed() >= SAY);
-    if due {
-        *said = Some(Instant::now());
+/// When to say what is waited for: not at once, since most waits are short.
+#[derive(Debug)]
+pub(super) struct Due(Instant);
+
+impl Due {
+    pub fn begin() -> Self {
+        Self(Instant::now() + FIRST)
     }
-    due
+
+    pub fn is_now(&mut self) -> bool {
+        let due = Instant::now() >= self.0;
+        if due {
+            self.0 = Instant::now() + SAY;
+        }
+        due
+    }
 }

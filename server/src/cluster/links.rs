@@ -47,6 +47,10 @@ impl ClusterControl for Member {
         node_of(&self.image().cluster, BrokerId(leader)).map(|node| node.id.clone())
     }
 
+    fn out_of_touch(&self) -> Option<Duration> {
+        Member::out_of_touch(self)
+    }
+
     fn create_join_token(&self, valid: Duration) -> BoxFuture<'_, Result<String, BrokerError>> {
         Box::pin(async move {
             let millis = i64::try_from(valid.as_millis()).unwrap_or(i64::MAX);

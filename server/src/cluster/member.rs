@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use flymq_config::Role;
 use flymq_engine::meta::{Command, MetaImage, MetaStore as _, NodeMeta};
 use flymq_proto::internal::{SessionHeartbeat, SessionHeartbeatReply};
 use flymq_replication::{
@@ -19,7 +20,7 @@ use prost::Message as _;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::sessions::Sessions;
+use super::sessions::{SESSION, Sessions};
 
 /// A metadata leader that has not heard of a majority for so long renews no sessions: another one may lead. Shorter than
 /// the time after which others elect one.
@@ -34,6 +35,8 @@ pub(crate) struct Member {
     pub id: RaftId,
     pub directory: DirectoryId,
     pub cluster: ClusterId,
+    /// How it came into the cluster, or what it is told to be.
+    pub role: Role,
     /// Where other nodes reach this one.
     pub address: String,
     /// Names the encryption key; empty: not encrypted.
@@ -42,6 +45,8 @@ pub(crate) struct Member {
     pub network: Arc<PeerNetwork>,
     pub clock: Arc<dyn Clock>,
     pub sessions: Mutex<Sessions>,
+    /// When the newest heartbeat was sent that a leader with a majority behind it has answered.
+    pub heard: Mutex<Option<Duration>>,
     /// Of the registration of this process.
     pub epoch: OnceLock<BrokerEpoch>,
     pub secret: ClusterSecret,
@@ -89,6 +94,19 @@ impl Member {
     /// Whether it leads the metadata group, as far as it knows.
     pub fn leads(&self) -> bool {
         self.store.leader() == Some(self.id)
+    }
+
+    /// How long no leader with a majority behind it has answered this node, where that is longer than a session: what it
+    /// knows of the cluster is as old.
+    pub fn out_of_touch(&self) -> Option<Duration> {
+        let heard = (*self.heard.lock())?;
+        Some(self.clock.monotonic().saturating_sub(heard)).filter(|silence| *silence > SESSION)
+    }
+
+    /// A heartbeat that was sent then has been answered.
+    pub fn note_heard(&self, sent: Duration) {
+        let mut heard = self.heard.lock();
+        *heard = (*heard).max(Some(sent));
     }
 
     /// Has one command agreed upon.

@@ -15,6 +15,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// Nodes that the leader of the metadata group has fenced because they were silent.
 pub(super) const FENCED: &str = "flymq_cluster_nodes_fenced_total";
 
+const STALE: &str = "flymq_cluster_stale_seconds";
+
 /// Brings the metrics up to date, until it is dropped.
 pub(super) async fn run(member: Arc<Member>, replicas: Arc<ReplicaSet>) {
     describe();
@@ -33,6 +35,10 @@ fn describe() {
     describe_gauge!(
         "flymq_cluster_voters",
         "Living nodes with a vote in the metadata group, as this node knows it: a majority of them must live."
+    );
+    describe_gauge!(
+        STALE,
+        "Seconds since this node last heard a majority of the metadata group; 0 while what it knows is current."
     );
     describe_gauge!("flymq_cluster_partitions_led", "Partitions that this node leads.");
     describe_gauge!(
@@ -97,6 +103,8 @@ fn show(member: &Member, replicas: &ReplicaSet) {
     set("flymq_cluster_offline_partitions", counts.offline);
     set("flymq_cluster_metadata_leader", usize::from(member.leads()));
     set("flymq_cluster_voters", voters(&image, &member.store.members()));
+    let stale = member.out_of_touch().unwrap_or_default().as_secs_f64();
+    gauge!(STALE, "node" => node.clone()).set(stale);
     let status = replicas.status();
     let lag = status.iter().flat_map(|replica| &replica.lag).filter_map(|(_, lag)| *lag).max();
     gauge!("flymq_cluster_replica_lag_records", "node" => node.clone()).set(lag.unwrap_or(0) as f64);

@@ -9,6 +9,7 @@
 
 mod addresses;
 mod admission;
+mod alone;
 mod announce;
 mod committed;
 mod controller;
@@ -33,7 +34,7 @@ mod voters;
 
 use std::{path::Path, time::Duration};
 
-use flymq_config::{Config, Role};
+use flymq_config::{Config, Loaded, Role};
 use flymq_replication::RaftMetaSettings;
 #[cfg(doc)]
 use flymq_replication::RaftMetaStore;
@@ -58,15 +59,27 @@ pub(crate) fn group_settings() -> RaftMetaSettings {
 }
 
 /// Whether this broker is a member of a cluster, or is to be one: the data directory has the last word.
-pub(crate) fn is_member(config: &Config) -> bool {
+pub(crate) fn is_member(loaded: &Loaded) -> bool {
+    let config = &loaded.config;
     let known = is_known(&config.storage.data_dir);
-    if known && config.cluster.role == Role::Standalone && config.cluster.peers.is_empty() {
+    let says_standalone = loaded.sources.get("cluster.role").is_some_and(|source| source.is_explicit());
+    if known && says_standalone && config.cluster.role == Role::Standalone {
         tracing::warn!(
             data_dir = %config.storage.data_dir.display(),
-            "this data directory belongs to a member of a cluster, so this node is one, although cluster.role says standalone"
+            "this data directory belongs to a member of a cluster, so this node is one, although FLYMQ_ROLE (cluster.role) says \
+             standalone: a broker of its own needs another directory (FLYMQ_DATA_DIR)"
         );
     }
     known || config.cluster.wants_cluster()
+}
+
+/// What a member is: as it is told, or else as it came into the cluster.
+fn role(configured: Role, founder: bool) -> Role {
+    match (configured, founder) {
+        (Role::Bootstrap | Role::Agent, _) => configured,
+        (Role::Standalone, true) => Role::Bootstrap,
+        (Role::Standalone, false) => Role::Agent,
+    }
 }
 
 /// How many nodes the configuration names, this one among them: 1 where it names none.

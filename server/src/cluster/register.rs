@@ -11,7 +11,7 @@ use flymq_types::{IncarnationId, Rng};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{FEATURE_VERSION, join::due, member::Member};
+use super::{FEATURE_VERSION, join::Due, member::Member};
 use crate::StartError;
 
 /// Between two attempts.
@@ -42,11 +42,11 @@ pub(super) async fn register(
         feature_version: FEATURE_VERSION,
         run: NodeRun {
             version: Some(env!("CARGO_PKG_VERSION").into()),
-            role: Some(config.cluster.role.to_string().into()),
+            role: Some(member.role.to_string().into()),
             started: member.clock.wall(),
         },
     };
-    let (began, mut said) = (Instant::now(), None);
+    let (began, mut due) = (Instant::now(), Due::begin());
     loop {
         let error = match member.store.propose(vec![Command::RegisterBroker(register.clone())]).await {
             Ok(applied) => {
@@ -63,7 +63,7 @@ pub(super) async fn register(
             }
             Err(error @ (MetaError::Storage(_) | MetaError::Unavailable { .. })) => error.to_string(),
         };
-        if due(&mut said) {
+        if due.is_now() {
             warn!(error, "waiting to be registered with the cluster");
         }
         sleep(PAUSE).await;

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
 use super::{
-    committed, controller, enter::Entered, heartbeat, identity, inbox::Inbox, join::due, losses, mdns::Told,
+    committed, controller, enter::Entered, heartbeat, identity, inbox::Inbox, join::Due, losses, mdns::Told,
     member::Member, metrics, sessions::SESSION, voters,
 };
 
@@ -99,9 +99,9 @@ impl Running {
         self.tasks.spawn(known);
         self.tasks.spawn(heartbeat::run(member, replicas, engine.told(), self.stop.clone()));
         controller::start(&self.member, &self.tasks, &self.stop);
-        let (mut said, dismissed) = (None, self.member.dismissed.subscribe());
+        let (mut due, dismissed) = (Due::begin(), self.member.dismissed.subscribe());
         while !self.is_active() && dismissed.borrow().is_none() {
-            if due(&mut said) {
+            if due.is_now() {
                 info!("waiting for a session with the leader of the metadata group");
             }
             tokio::time::sleep(POLL).await;

@@ -8,3 +8,4 @@ mod doors;
 mod failover;
 mod membership;
 mod nodes;
+mod told;

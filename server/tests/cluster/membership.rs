@@ -1,6 +1,7 @@
 //! Who gets into a cluster, and who does not.
 
 use std::{
+    io::Read as _,
     path::Path,
     process::{Command, Stdio},
 };
@@ -15,9 +16,15 @@ use crate::{
 pub fn refused(command: &mut Command) -> (i32, String) {
     let mut child =
         command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary is built");
+    let mut stderr = child.stderr.take().expect("piped");
+    // Read beside the wait: a full pipe would hold the process up for ever.
+    let said = std::thread::spawn(move || {
+        let mut text = Vec::new();
+        stderr.read_to_end(&mut text).expect("its log");
+        String::from_utf8_lossy(&text).into_owned()
+    });
     let status = wait(&mut child);
-    let output = child.wait_with_output().expect("it ended");
-    (status.code().expect("no signal"), String::from_utf8_lossy(&output.stderr).into_owned())
+    (status.code().expect("no signal"), said.join().expect("no panic"))
 }
 
 #[test]
@@ -75,7 +82,7 @@ fn a_member_of_another_cluster_does_not_get_in() {
     assert_ne!(cluster_id(&again), cluster_id(&first));
 }
 
-fn cluster_id(process: &Process) -> Value {
+pub fn cluster_id(process: &Process) -> Value {
     process.rest("GET", "/api/v1/cluster", &Value::Null).1["cluster_id"].clone()
 }
 

@@ -112,6 +112,12 @@ impl Process {
         until_ready + &self.rest_of_lines()
     }
 
+    /// What it has logged up to now, and nobody has looked at.
+    #[allow(dead_code, reason = "only the tests of clusters look")]
+    pub fn lines_so_far(&self) -> Vec<Value> {
+        self.earlier.iter().cloned().chain(self.lines.try_iter()).collect()
+    }
+
     /// What it has logged since somebody looked last: it has ended.
     pub fn rest_of_lines(&self) -> String {
         self.lines.iter().map(|line| line.to_string()).collect()

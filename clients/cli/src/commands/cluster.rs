@@ -54,6 +54,9 @@ async fn status(context: &Context) -> Result<(), Failure> {
         return output::line(context.client.call_json("GetCluster", "{}").await?);
     }
     let reply: pb::GetClusterResponse = context.client.call("GetCluster", &pb::GetClusterRequest {}).await?;
+    if let Some(warning) = stale(reply.stale_ms) {
+        output::line(format!("Warning:     {warning}"))?;
+    }
     let leader = if reply.leader.is_empty() { "none: the nodes are electing one" } else { &reply.leader };
     output::line(format!("Cluster:     {}", reply.cluster_id))?;
     output::line(format!("Node:        {} ({}, version {})", reply.node_id, reply.role, reply.version))?;
@@ -62,7 +65,8 @@ async fn status(context: &Context) -> Result<(), Failure> {
     output::line(format!("Topics:      {} with {} partitions", reply.topics, reply.partitions))?;
     output::line(format!("Members:     {}", members_in_words(&reply.members)))?;
     if reply.members.len() > 1 {
-        let metadata = all_metadata(context).await?;
+        let request = pb::GetMetadataRequest { topics: Vec::new(), internal: true };
+        let metadata: pb::GetMetadataResponse = context.client.call("GetMetadata", &request).await?;
         output::line(format!("Replication: {}", Replication::of(&metadata)))?;
         if let Some(warning) = single(&metadata) {
             output::line(format!("Warning:     {warning}"))?;
@@ -71,20 +75,15 @@ async fn status(context: &Context) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Of the topics of users, and of the brokers' own.
-async fn all_metadata(context: &Context) -> Result<pb::GetMetadataResponse, Failure> {
-    let mut metadata: pb::GetMetadataResponse =
-        context.client.call("GetMetadata", &pb::GetMetadataRequest::default()).await?;
-    let list = pb::ListTopicsRequest { internal: true, ..Default::default() };
-    let all: pb::ListTopicsResponse = context.client.call("ListTopics", &list).await?;
-    let internal: Vec<String> =
-        all.topics.into_iter().map(|topic| topic.name).filter(|name| is_internal(name)).collect();
-    if !internal.is_empty() {
-        let request = pb::GetMetadataRequest { topics: internal };
-        let more: pb::GetMetadataResponse = context.client.call("GetMetadata", &request).await?;
-        metadata.topics.extend(more.topics);
-    }
-    Ok(metadata)
+/// What to keep in mind where the node that answered is out of touch with its cluster.
+fn stale(stale_ms: i64) -> Option<String> {
+    let seconds = stale_ms / 1000;
+    (stale_ms > 0).then(|| {
+        format!(
+            "this node has heard no majority of the metadata group for {seconds} s: what follows is as it was then. Ask another node \
+             (--addr)"
+        )
+    })
 }
 
 fn is_internal(topic: &str) -> bool {
@@ -158,6 +157,9 @@ async fn members(context: &Context) -> Result<(), Failure> {
     }
     let reply: pb::ListMembersResponse =
         context.client.call("ListMembers", &pb::ListMembersRequest {}).await?;
+    if let Some(warning) = stale(reply.stale_ms) {
+        output::warn(&warning);
+    }
     let known = |text: String| if text.is_empty() { "-".to_owned() } else { text };
     let rows = reply.members.into_iter().map(|m| {
         [m.node_id, m.role, m.state, m.client_addr, m.cluster_addr, m.rack, m.version].map(known).to_vec()
@@ -197,6 +199,13 @@ mod tests {
         let warning = told(vec![topic("a", vec![partition("n", 3), one.clone()]), topic("b", vec![one])]);
         let expected = "2 partitions have a single replica, on one disk: flymq-cli cluster reassign a 4=NODE,NODE,NODE gives it more";
         assert_eq!(warning.as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn what_is_old_is_told_to_be_old() {
+        assert_eq!(stale(0), None);
+        let warning = stale(61_500).expect("a warning");
+        assert!(warning.contains("for 61 s") && warning.contains("as it was then"), "{warning}");
     }
 
     #[test]

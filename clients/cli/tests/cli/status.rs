@@ -1,6 +1,10 @@
 //! cluster, health, whoami, admin, call.
 
-use crate::broker::Broker;
+use std::time::{Duration, Instant};
+
+use flymq_server::{Config, dev};
+
+use crate::broker::{Broker, cli, err, out, run};
 
 #[test]
 fn the_server_tells_about_itself() {
@@ -66,4 +70,41 @@ fn cluster_commands_need_a_cluster() {
     let usage = broker.fails(&["cluster", "reassign", "t", "0:node-1"], 2);
     assert!(usage.contains("0=node-1,node-2,node-3"), "{usage}");
     assert!(broker.ok(&["cluster", "members"]).contains("CLUSTER ADDRESS"));
+}
+
+/// Two of three nodes are gone: whoever asks the third is told that it knows how things were.
+#[test]
+fn what_a_node_without_a_majority_knows_is_told_to_be_old() {
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let data = tempfile::tempdir().expect("a directory");
+    let started = dev::start(3, Config::embedded(data.path()), Some(data.path()));
+    let mut cluster = runtime.block_on(started).expect("it starts");
+    let third = cluster.nodes.pop().expect("three nodes");
+    let asked = |args: &[&str]| {
+        run(
+            {
+                let mut command = cli(args);
+                command.env("FLYMQ_ADDR", third.native_addr().to_string());
+                command
+            },
+            "",
+        )
+    };
+    assert!(!out(&asked(&["cluster", "status"])).contains("Warning"), "all are there");
+    for node in cluster.nodes.drain(..).rev() {
+        runtime.block_on(node.shutdown());
+    }
+    let give_up = Instant::now() + Duration::from_secs(60);
+    loop {
+        let status = asked(&["cluster", "status"]);
+        let first = out(&status).lines().next().unwrap_or_default().to_owned();
+        if first.starts_with("Warning:") && first.contains("no majority of the metadata group") {
+            break;
+        }
+        assert!(Instant::now() < give_up, "{} {}", out(&status), err(&status));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let members = asked(&["cluster", "members"]);
+    assert!(err(&members).starts_with("warning:") && out(&members).contains("CLUSTER ADDRESS"), "{}", err(&members));
+    runtime.block_on(third.shutdown());
 }

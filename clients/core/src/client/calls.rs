@@ -272,7 +272,7 @@ impl Client {
         if let Some(count) = self.topics().count(topic) {
             return Ok(count);
         }
-        let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()] };
+        let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()], internal: false };
         let reply: pb::GetMetadataResponse = self.call("GetMetadata", &request).await?;
         let count = reply.topics.iter().find(|t| t.name == topic).map_or(0, |t| t.partitions.len());
         if count == 0 {

@@ -128,7 +128,7 @@ impl Client {
     }
 
     async fn ask_leaders(&self, link: &Arc<dyn Transport>, topic: &str) -> Result<News, ClientError> {
-        let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()] };
+        let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()], internal: false };
         let body = prost::Message::encode_to_vec(&request).into();
         let reply = link.call(rpc_by_name("GetMetadata")?, body).await?;
         let reply: pb::GetMetadataResponse = prost::Message::decode(reply)

@@ -310,7 +310,7 @@ async fn respond(
             Err(push(cluster, node, correlation, &request, replies).await)
         }
         (_, Some("ListMembers")) => {
-            Ok(reply(pb::ListMembersResponse { members: cluster.members() }.encode_to_vec()))
+            Ok(reply(pb::ListMembersResponse { members: cluster.members(), stale_ms: 0 }.encode_to_vec()))
         }
         (_, Some("GetMetadata")) => {
             cluster.state.lock().metadata_asked += 1;

@@ -1,18 +1,40 @@
 //! The server itself.
 
-use std::sync::atomic::Ordering;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use flymq_proto::pb;
 
 use super::{EngineBroker, storage_checks};
 use crate::{Phase, convert};
 
+/// A node that has heard no majority of the metadata group for so long is not ready. While another node is elected nobody
+/// hears one, for up to two seconds: that is no reason to send clients elsewhere.
+const CUT_OFF: Duration = Duration::from_secs(5);
+
+/// What the check of the cluster says.
+fn in_touch(silence: Duration) -> String {
+    if silence.is_zero() {
+        return "ok".to_owned();
+    }
+    format!(
+        "no majority of the metadata group was heard for {} s: members, leaders and topics are shown as they were then, and this \
+         node can elect and change nothing; look at the other nodes, and at the network between them",
+        silence.as_secs()
+    )
+}
+
 impl EngineBroker {
     pub(super) fn get_health(&self, _request: pb::GetHealthRequest) -> pb::GetHealthResponse {
-        let (checks, well) = storage_checks::checks(&self.engine.storage_health());
+        let (mut checks, mut well) = storage_checks::checks(&self.engine.storage_health());
+        let silence = self.control.as_ref().map(|control| control.out_of_touch().unwrap_or_default());
+        if let Some(silence) = silence {
+            well &= silence.is_zero();
+            checks.push(("cluster".to_owned(), in_touch(silence)));
+        }
+        let serves = silence.unwrap_or_default() < CUT_OFF;
         let (ready, status) = match self.node.phase() {
             Phase::Starting => (false, "starting"),
-            Phase::Ready if !well => (true, "degraded"),
+            Phase::Ready if !well => (serves, "degraded"),
             Phase::Ready => (true, "ok"),
             Phase::Stopping => (false, "stopping"),
         };

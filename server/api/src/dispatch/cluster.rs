@@ -28,7 +28,14 @@ impl EngineBroker {
             topics: convert::count(topics),
             partitions: convert::count(partitions),
             members: map.members(),
+            stale_ms: self.stale_ms(),
         }
+    }
+
+    /// How old what this node knows of its cluster is; 0: it is current.
+    fn stale_ms(&self) -> i64 {
+        let silence = self.control.as_ref().and_then(|control| control.out_of_touch()).unwrap_or_default();
+        i64::try_from(silence.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// Topics and partitions, without internal ones.
@@ -55,7 +62,7 @@ impl EngineBroker {
     ) -> Result<pb::GetMetadataResponse, BrokerError> {
         let map = self.map(door);
         let names = if request.topics.is_empty() {
-            self.engine.list_topics(false).into_iter().map(|topic| topic.name).collect()
+            self.engine.list_topics(request.internal).into_iter().map(|topic| topic.name).collect()
         } else {
             let named = request.topics.iter().map(|name| convert::topic("topics", name));
             named.collect::<Result<Vec<_>, BrokerError>>()?
@@ -73,7 +80,7 @@ impl EngineBroker {
         door: Door,
         _request: pb::ListMembersRequest,
     ) -> pb::ListMembersResponse {
-        pb::ListMembersResponse { members: self.map(door).members() }
+        pb::ListMembersResponse { members: self.map(door).members(), stale_ms: self.stale_ms() }
     }
 
     fn topic_metadata(&self, map: &Map<'_>, name: &TopicName) -> Result<pb::TopicMetadata, BrokerError> {

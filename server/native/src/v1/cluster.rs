@@ -15,7 +15,7 @@ pub(super) async fn metadata(session: &Session<'_>, body: ClusterMetadata) -> Re
     let topic = body.topic.unwrap_or_default();
     let topics = if topic.is_empty() { Vec::new() } else { vec![topic.clone()] };
     let known: pb::GetMetadataResponse = session
-        .call(pb::GetMetadataRequest { topics })
+        .call(pb::GetMetadataRequest { topics, internal: false })
         .await
         .map_err(|error| About::topic(&topic).failure(&error))?;
     let topics = known.topics.into_iter().map(topic_info).collect();
