@@ -105,6 +105,10 @@ fn what_a_node_without_a_majority_knows_is_told_to_be_old() {
         std::thread::sleep(Duration::from_millis(50));
     }
     let members = asked(&["cluster", "members"]);
-    assert!(err(&members).starts_with("warning:") && out(&members).contains("CLUSTER ADDRESS"), "{}", err(&members));
+    assert!(
+        err(&members).starts_with("warning:") && out(&members).contains("CLUSTER ADDRESS"),
+        "{}",
+        err(&members)
+    );
     runtime.block_on(third.shutdown());
 }
