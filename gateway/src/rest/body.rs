@@ -47,7 +47,7 @@ fn time_for(received: usize, options: &RestOptions) -> Duration {
 
 fn late(received: usize, within: Duration) -> BrokerError {
     let text = format!(
-        "only {received} bytes of the body came within {} ms, and the connection is closed: send the body at once, or less of it",
+        "only {received} bytes of the body came within {} ms, nothing was done, and the connection is closed: send the body at once, or less of it",
         within.as_millis()
     );
     BrokerError::new(ErrorCode::Timeout, text).with("received_bytes", received)

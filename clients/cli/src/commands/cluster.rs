@@ -57,7 +57,11 @@ async fn status(context: &Context) -> Result<(), Failure> {
     if let Some(warning) = stale(reply.stale_ms) {
         output::line(format!("Warning:     {warning}"))?;
     }
-    let leader = if reply.leader.is_empty() { "none: the nodes are electing one" } else { &reply.leader };
+    let leader = match (reply.leader.as_str(), reply.stale_ms > 0) {
+        ("", true) => "not known here",
+        ("", false) => "none: the nodes are electing one",
+        (leader, _) => leader,
+    };
     output::line(format!("Cluster:     {}", reply.cluster_id))?;
     output::line(format!("Node:        {} ({}, version {})", reply.node_id, reply.role, reply.version))?;
     output::line(format!("Leader:      {leader}"))?;
