@@ -8,10 +8,12 @@ use flymq_proto::pb::{
     group_service_client::GroupServiceClient, topic_service_client::TopicServiceClient,
 };
 use tonic::{Code, Request, codec::CompressionEncoding};
-use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_health::pb::{
+    HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
+};
 use tonic_types::StatusExt as _;
 
-use crate::broker::start;
+use crate::broker::{channel, eventually, start};
 
 fn record(key: &str, value: &str) -> pb::Record {
     pb::Record {
@@ -136,4 +138,24 @@ async fn health_tells_of_every_service() {
     }
     let request = HealthCheckRequest { service: "flymq.v1.NoSuch".to_owned() };
     assert_eq!(client.check(request).await.expect_err("unknown").code(), Code::NotFound);
+}
+
+/// Two of three nodes are gone: the third is cut off from its cluster, and clients are better sent elsewhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn health_tells_of_a_node_without_a_majority() {
+    let data = tempfile::TempDir::new().expect("a directory");
+    let config = flymq_server::Config::embedded(data.path());
+    let mut cluster = flymq_server::dev::start(3, config, Some(data.path())).await.expect("it starts");
+    let third = cluster.nodes.pop().expect("three nodes");
+    let mut client = HealthClient::new(channel(third.grpc_addr()).await);
+    let mut status = async || {
+        let asked = HealthCheckRequest { service: "flymq.v1.BrokerService".to_owned() };
+        client.check(asked).await.expect("known").into_inner().status()
+    };
+    eventually("it serves", async || status().await == ServingStatus::Serving).await;
+    for node in cluster.nodes.drain(..).rev() {
+        node.shutdown().await;
+    }
+    eventually("it does not serve", async || status().await == ServingStatus::NotServing).await;
+    third.shutdown().await;
 }
