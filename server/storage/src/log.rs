@@ -10,6 +10,7 @@ mod find_header;
 mod install;
 mod lookup;
 mod options;
+mod page_cache;
 mod read;
 mod recover;
 mod repair;

@@ -7,8 +7,11 @@ use flymq_types::{Offset, RecordBatch};
 
 use super::chain::chain_before;
 use super::runner::Runner;
-use crate::replica::{Chunk, ReplicaEvent};
+use crate::replica::{Chunk, Frame, ReplicaEvent};
 use crate::task::in_place;
+
+/// Bytes, about: two segments.
+const FAR_BEHIND: u128 = 128 << 20;
 
 impl Runner {
     /// Appends what of the frame's batches lies at and above `from`, the end of the log.
@@ -22,12 +25,31 @@ impl Runner {
         match if heavy { in_place(append) } else { append() } {
             Ok(()) => {
                 (self.wants_sync, self.refused) = (true, None);
+                self.drop_page_cache(&log);
                 if cfg!(mutant = "driver_acks_what_it_appended") {
                     let (end, generation) = (log.end_offset(), self.replica.log().generation);
                     self.soon.push_back(ReplicaEvent::LocalDurable { end, generation });
                 }
             }
             Err(error) => self.log_refused(&error),
+        }
+    }
+
+    /// A replica that is far behind writes what nobody is about to read: its page cache is let go behind it.
+    pub(super) fn look_how_far_behind(&mut self, frame: &Frame) {
+        let Frame::Range { head, chunk } = frame else { return };
+        let records = chunk.until.get().saturating_sub(chunk.first.get()).max(1);
+        let missing = head.high_watermark.get().saturating_sub(chunk.until.get());
+        let bytes = u128::from(missing) * chunk.raw.len() as u128 / u128::from(records);
+        let end = || self.log.as_ref().map(Log::end_offset);
+        self.cold = if bytes < FAR_BEHIND { None } else { self.cold.or_else(end) };
+    }
+
+    fn drop_page_cache(&mut self, log: &Log) {
+        let Some(from) = self.cold else { return };
+        match in_place(|| log.drop_page_cache(from)) {
+            Ok(next) => self.cold = Some(next),
+            Err(error) => tracing::debug!(partition = %self.shared.at, %error, "the page cache is kept"),
         }
     }
 

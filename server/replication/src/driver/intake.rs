@@ -126,7 +126,10 @@ impl Runner {
                     return;
                 }
                 match check(chunk, epoch) {
-                    Ok(batches) => self.incoming = batches,
+                    Ok(batches) => {
+                        self.incoming = batches;
+                        self.look_how_far_behind(&frame);
+                    }
                     Err(error) => {
                         let partition = &self.shared.at;
                         tracing::warn!(%partition, from = from.0, %error, "a range of a peer is not taken");

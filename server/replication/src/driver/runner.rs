@@ -49,6 +49,8 @@ pub(super) struct Runner {
     pub appended_at: Option<Offset>,
     /// The batches of the frame that it is being told of, checked.
     pub incoming: Vec<RecordBatch>,
+    /// While it is far behind its leader: from where on its log's page cache is to be let go.
+    pub cold: Option<Offset>,
     pub last_read: Option<LastRead>,
     pub flow: Flow,
     /// Bytes per second to replicas that are being added; 0: any.
@@ -108,6 +110,7 @@ impl Runner {
             term: None,
             appended_at: None,
             incoming: Vec::new(),
+            cold: None,
             last_read: None,
             flow,
             throttle: 0,

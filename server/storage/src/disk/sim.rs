@@ -111,6 +111,11 @@ impl SimDisk {
         self.0.lock().whole_syncs
     }
 
+    /// How often a file's page cache was let go.
+    pub fn cache_drops(&self) -> u64 {
+        self.0.lock().cache_drops
+    }
+
     /// How many fdatasync calls have succeeded.
     pub fn fdatasyncs(&self) -> u64 {
         self.0.lock().fdatasyncs

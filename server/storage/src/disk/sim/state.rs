@@ -57,6 +57,7 @@ pub(super) struct State {
     pub(super) max_write: usize,
     pub(super) read_only: bool,
     pub(super) fdatasyncs: u64,
+    pub(super) cache_drops: u64,
     pub(super) whole_syncs: u64,
 }
 
@@ -73,6 +74,7 @@ impl Default for State {
             max_write: usize::MAX,
             read_only: false,
             fdatasyncs: 0,
+            cache_drops: 0,
             whole_syncs: 0,
         }
     }
@@ -328,6 +330,7 @@ impl State {
     }
 
     pub(super) fn drop_cache(&mut self, id: InodeId) {
+        self.cache_drops += 1;
         let (live, synced, pending) = self.file(id);
         live.clone_from(synced);
         replay(live, pending);
