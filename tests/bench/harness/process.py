@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from typing import IO, Protocol
 
 STOP_SECONDS = 10.0
 TAIL_BYTES = 2_000
+PORTS = (10_000, 32_000)
 
 
 class BenchError(Exception):
@@ -24,13 +26,17 @@ class BenchError(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that are free now; all are held until the last one is known, so that no two are equal."""
+    """Loopback ports that are free now; all are held until the last one is known, so that no two are equal.
+
+    They lie below those that the kernel gives to connections: a server that starts later would find its own taken.
+    """
     with contextlib.ExitStack() as held:
-        ports = []
-        for _ in range(count):
+        ports: list[int] = []
+        while len(ports) < count:
             listener = held.enter_context(socket.socket())
-            listener.bind(("127.0.0.1", 0))
-            ports.append(int(listener.getsockname()[1]))
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", random.randrange(*PORTS)))
+                ports.append(int(listener.getsockname()[1]))
         return ports
 
 
