@@ -21,8 +21,9 @@ struct Sent {
     stream: StreamId,
     ranges: VecDeque<(Offset, usize)>,
     bytes: usize,
-    /// Sent, and not told to the state machine, which then would send the next.
-    held: Option<(SentRange, Millis)>,
+    /// Sent, and not told to the state machine, which then would send the next. Of several it waits for one; which one, only
+    /// it knows: what went another way may come back in another order.
+    held: Vec<(SentRange, Millis)>,
 }
 
 impl Flow {
@@ -32,7 +33,7 @@ impl Flow {
 
     /// A range has left; returns it where the next may follow at once.
     pub(super) fn sent(&mut self, now: Millis, range: SentRange) -> Option<SentRange> {
-        let fresh = || Sent { stream: range.stream, ranges: VecDeque::new(), bytes: 0, held: None };
+        let fresh = || Sent { stream: range.stream, ranges: VecDeque::new(), bytes: 0, held: Vec::new() };
         let sent = self.followers.entry(range.to).or_insert_with(fresh);
         if sent.stream != range.stream {
             *sent = fresh();
@@ -42,50 +43,58 @@ impl Flow {
         if sent.bytes <= self.window {
             return Some(range);
         }
-        sent.held = Some((range, now));
+        sent.held.push((range, now));
         None
     }
 
     /// The follower has everything below `end`; returns what was held back for that.
-    pub(super) fn acknowledged(
-        &mut self,
-        from: BrokerId,
-        stream: StreamId,
-        end: Offset,
-    ) -> Option<SentRange> {
-        let sent = self.followers.get_mut(&from).filter(|sent| sent.stream == stream)?;
+    pub(super) fn acknowledged(&mut self, from: BrokerId, stream: StreamId, end: Offset) -> Vec<SentRange> {
+        let sent = self.followers.get_mut(&from).filter(|sent| sent.stream == stream);
+        let Some(sent) = sent else { return Vec::new() };
         while let Some((until, bytes)) = sent.ranges.front().copied()
             && until <= end
         {
             sent.bytes -= bytes;
             sent.ranges.pop_front();
         }
-        if sent.bytes > self.window {
-            return None;
-        }
-        sent.held.take().map(|(range, _since)| range)
+        if sent.bytes > self.window { Vec::new() } else { sent.let_go() }
+    }
+
+    /// The follower asks for what was sent already, so that it does not count any more; returns what was held back for it.
+    pub(super) fn asked_again(&mut self, from: BrokerId, stream: StreamId) -> Vec<SentRange> {
+        let sent = self.followers.get_mut(&from).filter(|sent| sent.stream == stream);
+        sent.map_or_else(Vec::new, Sent::give_up)
     }
 
     /// What was held back for too long.
     pub(super) fn expired(&mut self, now: Millis) -> Vec<SentRange> {
         let patience = self.patience;
-        let give_up = |sent: &mut Sent| {
-            let (range, _) = sent.held.take_if(|(_, since)| now.saturating_sub(*since) >= patience)?;
-            sent.bytes = 0;
-            sent.ranges.clear();
-            Some(range)
+        let is_late = |sent: &&mut Sent| {
+            sent.held.first().is_some_and(|(_, since)| now.saturating_sub(*since) >= patience)
         };
-        self.followers.values_mut().filter_map(give_up).collect()
+        self.followers.values_mut().filter(is_late).flat_map(Sent::give_up).collect()
     }
 
     /// Whether anything is held back.
     pub(super) fn is_holding(&self) -> bool {
-        self.followers.values().any(|sent| sent.held.is_some())
+        self.followers.values().any(|sent| !sent.held.is_empty())
     }
 
     /// A new term: nothing of the old one counts.
     pub(super) fn clear(&mut self) {
         self.followers.clear();
+    }
+}
+
+impl Sent {
+    fn let_go(&mut self) -> Vec<SentRange> {
+        self.held.drain(..).map(|(range, _since)| range).collect()
+    }
+
+    fn give_up(&mut self) -> Vec<SentRange> {
+        self.bytes = 0;
+        self.ranges.clear();
+        self.let_go()
     }
 }
 
@@ -111,10 +120,38 @@ mod tests {
         assert!(flow.sent(0, range(1, 0, 60)).is_some());
         assert!(flow.sent(0, range(1, 10, 60)).is_none() && flow.is_holding());
         let stream = range(1, 0, 0).stream;
-        assert!(flow.acknowledged(BrokerId(2), stream, Offset(9)).is_none(), "not all of the first");
-        let next = flow.acknowledged(BrokerId(2), stream, Offset(10)).unwrap();
-        assert_eq!((next.first, flow.is_holding()), (Offset(10), false));
-        assert!(flow.acknowledged(BrokerId(2), stream, Offset(20)).is_none(), "told once");
+        assert!(flow.acknowledged(BrokerId(2), stream, Offset(9)).is_empty(), "not all of the first");
+        let next = flow.acknowledged(BrokerId(2), stream, Offset(10));
+        assert_eq!((next[0].first, next.len(), flow.is_holding()), (Offset(10), 1, false));
+        assert!(flow.acknowledged(BrokerId(2), stream, Offset(20)).is_empty(), "told once");
+    }
+
+    #[test]
+    fn nothing_that_is_held_back_is_forgotten_for_what_comes_after_it() {
+        // The follower has asked again: the range at 5 left on the fast lane before the one at 20 had left on the slow one.
+        for give_up in [false, true] {
+            let mut flow = Flow::new(100, 1_000);
+            assert!(flow.sent(0, range(1, 0, 90)).is_some());
+            assert!(flow.sent(1, range(1, 5, 90)).is_none() && flow.sent(2, range(1, 20, 90)).is_none());
+            let stream = range(1, 0, 0).stream;
+            let told = if give_up {
+                flow.expired(1_001)
+            } else {
+                flow.acknowledged(BrokerId(2), stream, Offset(15))
+            };
+            let firsts: Vec<_> = told.iter().map(|range| range.first.0).collect();
+            assert_eq!(firsts, [5, 20], "the state machine may wait for either");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_again_does_not_count_twice() {
+        let mut flow = Flow::new(100, 1_000);
+        assert!(flow.sent(0, range(1, 0, 101)).is_none());
+        let stream = range(1, 0, 0).stream;
+        assert!(flow.asked_again(BrokerId(3), stream).is_empty() && flow.is_holding(), "another follower");
+        assert_eq!(flow.asked_again(BrokerId(2), stream).len(), 1);
+        assert!(flow.sent(0, range(1, 0, 90)).is_some());
     }
 
     #[test]

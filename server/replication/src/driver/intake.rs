@@ -120,6 +120,7 @@ impl Runner {
         let bytes = range_bytes(&frame);
         self.shared.range_bytes.fetch_sub(bytes, Ordering::AcqRel);
         let epoch = frame.leader_epoch();
+        let mut asked_again = Vec::new();
         match &frame {
             Frame::Range { chunk, .. } | Frame::RepairReply { chunk, .. } => {
                 if bytes > 0 && self.is_paused() {
@@ -138,9 +139,8 @@ impl Runner {
                 }
             }
             Frame::Ack { stream, position, .. } => {
-                if let Some(range) = self.flow.acknowledged(from, *stream, position.end) {
-                    self.range_sent(range);
-                }
+                let sent = self.flow.acknowledged(from, *stream, position.end);
+                sent.into_iter().for_each(|range| self.range_sent(range));
             }
             // They may have the log refuse again; asked for again at a tick.
             Frame::EpochEndReply { .. } | Frame::BelowStart { .. } => {
@@ -148,14 +148,16 @@ impl Runner {
                     return;
                 }
             }
+            Frame::Fetch { stream, .. } => asked_again = self.flow.asked_again(from, *stream),
             Frame::EpochEndRequest { .. }
-            | Frame::Fetch { .. }
             | Frame::Diverged { .. }
             | Frame::RepairRequest { .. }
             | Frame::StaleEpoch { .. } => {}
         }
         self.event(ReplicaEvent::Frame { from, frame });
         self.incoming.clear();
+        // Where the state machine goes on with the fetch, it waits for these no more.
+        asked_again.into_iter().for_each(|range| self.range_sent(range));
     }
 
     /// A range has left: the next one follows, unless a throttle is in the way.

@@ -61,7 +61,7 @@ impl Default for ReplicaSetSettings {
             resend_after: Duration::from_millis(100),
             tick: Duration::from_millis(50),
             range_bytes: 1 << 20,
-            window_bytes: 8 << 20,
+            window_bytes: 16 << 20,
         }
     }
 }

@@ -33,6 +33,12 @@ pub(super) struct Leader {
     pub pace: Pace,
 }
 
+/// The way to a follower that needs what follows `first`.
+fn lane(core: &Core, first: Offset) -> Lane {
+    let far = core.log.end.0.saturating_sub(first.0) > core.settings.live_window;
+    if far { Lane::CatchUp } else { Lane::Live }
+}
+
 impl Leader {
     pub(super) fn new(now: Millis, core: &Core) -> Self {
         let mut leader = Self {
@@ -155,6 +161,11 @@ impl Leader {
         if next < core.log.start {
             return self.say_below_start(now, core, (id, stream), out);
         }
+        let lane = lane(core, next);
+        if peer.lane.is_some_and(|before| before != lane) && peer.has_under_way(next) {
+            // On another lane it would overtake that.
+            return;
+        }
         let known = peer.position.as_ref().map_or(next, |position| position.end);
         let window = known.plus(core.settings.max_in_flight);
         let damage = core.log.corrupt.iter().filter(|span| span.until > next).map(|span| span.from).min();
@@ -205,8 +216,8 @@ impl Leader {
         };
         (peer.next, peer.sent) = (Some(first), now);
         peer.sending = (first < limit).then_some(first);
-        let far = core.log.end.0 - first.0 > core.settings.live_window;
-        let lane = if far { Lane::CatchUp } else { Lane::Live };
+        let lane = peer.lane.filter(|_| peer.has_under_way(first)).unwrap_or_else(|| lane(core, first));
+        peer.lane = Some(lane);
         out.push(ReplicaAction::SendRange { to, head, limit, lane });
     }
 

@@ -3,7 +3,7 @@
 use flymq_types::Offset;
 
 use super::pace::Pace;
-use super::{Millis, Position, StreamId};
+use super::{Lane, Millis, Position, StreamId};
 
 /// A follower as its leader sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -14,6 +14,8 @@ pub(super) struct Peer {
     pub next: Option<Offset>,
     /// The first offset of a range that the driver is reading and sending.
     pub sending: Option<Offset>,
+    /// What was sent last went this way. Lanes overtake each other.
+    pub lane: Option<Lane>,
     /// As last reported in this stream.
     pub position: Option<Position>,
     /// When a range was last sent.
@@ -32,6 +34,7 @@ impl Peer {
             stream: None,
             next: None,
             sending: None,
+            lane: None,
             position: None,
             sent: now,
             caught_up: now,
@@ -46,9 +49,15 @@ impl Peer {
             self.stream = Some(stream);
             self.next = None;
             self.sending = None;
+            self.lane = None;
             self.position = None;
         }
         self.stream == Some(stream) || cfg!(mutant = "replica_old_stream_counts")
+    }
+
+    /// Whether something that was sent before `next` has not been answered yet.
+    pub(super) fn has_under_way(&self, next: Offset) -> bool {
+        self.lane.is_some() && self.position.as_ref().is_none_or(|position| position.end < next)
     }
 
     /// What it surely has on disk. With damage it vouches for nothing.

@@ -83,6 +83,10 @@ impl Leader {
             out.push(ReplicaAction::Send { to, frame: Frame::Diverged { leader_epoch, stream } });
             return;
         }
+        if let Some(peer) = self.peers.get_mut(&to) {
+            // It will not take what is under way.
+            peer.lane = None;
+        }
         self.send(now, core, (to, stream), (from, from), out);
         self.pump(now, core, to, out);
     }

@@ -493,6 +493,14 @@ fn a_follower_whose_damage_is_deleted_begins_a_stream_that_counts() {
     assert_eq!(out[1], ReplicaAction::Send { to: A, frame: fetch });
 }
 
+fn limits(out: &[ReplicaAction]) -> Vec<(u64, u64, Lane)> {
+    let limit = |action: &ReplicaAction| match action {
+        ReplicaAction::SendRange { head, limit, lane, .. } => Some((head.first.0, limit.0, *lane)),
+        _ => None,
+    };
+    out.iter().filter_map(limit).collect()
+}
+
 #[test]
 fn one_range_at_a_time_and_no_more_than_the_window() {
     let settings = ReplicaSettings { max_in_flight: 3, live_window: 2, ..ReplicaSettings::default() };
@@ -501,16 +509,34 @@ fn one_range_at_a_time_and_no_more_than_the_window() {
     let fetch =
         Frame::Fetch { leader_epoch: LeaderEpoch(2), stream: stream(1), from: Offset(0), prev_epoch: None };
     let out = frame(&mut leader, 1, B, fetch);
-    let limits = |out: &[ReplicaAction]| -> Vec<(u64, u64, Lane)> {
-        let limit = |action: &ReplicaAction| match action {
-            ReplicaAction::SendRange { head, limit, lane, .. } => Some((head.first.0, limit.0, *lane)),
-            _ => None,
-        };
-        out.iter().filter_map(limit).collect()
-    };
     assert_eq!(limits(&out), [(0, 0, Lane::CatchUp), (0, 3, Lane::CatchUp)]);
     let sent = ReplicaEvent::RangeSent { to: B, stream: stream(1), first: Offset(0), until: Offset(2) };
     let out = step(&mut leader, 1, sent.clone());
     assert_eq!(limits(&out), [(2, 5, Lane::CatchUp)], "the driver sent less than it might");
     assert!(step(&mut leader, 1, sent).is_empty(), "said twice");
+}
+
+#[test]
+fn another_lane_is_taken_once_nothing_is_under_way() {
+    let settings = ReplicaSettings { max_in_flight: 4, live_window: 2, ..ReplicaSettings::default() };
+    let mut leader = Replica::new(A, REGISTERED, settings, log(&[(1, 0)], 5));
+    step(&mut leader, 0, ReplicaEvent::Meta(meta(A, 2, &[A], 1)));
+    let epoch = LeaderEpoch(2);
+    let fetch =
+        |from| Frame::Fetch { leader_epoch: epoch, stream: stream(1), from: Offset(from), prev_epoch: None };
+    assert_eq!(limits(&frame(&mut leader, 1, B, fetch(0))), [(0, 0, Lane::CatchUp), (0, 4, Lane::CatchUp)]);
+    let sent = ReplicaEvent::RangeSent { to: B, stream: stream(1), first: Offset(0), until: Offset(4) };
+    assert_eq!(limits(&step(&mut leader, 1, sent)), [], "the live lane would overtake it");
+    let ack = |end| {
+        let (end, log_start) = (Offset(end), Offset::ZERO);
+        let position = Position { end, durable: end, log_start, high_watermark: log_start, fenced: false };
+        Frame::Ack { leader_epoch: epoch, stream: stream(1), position }
+    };
+    assert_eq!(limits(&frame(&mut leader, 2, B, ack(2))), []);
+    let out = step(&mut leader, 1_000, ReplicaEvent::Tick);
+    assert_eq!(limits(&out), [(4, 4, Lane::CatchUp)], "asks on the lane of what is under way");
+    assert_eq!(limits(&frame(&mut leader, 1_001, B, ack(4))), [(4, 5, Lane::Live)]);
+    // What was lost is not waited for.
+    let out = limits(&frame(&mut leader, 1_002, B, fetch(1)));
+    assert_eq!(out, [(1, 1, Lane::CatchUp), (1, 5, Lane::CatchUp)]);
 }
