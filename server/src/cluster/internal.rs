@@ -1,7 +1,11 @@
 //! Topics of the broker itself that were made while the cluster had fewer nodes get as many replicas as they would get now:
 //! else the groups of a cluster that grew would depend on its first node for ever. Topics of users keep what they have.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use flymq_engine::meta::{
     Command, DEFAULT_FACTOR, MetaImage, NodeState, Placement, PlacementNode, Reassign, TopicMeta,
@@ -9,7 +13,7 @@ use flymq_engine::meta::{
 };
 use flymq_types::{BrokerEpoch, NodeId, PartitionId};
 use tokio::time::{MissedTickBehavior, interval};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::member::Member;
 
@@ -17,20 +21,23 @@ use super::member::Member;
 const EVERY: Duration = Duration::from_secs(1);
 /// The nodes, and who of them lives, have to stay the same for so long.
 const SETTLED: Duration = Duration::from_secs(3);
+/// What is refused for the same reason again and again is told of so often.
+const SAY_AGAIN: Duration = Duration::from_secs(10 * 60);
 
 /// As the leader of the metadata group. Until it is dropped.
 pub(super) async fn spread(member: Arc<Member>) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut settled = Settled::default();
+    let (mut settled, mut refused) = (Settled::default(), Refused::default());
     loop {
         ticks.tick().await;
         let image = member.image();
         if !member.leads() {
-            settled = Settled::default();
+            (settled, refused) = (Settled::default(), Refused::default());
             continue;
         }
-        if !settled.note(&image, member.clock.monotonic()) {
+        let now = member.clock.monotonic();
+        if !settled.note(&image, now) {
             continue;
         }
         for reassign in missing(&image) {
@@ -39,10 +46,29 @@ pub(super) async fn spread(member: Arc<Member>) {
                 Ok(()) => {
                     info!(partition = %at, replicas, "a partition of the broker itself gets more replicas");
                 }
-                Err(error) => {
+                Err(error) if refused.is_news(error.to_string(), now) => {
                     warn!(partition = %at, %error, "a partition of the broker itself keeps its replicas for now");
                 }
+                Err(error) => debug!(partition = %at, %error, "and goes on keeping its replicas"),
             }
+        }
+    }
+}
+
+/// Why reassignments were refused, and when that was last said.
+#[derive(Default)]
+struct Refused(BTreeMap<String, Duration>);
+
+impl Refused {
+    /// Whether a refusal for that reason is worth a line.
+    fn is_news(&mut self, reason: String, now: Duration) -> bool {
+        self.0.retain(|_, said| now.saturating_sub(*said) < SAY_AGAIN);
+        match self.0.entry(reason) {
+            Entry::Vacant(new) => {
+                new.insert(now);
+                true
+            }
+            Entry::Occupied(_) => false,
         }
     }
 }
@@ -180,6 +206,16 @@ mod tests {
         assert_eq!(asked[0].replicas, [id("a"), id("d")]);
         let leaderless = Arc::new(PartitionMeta { leader: None, ..(*partition(&["a"], &[])).clone() });
         assert!(missing(&image(&THREE, offsets, vec![leaderless])).is_empty());
+    }
+
+    #[test]
+    fn a_refusal_is_told_of_once_for_each_reason_and_then_seldom() {
+        let at = Duration::from_secs;
+        let mut refused = Refused::default();
+        let mut said = |reason: &str, seconds| refused.is_news(reason.to_owned(), at(seconds));
+        assert!(said("no node", 0) && !said("no node", 1) && said("no disk", 2) && !said("no node", 599));
+        assert!(said("no node", 600), "it goes on");
+        assert!(!said("no node", 601) && !said("no disk", 601));
     }
 
     #[test]
