@@ -88,6 +88,11 @@ impl From<EngineError> for BrokerError {
                 .with("partition", partition)
                 .with("start", start)
                 .with("end", end),
+            E::Mending { topic, partition, start, end } => failed(ErrorCode::Unavailable)
+                .with("topic", topic)
+                .with("partition", partition)
+                .with("start", start)
+                .with("end", end),
             E::StorageFull => failed(ErrorCode::StorageFull),
             E::StorageLow { free, min_free } => {
                 failed(ErrorCode::StorageFull).with("free_bytes", free).with("min_free_bytes", min_free)

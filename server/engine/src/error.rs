@@ -77,6 +77,12 @@ pub enum EngineError {
     /// The stored bytes of `start..end` are damaged; offsets around them can be read.
     #[error("offsets {start} to {end} (exclusive) of {topic}/{partition} are damaged on disk")]
     CorruptData { topic: TopicName, partition: PartitionId, start: Offset, end: Offset },
+    /// The stored bytes of `start..end` are damaged here, and other replicas have not mended them in time.
+    #[error(
+        "offsets {start} to {end} (exclusive) of {topic}/{partition} are damaged on this node's disk, and no other replica has mended \
+         them yet: try again, and if it goes on, read on from {end}"
+    )]
+    Mending { topic: TopicName, partition: PartitionId, start: Offset, end: Offset },
     /// No space on the data disk. Nothing was appended.
     #[error("the data disk is full")]
     StorageFull,

@@ -1,5 +1,6 @@
 //! The read path: whole batches below the high watermark, with a long poll.
 
+mod mend;
 mod poll;
 mod subscription;
 mod visible;

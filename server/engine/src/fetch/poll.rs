@@ -6,6 +6,7 @@ use std::time::Duration;
 use flymq_types::{Offset, PartitionId, Timestamp, TopicName};
 use tokio::time::sleep;
 
+use super::mend::until_mended;
 use super::visible::visible;
 use super::{FetchSpec, Fetched};
 use crate::engine::Engine;
@@ -25,7 +26,8 @@ impl Engine {
     /// # Errors
     /// `TopicNotFound` (also when the topic is deleted during the wait), `PartitionNotFound`, `NotLeader` (also when the
     /// leadership ends during the wait, or where there is nothing and another node may lead by now), `OffsetOutOfRange`,
-    /// `CorruptData` for a damaged range alone, or a storage failure.
+    /// `CorruptData` for a damaged range alone that nobody else has, `Mending` where others are slow to mend it, or a storage
+    /// failure.
     pub async fn fetch(&self, spec: FetchSpec) -> Result<Fetched, EngineError> {
         let partition = self.partition_soon(&spec.topic, spec.partition).await?;
         let max_bytes = spec.max_bytes.min(self.options.limits.batch_bytes);
@@ -39,7 +41,13 @@ impl Engine {
             max_wait: spec.max_wait.min(limit),
             clock: &self.steady,
         };
-        let fetched = poll.run().await?;
+        let fetched = match poll.run().await {
+            Err(error) => {
+                until_mended(&partition, poll.term, spec.offset, &self.steady, error).await?;
+                poll.run().await?
+            }
+            Ok(fetched) => fetched,
+        };
         if fetched.batches.is_empty() {
             // "There is nothing yet" is what only that leader can say whom nobody can have replaced.
             partition.check_sure()?;

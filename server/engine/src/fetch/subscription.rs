@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use flymq_types::{Offset, PartitionId};
 
+use super::mend::until_mended;
 use super::poll::read_at;
 use super::{Pulled, SubscribeSpec};
 use crate::engine::Engine;
@@ -52,7 +53,14 @@ impl Engine {
             let partition = topic.partition(number)?;
             let term = partition.term();
             let listening = term.listen(&ready, index);
-            let now = read_at(&partition, &term, position, 1, self.steady.now())?;
+            let look = || read_at(&partition, &term, position, 1, self.steady.now());
+            let now = match look() {
+                Err(error) => {
+                    until_mended(&partition, &term, position, &self.steady, error).await?;
+                    look()?
+                }
+                Ok(now) => now,
+            };
             if now.log_end_offset > now.high_watermark {
                 partition.log()?.request_sync();
             }
@@ -70,15 +78,23 @@ impl Subscription {
     ///
     /// # Errors
     /// `TopicNotFound` once the topic is deleted, `NotLeader` once another node leads, `OffsetOutOfRange` when retention has passed the position,
-    /// `CorruptData`, `ShuttingDown`, or a storage failure. The stream is then over.
+    /// `CorruptData`, `Mending`, `ShuttingDown`, or a storage failure. The stream is then over.
     pub async fn next(&mut self, max_bytes: usize) -> Result<Pulled, EngineError> {
         loop {
             let index = self.ready.next().await;
             let source = &mut self.sources[index];
             let stopped = source.term.stopped();
             let max_bytes = max_bytes.min(self.max_bytes);
-            let fetched =
-                read_at(&source.partition, &source.term, source.position, max_bytes, self.clock.now())?;
+            let Source { partition, term, position, .. } = &*source;
+            let fetched = match read_at(partition, term, *position, max_bytes, self.clock.now()) {
+                Err(error) => {
+                    // The future may be dropped while it waits.
+                    self.ready.push(index);
+                    until_mended(partition, term, *position, &self.clock, error).await?;
+                    continue;
+                }
+                Ok(fetched) => fetched,
+            };
             source.position = fetched.next_offset;
             if fetched.batches.is_empty() {
                 match stopped {

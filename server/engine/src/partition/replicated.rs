@@ -24,6 +24,8 @@ pub(crate) struct Leadership {
     /// Whether it is this node.
     pub(crate) here: bool,
     pub(crate) epoch: LeaderEpoch,
+    /// Nodes that keep it.
+    pub(crate) copies: usize,
 }
 
 impl Partition {
@@ -56,7 +58,7 @@ impl Partition {
         *told = image.version;
         let here = self.replica().is_some_and(|replica| replica.update(meta, min_insync, image));
         let other = meta.leader.clone().filter(|_| !here);
-        let now = Leadership { other, here, epoch: meta.leader_epoch };
+        let now = Leadership { other, here, epoch: meta.leader_epoch, copies: meta.replicas.len() };
         if self.leadership.load().as_deref() != Some(&now) {
             self.leadership.store(Some(Arc::new(now)));
         }
@@ -83,6 +85,16 @@ impl Partition {
     /// Who leads it, as the metadata says; none where it is kept alone.
     pub(crate) fn leadership(&self) -> Option<Arc<Leadership>> {
         self.leadership.load_full()
+    }
+
+    /// Whether other nodes have what this one has.
+    pub(crate) fn is_kept_by_others(&self) -> bool {
+        self.leadership().is_some_and(|known| known.copies > 1)
+    }
+
+    /// Whether another node leads it, as far as is known here.
+    pub(crate) fn is_led_elsewhere(&self) -> bool {
+        self.leadership().is_some_and(|known| known.other.is_some())
     }
 
     /// Appends to a replicated partition. The order of the calls is the order in the log.

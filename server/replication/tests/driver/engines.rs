@@ -1,6 +1,7 @@
 //! Whole engines, each with a data directory of its own.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,6 +83,10 @@ impl Engines {
         };
         let engine = Engine::open(engines.options.clone(), deps).await.unwrap();
         (engines, engine)
+    }
+
+    pub fn path(&self, index: usize) -> &Path {
+        self.nodes[index].temp.path()
     }
 
     pub fn open_data(&self, index: usize) -> DataDir {

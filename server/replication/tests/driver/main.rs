@@ -6,6 +6,7 @@
 mod chaos;
 mod cluster;
 mod crowd;
+mod damage;
 mod engines;
 mod failover;
 mod faults;
