@@ -10,6 +10,9 @@ use crate::{
     output::{self, Failure},
 };
 
+/// So many partitions are named that wait for something.
+const WAITS: usize = 5;
+
 #[derive(Debug, Args)]
 pub struct Cluster {
     #[command(subcommand)]
@@ -72,6 +75,9 @@ async fn status(context: &Context) -> Result<(), Failure> {
         let request = pb::GetMetadataRequest { topics: Vec::new(), internal: true };
         let metadata: pb::GetMetadataResponse = context.client.call("GetMetadata", &request).await?;
         output::line(format!("Replication: {}", Replication::of(&metadata)))?;
+        for wait in waits(&metadata, &reply.members) {
+            output::line(format!("Waiting:     {wait}"))?;
+        }
         if let Some(warning) = single(&metadata) {
             output::line(format!("Warning:     {warning}"))?;
         }
@@ -107,6 +113,50 @@ fn single(metadata: &pb::GetMetadataResponse) -> Option<String> {
         "{count} {} a single replica, on one disk: flymq-cli cluster reassign {name} {partition}=NODE,NODE,NODE gives it more",
         if count == 1 { "partition has" } else { "partitions have" }
     ))
+}
+
+/// What partitions without leader and replicas that move wait for; the first few.
+fn waits(metadata: &pb::GetMetadataResponse, members: &[pb::ClusterMember]) -> Vec<String> {
+    let mut waits = Vec::new();
+    for (topic, partition) in metadata.topics.iter().flat_map(|t| t.partitions.iter().map(move |p| (t, p))) {
+        let name = format!("{}/{}", topic.name, partition.partition);
+        if partition.leader.is_empty() {
+            let whole = partition.isr.join(", ");
+            waits.push(format!(
+                "{name} has no leader, for a node that has all of its records: {whole} was the last in sync"
+            ));
+        } else if partition.state() == pb::PartitionState::Reassigning {
+            let late: Vec<String> = partition
+                .replicas
+                .iter()
+                .filter(|id| !partition.isr.contains(id))
+                .map(|id| with_state(id, members))
+                .collect();
+            waits.push(if late.is_empty() {
+                format!("{name} is being reassigned, for its leader to hand over")
+            } else {
+                format!(
+                    "{name} is being reassigned, for its new replicas to have everything; not in sync: {}",
+                    late.join(", ")
+                )
+            });
+        }
+    }
+    let more = waits.len().saturating_sub(WAITS);
+    waits.truncate(WAITS);
+    if more > 0 {
+        waits.push(format!("and {more} more"));
+    }
+    waits
+}
+
+/// `n4`, or `n4 (fenced)`.
+fn with_state(id: &str, members: &[pb::ClusterMember]) -> String {
+    match members.iter().find(|member| member.node_id == id) {
+        Some(member) if member.state == "active" => id.to_owned(),
+        Some(member) => format!("{id} ({})", member.state),
+        None => format!("{id} (unknown)"),
+    }
 }
 
 /// `3`, or `3, of them 1 fenced`.
@@ -188,6 +238,39 @@ mod tests {
     fn told(partitions: Vec<pb::PartitionMetadata>) -> String {
         let topics = vec![pb::TopicMetadata { name: "t".to_owned(), partitions, ..Default::default() }];
         Replication::of(&pb::GetMetadataResponse { topics, ..Default::default() }).to_string()
+    }
+
+    #[test]
+    fn it_is_said_what_is_waited_for() {
+        let names = |names: &[&str]| names.iter().copied().map(str::to_owned).collect::<Vec<_>>();
+        let member = |id: &str, state: &str| pb::ClusterMember {
+            node_id: id.to_owned(),
+            state: state.to_owned(),
+            ..Default::default()
+        };
+        let members = [member("a", "active"), member("b", "active"), member("c", "fenced")];
+        let of = |leader: &str, isr: &[&str], state: pb::PartitionState| pb::PartitionMetadata {
+            leader: leader.to_owned(),
+            replicas: names(&["a", "b", "c"]),
+            isr: names(isr),
+            state: state.into(),
+            ..Default::default()
+        };
+        let told = |partitions| {
+            let topics = vec![pb::TopicMetadata { name: "t".to_owned(), partitions, ..Default::default() }];
+            waits(&pb::GetMetadataResponse { topics, ..Default::default() }, &members)
+        };
+        let moving = pb::PartitionState::Reassigning;
+        assert!(told(vec![of("a", &["a"], pb::PartitionState::Online)]).is_empty());
+        let lines = told(vec![
+            of("a", &["a"], moving),
+            of("a", &["a", "b", "c"], moving),
+            of("", &["c"], pb::PartitionState::Offline),
+        ]);
+        assert!(lines[0].ends_with("not in sync: b, c (fenced)"), "{lines:?}");
+        assert!(lines[1].contains("hand over") && lines[2].contains("c was the last in sync"), "{lines:?}");
+        let many = told((0..9).map(|_| of("a", &["a"], moving)).collect());
+        assert_eq!((many.len(), many[WAITS].as_str()), (WAITS + 1, "and 4 more"));
     }
 
     #[test]

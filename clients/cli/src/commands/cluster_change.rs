@@ -130,7 +130,7 @@ pub async fn reassign(context: &Context, args: &Reassign) -> Result<(), Failure>
     }
     let count = args.partitions.len();
     output::line(format!(
-        "{count} {} of {} being reassigned; follow it with flymq-cli info {}",
+        "{count} {} of {} being reassigned; follow it with flymq-cli cluster status, or flymq-cli info {}",
         plural(count, "partition"),
         args.topic,
         args.topic

@@ -1,9 +1,10 @@
 //! Changes to the cluster: nodes that leave or are emptied, replicas and leaderships that move.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use flymq_engine::meta::{
-    Command, DrainBroker, ElectPreferred, NodeMeta, Reassign, RemoveBroker, Reply, TopicMeta, TopicPartition,
+    Command, DrainBroker, ElectPreferred, NodeMeta, PartitionMeta, Reassign, RemoveBroker, Reply, TopicMeta,
+    TopicPartition,
 };
 use flymq_proto::pb;
 use flymq_types::NodeId;
@@ -27,6 +28,22 @@ fn kept_by<'a>(topic: &'a TopicMeta, id: &'a NodeId) -> impl Iterator<Item = Str
     let numbered = topic.partitions.iter().enumerate();
     let kept = numbered.filter(move |(_, partition)| partition.replicas.contains(id));
     kept.map(|(number, _)| format!("{}/{number}", topic.name))
+}
+
+/// Refuses to move a partition that nobody leads: it would wait for ever for somebody to copy from. To call a move off is fine.
+fn check_source(at: &TopicPartition, present: &PartitionMeta, asked: &[NodeId]) -> Result<(), BrokerError> {
+    let stays = present.replicas.iter().filter(|node| !present.adding.contains(node));
+    let called_off = stays.collect::<BTreeSet<_>>() == asked.iter().collect();
+    if !present.is_leaderless() || called_off {
+        return Ok(());
+    }
+    let whole: Vec<_> = present.isr.iter().chain(&present.elr).map(NodeId::as_str).collect();
+    let whole = whole.join(", ");
+    let why = format!(
+        "nobody leads {at}, as none of the nodes that have all of its records is up ({whole}), so that there is nothing to copy from: \
+         start one of them first (flymq-cli cluster members shows who is away)"
+    );
+    Err(convert::invalid("partitions", why).with("partition", at).with("in_sync", whole))
 }
 
 impl EngineBroker {
@@ -111,9 +128,11 @@ impl EngineBroker {
             let at = TopicPartition { topic: topic.id, name: topic.name.clone(), partition };
             let present = image.partition(&at).map_err(flymq_engine::EngineError::from)?;
             let replicas = asked.replicas.iter().map(|id| node_id("partitions.replicas", id));
+            let replicas: Vec<NodeId> = replicas.collect::<Result<_, _>>()?;
+            check_source(&at, present, &replicas)?;
             commands.push(Command::Reassign(Reassign {
                 partition_epoch: present.partition_epoch,
-                replicas: replicas.collect::<Result<_, _>>()?,
+                replicas,
                 throttle_bytes_per_s: request.throttle_bytes_per_s,
                 at,
             }));
@@ -180,4 +199,38 @@ fn no_cluster() -> BrokerError {
         ErrorCode::FeatureDisabled,
         "this broker belongs to no cluster: start it with FLYMQ_ROLE=bootstrap, and the others with FLYMQ_ROLE=agent",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use flymq_types::{PartitionId, TopicId, TopicName};
+
+    use super::*;
+
+    fn nodes(names: &[&str]) -> Vec<NodeId> {
+        names.iter().map(|name| NodeId::new(name).expect("an id")).collect()
+    }
+
+    #[test]
+    fn a_partition_without_leader_is_not_moved_and_a_move_may_be_called_off() {
+        let name = TopicName::new("t").expect("a name");
+        let at = TopicPartition { topic: TopicId::from_bytes([1; 16]), name, partition: PartitionId(4) };
+        let led = PartitionMeta {
+            replicas: nodes(&["a", "b", "c"]),
+            isr: nodes(&["b"]),
+            elr: nodes(&["c"]),
+            adding: nodes(&["c"]),
+            leader: nodes(&["b"]).pop(),
+            ..PartitionMeta::default()
+        };
+        assert_eq!(check_source(&at, &led, &nodes(&["a", "d"])), Ok(()));
+        let lost = PartitionMeta { leader: None, ..led };
+        let refused = check_source(&at, &lost, &nodes(&["a", "d"])).expect_err("nothing to copy from");
+        assert_eq!(refused.code, ErrorCode::InvalidArgument);
+        assert!(
+            refused.message.contains("nobody leads t/4") && refused.message.contains("(b, c)"),
+            "{refused}"
+        );
+        assert_eq!(check_source(&at, &lost, &nodes(&["b", "a"])), Ok(()), "as before the move");
+    }
 }
