@@ -1,7 +1,9 @@
 //! What the engine's failures are called at the doors.
 
+use std::ops::Range;
+
 use flymq_engine::EngineError;
-use flymq_types::{BatchError, InflateError};
+use flymq_types::{BatchError, InflateError, Offset, PartitionId, TopicName};
 
 use crate::{BrokerError, ErrorCode};
 
@@ -83,16 +85,12 @@ impl From<EngineError> for BrokerError {
             }
             // Retryable: whoever asks again finds the node that is ready.
             E::NotCoordinator { group, node: None } => failed(ErrorCode::Unavailable).with("group", group),
-            E::CorruptData { topic, partition, start, end } => failed(ErrorCode::CorruptData)
-                .with("topic", topic)
-                .with("partition", partition)
-                .with("start", start)
-                .with("end", end),
-            E::Mending { topic, partition, start, end } => failed(ErrorCode::Unavailable)
-                .with("topic", topic)
-                .with("partition", partition)
-                .with("start", start)
-                .with("end", end),
+            E::CorruptData { topic, partition, start, end } => {
+                damaged(failed(ErrorCode::CorruptData), topic, *partition, *start..*end)
+            }
+            E::Mending { topic, partition, start, end } => {
+                damaged(failed(ErrorCode::Unavailable), topic, *partition, *start..*end)
+            }
             E::StorageFull => failed(ErrorCode::StorageFull),
             E::StorageLow { free, min_free } => {
                 failed(ErrorCode::StorageFull).with("free_bytes", free).with("min_free_bytes", min_free)
@@ -110,6 +108,17 @@ impl From<EngineError> for BrokerError {
             E::ShuttingDown => failed(ErrorCode::Unavailable),
         }
     }
+}
+
+/// With the range that cannot be read.
+fn damaged(
+    error: BrokerError,
+    topic: &TopicName,
+    partition: PartitionId,
+    range: Range<Offset>,
+) -> BrokerError {
+    let error = error.with("topic", topic).with("partition", partition);
+    error.with("start", range.start).with("end", range.end)
 }
 
 /// Damaged bytes are worth sending again; malformed ones are not.
