@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Builds the broker's crates wrong on purpose, one mutant after the other, and sees that the named test notices.
 
-    tests/mutants/run.py [mutant ...]     all, or these; `--docs` writes the table into docs/reliability.md
-
-Each mutant compiles only our own crates: `RUSTC_WORKSPACE_WRAPPER` adds the cfg to members of the workspace, under a path
-of its own for each mutant, so that cargo keeps their results apart and shares every dependency.
+`run.py --help` says how. Each mutant compiles only our own crates: `RUSTC_WORKSPACE_WRAPPER` adds the cfg to members of the
+workspace, under a path of its own for each mutant, so that cargo keeps their results apart and shares every dependency.
 """
 
+import argparse
 import json
 import os
 import re
@@ -153,15 +152,26 @@ def loom() -> None:
     (folder / "B36.json").write_text(json.dumps(kept, indent=2))
 
 
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("mutants", nargs="*", metavar="mutant", help="these instead of all of mutants.toml")
+    parser.add_argument("--docs", action="store_true", help="write the table into docs/reliability.md if all are caught")
+    parser.add_argument("--loom", action="store_true", help="run the models of B36 instead")
+    return parser.parse_args()
+
+
 def main() -> None:
-    if "--loom" in sys.argv:
+    given = arguments()
+    if given.loom:
         return loom()
     rows = tomllib.loads((Path(__file__).parent / "mutants.toml").read_text())
     names = {"mutants.toml": set(rows), "Cargo.toml": declared(), "server/**/src": used()}
     for where, found in names.items():
         if found != set(rows):
             sys.exit(f"{where} and mutants.toml differ: {sorted(found ^ set(rows))}")
-    wanted = [name for name in sys.argv[1:] if not name.startswith("-")] or list(rows)
+    wanted = given.mutants or list(rows)
+    if unknown := sorted(set(wanted) - set(rows)):
+        sys.exit(f"mutants.toml has no {', '.join(unknown)}")
     began = time.monotonic()
     plain = {rows[n]["test"]: rows[n] for n in wanted}
     for row in plain.values():
@@ -180,7 +190,7 @@ def main() -> None:
     print(f"{len(wanted)} mutants, {len(wanted) - len(survivors)} caught, {time.monotonic() - began:.0f} s")
     if survivors:
         sys.exit(f"survived: {', '.join(survivors)}")
-    if "--docs" in sys.argv:
+    if given.docs:
         write_docs({name: rows[name] for name in wanted})
 
 
