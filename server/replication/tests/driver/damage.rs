@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flymq_engine::meta::{Command, MetaError, MetaStore as _, TopicPartition, TransferLeader};
 use flymq_engine::{EngineError, EngineOptions, SubscribeSpec, TopicConfig};
-use flymq_types::{Acks, Isolation, Offset, PartitionId};
+use flymq_types::{Acks, Isolation, NodeId, Offset, PartitionId};
 
 use crate::cluster::until;
 use crate::engines::{Engines, read_all, spec, topic};
@@ -66,19 +66,44 @@ async fn lead(cluster: &Engines, index: usize) {
             Err(error) => panic!("{error}"),
         }
     }
+    // The metadata names it; it leads once it has heard of that itself.
+    let serves = async {
+        while let Err(error) = cluster.engine(index).fetch(spec("t", 11)).await {
+            assert!(matches!(error, EngineError::NotLeader { .. }), "{error:?}");
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::cluster::DEADLINE, serves).await.expect("it leads");
+}
+
+/// Who leads instead, as `read` is told. Whoever comes after the other one has met the damage, and before the next leader is
+/// known, is told that nobody does.
+async fn named(read: impl AsyncFn() -> Result<(), EngineError>) -> NodeId {
+    let told = async {
+        loop {
+            match read().await.unwrap_err() {
+                EngineError::NotLeader { leader: Some(named), .. } => return named,
+                EngineError::NotLeader { leader: None, .. } => tokio::task::yield_now().await,
+                error => panic!("{error:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(crate::cluster::DEADLINE, told).await.expect("it is told who leads")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_read_that_meets_damage_is_told_who_leads_instead_and_nothing_stops() {
     let (cluster, victim, mut values) = damaged().await;
     let engine = cluster.engine(victim).clone();
-    let positions = vec![(PartitionId(0), Offset(2))];
-    let stream = SubscribeSpec { topic: topic("t"), positions, isolation: Isolation::ReadCommitted };
-    let streamed = async { engine.subscribe(stream).await.map(drop) };
-    let (fetched, streamed) = tokio::join!(engine.fetch(spec("t", 2)), streamed);
-    for told in [fetched.map(drop).unwrap_err(), streamed.unwrap_err()] {
-        let EngineError::NotLeader { leader: Some(named), .. } = &told else { panic!("{told:?}") };
-        assert_ne!(*named, cluster.nodes[victim].id);
+    let subscribe = || {
+        let positions = vec![(PartitionId(0), Offset(2))];
+        engine.subscribe(SubscribeSpec { topic: topic("t"), positions, isolation: Isolation::ReadCommitted })
+    };
+    let fetched = named(async || engine.fetch(spec("t", 2)).await.map(drop));
+    let streamed = named(async || subscribe().await.map(drop));
+    let (fetched, streamed) = tokio::join!(fetched, streamed);
+    for told in [fetched, streamed] {
+        assert_ne!(told, cluster.nodes[victim].id);
     }
     let next = cluster.leader("t", 0).await;
     assert_ne!(next, victim);
