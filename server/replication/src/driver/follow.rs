@@ -10,8 +10,8 @@ use super::runner::Runner;
 use crate::replica::{Chunk, Frame, ReplicaEvent};
 use crate::task::in_place;
 
-/// Bytes, about: two segments.
-const FAR_BEHIND: u128 = 128 << 20;
+/// Bytes, about.
+const FAR_BEHIND: u128 = 16 << 20;
 
 impl Runner {
     /// Appends what of the frame's batches lies at and above `from`, the end of the log.
@@ -25,7 +25,7 @@ impl Runner {
         match if heavy { in_place(append) } else { append() } {
             Ok(()) => {
                 (self.wants_sync, self.refused) = (true, None);
-                self.drop_page_cache(&log);
+                self.sync_behind(&log);
                 if cfg!(mutant = "driver_acks_what_it_appended") {
                     let (end, generation) = (log.end_offset(), self.replica.log().generation);
                     self.soon.push_back(ReplicaEvent::LocalDurable { end, generation });
@@ -45,8 +45,12 @@ impl Runner {
         self.cold = if bytes < FAR_BEHIND { None } else { self.cold.or_else(end) };
     }
 
-    fn drop_page_cache(&mut self, log: &Log) {
+    /// Each range by itself: behind one large sync all others on this disk would wait (ADR 6).
+    fn sync_behind(&mut self, log: &Log) {
         let Some(from) = self.cold else { return };
+        if in_place(|| log.sync_alone()) {
+            (self.wants_sync, self.unsynced) = (false, 0);
+        }
         match in_place(|| log.drop_page_cache(from)) {
             Ok(next) => self.cold = Some(next),
             Err(error) => tracing::debug!(partition = %self.shared.at, %error, "the page cache is kept"),
