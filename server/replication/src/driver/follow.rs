@@ -48,6 +48,7 @@ impl Runner {
     /// Each range by itself: behind one large sync all others on this disk would wait (ADR 6).
     fn sync_behind(&mut self, log: &Log) {
         let Some(from) = self.cold else { return };
+        self.was_at_disk = true;
         if in_place(|| log.sync_alone()) {
             (self.wants_sync, self.unsynced) = (false, 0);
         }

@@ -128,8 +128,8 @@ impl ReplicaSet {
         self.0.session.fetch_max(millis(sent) + 1, Ordering::AcqRel);
     }
 
-    /// What each open replica knows to be committed: never more than is, and on this node's disk. Kept somewhere, it is given to
-    /// the next run.
+    /// What each open replica knows to be committed: never more than is. Kept somewhere, it is given to the next run, which takes as
+    /// much of it as it finds on its disk.
     pub fn committed(&self) -> BTreeMap<ReplicaKey, Offset> {
         let replicas = self.0.replicas.read();
         let known = |shared: &Arc<Shared>| Offset(shared.high.load(Ordering::Acquire));
