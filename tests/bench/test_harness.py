@@ -10,6 +10,7 @@ import unittest
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from harness import plot, reach, report, scenarios
 from harness.cluster import peers as cluster_peers
@@ -221,6 +222,11 @@ class Processes(unittest.TestCase):
 
     def test_free_ports_differ(self) -> None:
         self.assertEqual(len(set(free_ports(7))), 7)
+
+    def test_free_ports_are_given_once(self) -> None:
+        with patch("harness.process.PORTS", (10_000, 10_400)):
+            given = [port for _ in range(20) for port in free_ports(7)]
+        self.assertEqual(len(set(given)), len(given))
 
 
 def _gone(pid: int, seconds: float = 20.0) -> bool:

@@ -19,6 +19,7 @@ from typing import IO, Protocol
 STOP_SECONDS = 10.0
 TAIL_BYTES = 2_000
 PORTS = (10_000, 32_000)
+_given: set[int] = set()
 
 
 class BenchError(Exception):
@@ -26,17 +27,21 @@ class BenchError(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that are free now; all are held until the last one is known, so that no two are equal.
+    """Loopback ports that are free now, and never given before in this run: servers that start later, or again, would find their own taken.
 
-    They lie below those that the kernel gives to connections: a server that starts later would find its own taken.
+    They lie below those that the kernel gives to connections, for the same reason.
     """
     with contextlib.ExitStack() as held:
         ports: list[int] = []
         while len(ports) < count:
+            port = random.randrange(*PORTS)
+            if port in _given:
+                continue
             listener = held.enter_context(socket.socket())
             with contextlib.suppress(OSError):
-                listener.bind(("127.0.0.1", random.randrange(*PORTS)))
-                ports.append(int(listener.getsockname()[1]))
+                listener.bind(("127.0.0.1", port))
+                ports.append(port)
+                _given.add(port)
         return ports
 
 
