@@ -68,6 +68,7 @@ pub async fn start_loaded(loaded: Loaded) -> Result<RunningBroker, StartError> {
     let Stack { broker, forwarded } =
         cluster_stack(engine.clone(), node.clone(), clock, &build::stack_options(config), links);
     if let Some(member) = &member {
+        member.check_logs()?;
         member.take_part(&engine, forwarded, cluster::expected_nodes(config, &addresses)).await;
     }
 

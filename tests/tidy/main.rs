@@ -71,3 +71,18 @@ fn the_core_crates_refuse_the_same_calls() {
         assert_eq!(text(&format!("server/{name}/clippy.toml")), first, "server/{name}/clippy.toml");
     }
 }
+
+/// A promise is worth what is named beside it.
+#[test]
+fn guarantees_name_tests_and_faults_that_exist() {
+    let files = repository();
+    let text = |path: &str| &files.iter().find(|file| file.path == path).expect(path).text;
+    let tests: String = files.iter().filter(|file| file.is_rust()).map(|file| &*file.text).collect();
+    let rows: Vec<&str> =
+        text("docs/guarantees.md").lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() > 10, "only {} promises found", rows.len());
+    let shown = rows.iter().map(|row| row.rsplit('|').nth(1).expect("a third column"));
+    let wrong: Vec<String> =
+        shown.flat_map(|shown| rules::missing(shown, &tests, text("docs/reliability.md"))).collect();
+    assert!(wrong.is_empty(), "docs/guarantees.md:\n  {}", wrong.join("\n  "));
+}

@@ -95,6 +95,21 @@ pub fn port_of_the_system(file: &SourceFile) -> Vec<String> {
     all_lines(file, |line| hosts.iter().any(|host| ports(line, host).iter().any(given_away)))
 }
 
+/// Which of the tests and faults that a row of guarantees names are not there.
+pub fn missing(shown: &str, tests: &str, faults: &str) -> Vec<String> {
+    let names = shown.split('`').skip(1).step_by(2).filter(|name| !name.starts_with("make "));
+    let unknown = |name: &&str| !tests.contains(&format!("fn {name}("));
+    let mut findings: Vec<String> = names.filter(unknown).map(|name| format!("no test {name}")).collect();
+    let words = shown.split(|c: char| !c.is_ascii_alphanumeric());
+    let numbers = words.filter(|word| word.strip_prefix('B').is_some_and(|rest| rest.parse::<u8>().is_ok()));
+    findings.extend(
+        numbers
+            .filter(|fault| !faults.contains(&format!("| {fault} |")))
+            .map(|fault| format!("no fault {fault}")),
+    );
+    findings
+}
+
 fn code_lines(file: &SourceFile, wrong: impl Fn(&str) -> bool) -> Vec<String> {
     if file.is_code() { all_lines(file, wrong) } else { Vec::new() }
 }
@@ -128,6 +143,8 @@ mod tests {
             ["server/src/a.rs:1: x.unwrap();"]
         );
         assert!(unwrap_outside_tests(&file("server/src/a/tests.rs", unwrap)).is_empty());
+        let row = "B1, B7-B99; `there`, `not_there`, `make sim`";
+        assert_eq!(missing(row, "fn there() {", "| B1 |\n| B7 |"), ["no test not_there", "no fault B99"]);
         let marker = concat!("// TO", "DO");
         assert_eq!(open_end_without_issue(&file("a.rs", marker)).len(), 1);
         assert_eq!(open_end_without_issue(&file("a.rs", &format!("{marker}(#12) later"))).len(), 0);

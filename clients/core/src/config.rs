@@ -141,6 +141,15 @@ pub struct ProducerConfig {
     pub compression: Compression,
     /// Level of gzip (0-9, default 6) and zstd (1-22, default 1); others are moved to the nearest.
     pub compression_level: Option<i32>,
+    /// Each message is stored once and in order, also where batches are repeated. With `acks` other than `All` it has no effect,
+    /// nor with a server that does not know of it; at most five batches of a partition are on their way then.
+    pub enable_idempotence: bool,
+}
+
+impl ProducerConfig {
+    pub(crate) fn is_idempotent(&self) -> bool {
+        self.enable_idempotence && self.acks == Acks::All
+    }
 }
 
 impl Default for ProducerConfig {
@@ -157,6 +166,7 @@ impl Default for ProducerConfig {
             delivery_timeout: Duration::from_secs(120),
             compression: Compression::None,
             compression_level: None,
+            enable_idempotence: false,
         }
     }
 }
@@ -184,6 +194,24 @@ pub struct ConsumerConfig {
     pub fetch_max_bytes: u32,
     /// How long the server may hold a fetch that finds nothing.
     pub fetch_max_wait: Duration,
+    /// Shares the partitions with the other members of the group; none: reads all of them, whoever else does.
+    pub member: Option<MemberConfig>,
+}
+
+/// Settings of a consumer that shares its group's partitions. Its topics may be patterns: a level `+` is any one level, a last
+/// level `#` is the topic and all below it.
+#[derive(Debug, Clone, Default)]
+pub struct MemberConfig {
+    /// How long it may be silent before others get its partitions; zero: the server's default (10 s).
+    pub session_timeout: Duration,
+    /// How long it may go without `poll` when partitions are to move; zero: the server's default (60 s).
+    pub rebalance_timeout: Duration,
+    /// `cooperative`, `sticky` or `range`; empty: the server's default.
+    pub assignor: String,
+    /// A member that keeps its partitions over a restart within its session. Two processes may not have the same.
+    pub instance_id: Option<String>,
+    /// Shown with the group's members.
+    pub client_id: String,
 }
 
 impl ConsumerConfig {
@@ -198,7 +226,15 @@ impl ConsumerConfig {
             max_poll_records: 500,
             fetch_max_bytes: 1 << 20,
             fetch_max_wait: Duration::from_millis(500),
+            member: None,
         }
+    }
+
+    /// Shares the group's partitions with its other members.
+    #[must_use]
+    pub fn as_member(mut self, member: MemberConfig) -> Self {
+        self.member = Some(member);
+        self
     }
 
     /// Sets where partitions without commit begin.

@@ -29,7 +29,7 @@ pub mod serde;
 mod transport;
 
 pub use client::Client;
-pub use config::{ClientConfig, ConsumerConfig, OffsetReset, ProducerConfig, TransportKind};
+pub use config::{ClientConfig, ConsumerConfig, MemberConfig, OffsetReset, ProducerConfig, TransportKind};
 pub use consumer::Consumer;
 pub use encryption::{ENCRYPTION_HEADER, Encryptor, generate_key};
 pub use error::{ClientError, ErrorInfo};

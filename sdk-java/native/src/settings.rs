@@ -86,6 +86,7 @@ pub(crate) fn producer(json: &[u8]) -> Result<ProducerConfig, ClientError> {
         delivery_timeout: Duration::from_millis(given.delivery_timeout_ms),
         compression: compression(&given.compression_type)?,
         compression_level: given.compression_level,
+        ..ProducerConfig::default()
     })
 }
 
@@ -104,6 +105,7 @@ pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
         max_poll_records: given.max_poll_records,
         fetch_max_bytes: given.fetch_max_bytes,
         fetch_max_wait: Duration::from_millis(given.fetch_max_wait_ms),
+        member: None,
     })
 }
 

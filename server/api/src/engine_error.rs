@@ -14,21 +14,22 @@ impl From<EngineError> for BrokerError {
         match &error {
             E::TopicNotFound { topic } => failed(ErrorCode::TopicNotFound).with("topic", topic),
             E::TopicAlreadyExists { topic } => failed(ErrorCode::TopicAlreadyExists).with("topic", topic),
-            E::PartitionNotFound { topic, partition, partitions } => failed(ErrorCode::PartitionNotFound)
-                .with("topic", topic)
-                .with("partition", partition)
-                .with("partitions", partitions),
+            E::PartitionNotFound { topic, partition, partitions } => {
+                placed(failed(ErrorCode::PartitionNotFound), topic, *partition).with("partitions", partitions)
+            }
             E::GroupNotFound { group } => failed(ErrorCode::GroupNotFound).with("group", group),
             E::GroupNotEmpty { group, members } => {
                 failed(ErrorCode::Conflict).with("group", group).with("members", members)
             }
+            E::UnknownMember { group, member }
+            | E::InstanceFenced { group, member, .. }
+            | E::StaleGeneration { group, member, .. }
+            | E::NotOwner { group, member, .. } => {
+                member_refused(&error).with("group", group).with("member_id", member)
+            }
             E::OffsetOutOfRange { topic, partition, offset, start, end } => {
-                failed(ErrorCode::OffsetOutOfRange)
-                    .with("topic", topic)
-                    .with("partition", partition)
-                    .with("offset", offset)
-                    .with("start", start)
-                    .with("end", end)
+                let error = placed(failed(ErrorCode::OffsetOutOfRange), topic, *partition);
+                error.with("offset", offset).with("start", start).with("end", end)
             }
             E::Restoring { topic, backup } => {
                 failed(ErrorCode::Unavailable).with("topic", topic).with("backup_id", backup)
@@ -59,27 +60,23 @@ impl From<EngineError> for BrokerError {
                     .with("bytes", bytes)
                     .with("limit", limit)
             }
+            E::UnknownProducer { topic, partition, producer, .. }
+            | E::ProducerFenced { topic, partition, producer, .. }
+            | E::OutOfOrderSequence { topic, partition, producer, .. } => {
+                placed(producer_refused(&error), topic, *partition).with("producer_id", producer)
+            }
             E::NotEnoughReplicas { topic, partition, in_sync, required } => {
-                failed(ErrorCode::NotEnoughReplicas)
-                    .with("topic", topic)
-                    .with("partition", partition)
-                    .with("in_sync", in_sync)
-                    .with("required", required)
+                let error = placed(failed(ErrorCode::NotEnoughReplicas), topic, *partition);
+                error.with("in_sync", in_sync).with("required", required)
             }
             E::NotLeader { topic, partition, leader, leader_epoch } => {
-                let error = failed(ErrorCode::NotLeader)
-                    .with("topic", topic)
-                    .with("partition", partition)
-                    .with("leader_epoch", leader_epoch);
-                match leader {
-                    Some(leader) => error.with("leader", leader),
-                    None => error,
-                }
+                let error = placed(failed(ErrorCode::NotLeader), topic, *partition);
+                let error = error.with("leader_epoch", leader_epoch);
+                leader.iter().fold(error, |error, leader| error.with("leader", leader))
             }
-            E::LeadershipLost { topic, partition, leader_epoch } => failed(ErrorCode::Timeout)
-                .with("topic", topic)
-                .with("partition", partition)
-                .with("leader_epoch", leader_epoch),
+            E::LeadershipLost { topic, partition, leader_epoch } => {
+                placed(failed(ErrorCode::Timeout), topic, *partition).with("leader_epoch", leader_epoch)
+            }
             E::NotCoordinator { group, node: Some(node) } => {
                 failed(ErrorCode::NotLeader).with("group", group).with("leader", node)
             }
@@ -110,6 +107,44 @@ impl From<EngineError> for BrokerError {
     }
 }
 
+/// Why a member of a group is refused.
+fn member_refused(error: &EngineError) -> BrokerError {
+    let failed = |code| BrokerError::new(code, error.to_string());
+    if let EngineError::InstanceFenced { instance, .. } = error {
+        return failed(ErrorCode::InstanceFenced).with("instance_id", instance);
+    }
+    if let EngineError::StaleGeneration { asked, current, .. } = error {
+        return failed(ErrorCode::IllegalGeneration).with("asked", asked).with("generation", current);
+    }
+    if let EngineError::NotOwner { topic, partition, asked, current, .. } = error {
+        let error = placed(failed(ErrorCode::IllegalGeneration), topic, *partition);
+        return error.with("asked", asked).with("generation", current);
+    }
+    failed(ErrorCode::UnknownMember)
+}
+
+/// Why an idempotent producer is refused.
+fn producer_refused(error: &EngineError) -> BrokerError {
+    let failed = |code| BrokerError::new(code, error.to_string());
+    if let EngineError::ProducerFenced { epoch, current, .. } = error {
+        return failed(ErrorCode::ProducerFenced).with("epoch", epoch).with("current_epoch", current);
+    }
+    if let EngineError::OutOfOrderSequence { epoch, expected, sequence, .. } = error {
+        let error = failed(ErrorCode::OutOfOrderSequence).with("epoch", epoch);
+        return error.with("expected_sequence", expected).with("sequence", sequence);
+    }
+    let failed = failed(ErrorCode::UnknownProducer);
+    if let EngineError::UnknownProducer { sequence, .. } = error {
+        return failed.with("sequence", sequence);
+    }
+    failed
+}
+
+/// With the partition that it is about.
+fn placed(error: BrokerError, topic: &TopicName, partition: PartitionId) -> BrokerError {
+    error.with("topic", topic).with("partition", partition)
+}
+
 /// With the range that cannot be read.
 fn damaged(
     error: BrokerError,
@@ -117,8 +152,7 @@ fn damaged(
     partition: PartitionId,
     range: Range<Offset>,
 ) -> BrokerError {
-    let error = error.with("topic", topic).with("partition", partition);
-    error.with("start", range.start).with("end", range.end)
+    placed(error, topic, partition).with("start", range.start).with("end", range.end)
 }
 
 /// Damaged bytes are worth sending again; malformed ones are not.
@@ -135,6 +169,7 @@ fn batch_code(error: &BatchError) -> ErrorCode {
         | E::BadCompression { .. }
         | E::BadFlags { .. }
         | E::BadReserved
+        | E::BadSequence { .. }
         | E::Empty
         | E::BadRecord { .. }
         | E::BadHeaderName { .. }

@@ -111,13 +111,6 @@ async fn bad_group_requests_are_refused() {
     assert_refused(commit(&broker, "", 0).await, ErrorCode::InvalidArgument, "field");
     assert_refused(commit(&broker, "__g", 0).await, ErrorCode::InvalidArgument, "field");
     assert_refused(commit(&broker, &"g".repeat(250), 0).await, ErrorCode::InvalidArgument, "field");
-    let member =
-        pb::CommitOffsetsRequest { group: "g".to_owned(), member_id: "m".to_owned(), ..Default::default() };
-    assert_refused(
-        broker.call::<_, pb::CommitOffsetsResponse>(member).await,
-        ErrorCode::Unimplemented,
-        "feature",
-    );
     let nothing = pb::CommitOffsetsRequest { group: "g".to_owned(), ..Default::default() };
     assert_refused(
         broker.call::<_, pb::CommitOffsetsResponse>(nothing).await,

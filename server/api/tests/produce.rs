@@ -158,7 +158,7 @@ async fn bad_batches_are_refused() {
         (damaged.into(), ErrorCode::CorruptBatch),
         (flagged(BatchFlags::TRANSACTIONAL, None), ErrorCode::Unimplemented),
         (flagged(BatchFlags::CONTROL, None), ErrorCode::Protocol),
-        (flagged(BatchFlags::empty(), Some(idempotent)), ErrorCode::Unimplemented),
+        (flagged(BatchFlags::empty(), Some(idempotent)), ErrorCode::InvalidArgument),
         (vec![0; 33 << 20].into(), ErrorCode::FrameTooLarge),
     ];
     for (batch, code) in cases {

@@ -24,6 +24,36 @@ pub enum EngineError {
     /// The group still has members, so that its offsets cannot be deleted.
     #[error("consumer group {group} still has {members} members")]
     GroupNotEmpty { group: GroupId, members: usize },
+    /// The member never joined, has left, or its session is over: it owns nothing.
+    #[error(
+        "member {member} is not in consumer group {group}: it left, or was not heard of within its session"
+    )]
+    UnknownMember { group: GroupId, member: Arc<str> },
+    /// Another process has joined with the same instance id since.
+    #[error(
+        "member {member} of consumer group {group} was replaced: another process joined as instance {instance}"
+    )]
+    InstanceFenced { group: GroupId, member: Arc<str>, instance: String },
+    /// The group has never come to what the member says it knows.
+    #[error(
+        "consumer group {group} is at generation {current}, and member {member} names {asked} or an epoch that never was"
+    )]
+    StaleGeneration { group: GroupId, member: Arc<str>, asked: u64, current: u64 },
+    /// The member does not own the partition, or was given it in a later generation than it names. Nothing was committed.
+    #[error(
+        "member {member} of consumer group {group} may not commit {topic}/{partition} in generation {asked}: {}",
+        given.map_or_else(|| "the partition is not its own".to_owned(), |given| format!("it has it since generation {given}"))
+    )]
+    NotOwner {
+        group: GroupId,
+        member: Arc<str>,
+        topic: TopicName,
+        partition: PartitionId,
+        asked: u64,
+        /// The generation in which it was given to the member, where it was.
+        given: Option<u64>,
+        current: u64,
+    },
     /// The asked offset is below the log start or above the log end. `start..end` is what the log has.
     #[error("offset {offset} is out of range: {topic}/{partition} has {start} to {end} (exclusive)")]
     OffsetOutOfRange { topic: TopicName, partition: PartitionId, offset: Offset, start: Offset, end: Offset },
@@ -57,6 +87,28 @@ pub enum EngineError {
     /// The batch or one of its records is above the limit. Nothing was appended.
     #[error("{what} of {bytes} bytes is larger than the limit of {limit}")]
     TooLarge { what: &'static str, bytes: usize, limit: usize },
+    /// The partition does not know the idempotent producer, and the batch is not its first one. Nothing was appended.
+    #[error(
+        "{topic}/{partition} does not know producer {producer}, whose batch begins with sequence {sequence}: it has not written for \
+         longer than producers are remembered, or was never given its id here"
+    )]
+    UnknownProducer { topic: TopicName, partition: PartitionId, producer: u64, sequence: i32 },
+    /// A producer with the same id and a later epoch has taken over. Nothing was appended.
+    #[error("producer {producer} has epoch {current} in {topic}/{partition}: its epoch {epoch} is over")]
+    ProducerFenced { topic: TopicName, partition: PartitionId, producer: u64, epoch: u16, current: u16 },
+    /// A batch of the idempotent producer is missing before this one. Nothing was appended.
+    #[error(
+        "the batch of producer {producer} (epoch {epoch}) for {topic}/{partition} begins with sequence {sequence}, and the next one is \
+         {expected}: a batch before it is missing"
+    )]
+    OutOfOrderSequence {
+        topic: TopicName,
+        partition: PartitionId,
+        producer: u64,
+        epoch: u16,
+        expected: i32,
+        sequence: i32,
+    },
     /// `acks=all` asks for more in-sync replicas than there are. Nothing was appended.
     #[error("{topic}/{partition} has {in_sync} in-sync replicas, acks=all needs {required}")]
     NotEnoughReplicas { topic: TopicName, partition: PartitionId, in_sync: u32, required: u32 },
@@ -125,6 +177,15 @@ impl EngineError {
             StorageError::Corrupt { start, end } => Self::CorruptData { topic, partition, start, end },
             StorageError::InvalidBatch(error) => Self::InvalidBatch(error),
             StorageError::BatchTooLarge { bytes, limit } => Self::TooLarge { what: "batch", bytes, limit },
+            StorageError::UnknownProducer { producer, found: sequence } => {
+                Self::UnknownProducer { topic, partition, producer, sequence }
+            }
+            StorageError::ProducerFenced { producer, epoch, current } => {
+                Self::ProducerFenced { topic, partition, producer, epoch, current }
+            }
+            StorageError::OutOfOrderSequence { producer, epoch, expected, found: sequence } => {
+                Self::OutOfOrderSequence { topic, partition, producer, epoch, expected, sequence }
+            }
             StorageError::DiskFull { .. } => Self::StorageFull,
             StorageError::SpaceLow { free, min_free, .. } => Self::StorageLow { free, min_free },
             StorageError::TooManyOpenFiles { .. } => Self::TooManyOpenFiles,

@@ -34,8 +34,9 @@ pub use error::EngineError;
 pub use fetch::{FetchSpec, Fetched, Pulled, SubscribeSpec, Subscription};
 pub use flymq_storage::{IndexHealth, IndexStats, IndexStrategy, SpaceReport, SpaceState};
 pub use groups::{
-    CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo, OFFSETS_TOPIC,
-    OffsetCommit, PartitionLag,
+    Assigned, Assignor, CommitAs, CommittedOffset, GroupDescription, GroupMember, GroupState, GroupSummary,
+    Heartbeat, InvalidFilter, JoinGroup, MemberGuard, MemberInfo, OFFSETS_TOPIC, OffsetCommit, PartitionLag,
+    TopicFilters, UnknownAssignor,
 };
 pub use offsets::{HeaderMatch, StartFrom};
 pub use options::EngineOptions;

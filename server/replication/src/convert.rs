@@ -7,7 +7,7 @@ mod image;
 mod partition;
 mod topic;
 
-use flymq_engine::meta::{Command, RaiseFeatures};
+use flymq_engine::meta::{AllocateProducerIds, Command, RaiseFeatures};
 use flymq_proto::internal as pb;
 
 pub(crate) use image::{image_from_pb, image_to_pb};
@@ -49,6 +49,9 @@ fn command_to_pb(command: &Command) -> pb::Command {
         Command::ElectPreferred(elect) => Pb::ElectPreferred(partition::elect_to_pb(elect)),
         Command::TransferLeader(transfer) => Pb::TransferLeader(partition::transfer_to_pb(transfer)),
         Command::ResignLeader(resign) => Pb::ResignLeader(partition::resign_to_pb(resign)),
+        Command::AllocateProducerIds(AllocateProducerIds { count, at_least }) => {
+            Pb::AllocateProducerIds(pb::AllocateProducerIds { count: *count, at_least: *at_least })
+        }
         Command::RaiseFeatures(raise) => Pb::RaiseFeatures(pb::RaiseFeatures { version: raise.version }),
     };
     pb::Command { command: Some(command) }
@@ -72,6 +75,9 @@ fn command_from_pb(command: pb::Command) -> Result<Command> {
         Pb::ElectPreferred(elect) => Command::ElectPreferred(partition::elect_from_pb(elect)?),
         Pb::TransferLeader(transfer) => Command::TransferLeader(partition::transfer_from_pb(transfer)?),
         Pb::ResignLeader(resign) => Command::ResignLeader(partition::resign_from_pb(resign)?),
+        Pb::AllocateProducerIds(pb::AllocateProducerIds { count, at_least }) => {
+            Command::AllocateProducerIds(AllocateProducerIds { count, at_least })
+        }
         Pb::RaiseFeatures(raise) => Command::RaiseFeatures(RaiseFeatures { version: raise.version }),
     })
 }

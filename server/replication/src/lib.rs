@@ -19,7 +19,7 @@ mod raft;
 pub mod replica;
 mod task;
 
-pub use driver::{FrameSlot, ReplicaSet, ReplicaSetOptions, ReplicaSetSettings, ReplicaStatus};
+pub use driver::{Behind, FrameSlot, ReplicaSet, ReplicaSetOptions, ReplicaSetSettings, ReplicaStatus};
 pub use files::LocalMetaError;
 pub use link::{FrameSink, NodeLink, ReplicaKey, Sent};
 pub use local::{LocalMetaOptions, LocalMetaStore};

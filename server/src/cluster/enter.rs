@@ -20,7 +20,7 @@ use tracing::info;
 use super::{
     FEATURE_VERSION, alone,
     announce::announce,
-    form, group_settings,
+    form, group_files, group_settings,
     identity::{self, Identity},
     inbox::Inbox,
     join::Candidate,
@@ -66,6 +66,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
 
     let files = identity::directory(data.path());
     let mut known = Identity::load(&files).map_err(cluster)?;
+    group_files::check(data.path(), known.is_some())?;
     let founds = known.is_none() && config.cluster.role == Role::Bootstrap;
     let others = if founds { alone::others(config, &address) } else { Vec::new() };
     if founds && others.is_empty() {
@@ -106,15 +107,9 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
 
     let store =
         open_store(data, &network, &identity, member_id(directory), (rng.clone(), clock.clone())).await?;
-    let (answering, checking) = (store.clone(), store.clone());
-    network.set_raft(Arc::new(move |request| {
-        let store = answering.clone();
-        Box::pin(async move { store.answer(request).await })
-    }));
-    network.set_group(Arc::new(move |id| {
-        let store = checking.clone();
-        Box::pin(async move { store.knows(id).await })
-    }));
+    // Before it votes.
+    group_files::note(data.path()).map_err(|error| unwritable(&files, &error))?;
+    serve(&network, &store);
     let member = Arc::new(Member {
         node,
         id: member_id(directory),
@@ -155,11 +150,27 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
     Ok(Entered { member, inbox, told: told.flatten(), data: data.clone() })
 }
 
+/// From now on the others' requests are answered.
+fn serve(network: &PeerNetwork, store: &RaftMetaStore) {
+    let (answering, checking) = (store.clone(), store.clone());
+    network.set_raft(Arc::new(move |request| {
+        let store = answering.clone();
+        Box::pin(async move { store.answer(request).await })
+    }));
+    network.set_group(Arc::new(move |id| {
+        let store = checking.clone();
+        Box::pin(async move { store.knows(id).await })
+    }));
+}
+
 /// Writes the identity down, before anything is done with it.
 fn keep(identity: Identity, files: &Path) -> Result<Identity, StartError> {
-    let unwritable = |error: std::io::Error| cluster(format!("cannot write {}: {error}", files.display()));
-    identity.store(files).map_err(unwritable)?;
+    identity.store(files).map_err(|error| unwritable(files, &error))?;
     Ok(identity)
+}
+
+fn unwritable(files: &Path, error: &std::io::Error) -> StartError {
+    cluster(format!("cannot write {}: {error}", files.display()))
 }
 
 fn cluster(reason: String) -> StartError {
@@ -227,11 +238,16 @@ fn check_empty(data: &DataDir) -> Result<(), StartError> {
     if logs.is_empty() {
         return Ok(());
     }
+    let (path, partitions) = (data.path().display(), logs.len());
+    if !data.path().join("metadata").exists() {
+        return Err(cluster(format!(
+            "the data directory {path} holds {partitions} partitions, and neither the metadata of a broker without cluster (metadata) nor a member's (raft, \
+             cluster): restore those from a backup of this node, or start with an empty directory"
+        )));
+    }
     Err(cluster(format!(
-        "the data directory {} holds {} partitions of a broker without cluster, and a node that joins brings nothing along: \
-         choose an empty directory with FLYMQ_DATA_DIR (data_dir), or let this node form the cluster (FLYMQ_ROLE=bootstrap)",
-        data.path().display(),
-        logs.len()
+        "the data directory {path} holds {partitions} partitions of a broker without cluster, and a node that joins brings nothing along: \
+         choose an empty directory with FLYMQ_DATA_DIR (data_dir), or let this node form the cluster (FLYMQ_ROLE=bootstrap)"
     )))
 }
 

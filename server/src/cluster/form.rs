@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
 
 use flymq_engine::meta::{
-    Command, CreateTopic, FormCluster, MetaError, MetaImage, MetaStore as _, TopicMeta,
+    AllocateProducerIds, Command, CreateTopic, FormCluster, MetaError, MetaImage, MetaStore as _, TopicMeta,
 };
 use flymq_replication::{LocalMetaOptions, LocalMetaStore, MetaPeer};
 use flymq_storage::DataDir;
@@ -89,6 +89,10 @@ async fn bring_along(member: &Member, data: &DataDir, image: &MetaImage) -> Resu
         image.topics.values().filter(|topic| present.topic_by_id(topic.id).is_none()).map(create).collect();
     for some in missing.chunks(TOPICS_AT_ONCE) {
         propose(member, some.to_vec()).await?;
+    }
+    if present.next_producer_id < image.next_producer_id {
+        let (count, at_least) = (0, image.next_producer_id);
+        propose(member, vec![Command::AllocateProducerIds(AllocateProducerIds { count, at_least })]).await?;
     }
     Ok(())
 }

@@ -7,7 +7,8 @@
 
 use std::{collections::BTreeSet, io, path::Path, sync::Arc, time::Duration};
 
-use flymq_engine::meta::{MetaImage, MetaVersion, PartitionMeta};
+use flymq_engine::meta::{MetaImage, MetaVersion, PartitionMeta, TopicPartition};
+use flymq_replication::{Behind, ReplicaSet};
 use flymq_storage::DataDir;
 use flymq_types::{NodeId, PartitionId, TopicId, TopicName};
 use tokio::{sync::watch, task::JoinError, time::sleep};
@@ -55,6 +56,31 @@ pub(super) fn check(member: &Member, data: &DataDir) -> Result<(), StartError> {
             "topics/{id}/{number} is gone, the log of partition {number} of topic {topic}, and no other node was in sync when this one stopped: \
              with an empty log it would have the others delete what they have. Nothing was changed. Restore that directory from a backup of this node"
         )))
+    })
+}
+
+/// Looks for logs that end before what this node's last run knew to be committed. The engine has opened them; this node is
+/// fenced.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_ends(member: &Member, data: &DataDir, replicas: &ReplicaSet) -> Result<(), StartError> {
+    let image = member.image();
+    replicas.behind().into_iter().try_for_each(|Behind { at, end, committed }| {
+        let TopicPartition { topic: id, name: topic, partition: number } = &at;
+        let Ok(partition) = image.partition(&at) else { return Ok(()) };
+        if !partition.isr.contains(&member.node) && !partition.elr.contains(&member.node) {
+            warn!(%topic, partition = %number, %end, %committed, "an older copy lies in place of a log: what it lacks is fetched from the others");
+            return Ok(());
+        }
+        Err(StartError::Recovery {
+            path: data.path().to_owned(),
+            reason: format!(
+                "topics/{id}/{number}, the log of partition {number} of topic {topic}, ends at {end}, and this node knew everything below {committed} to be \
+                 committed: an older copy lies in its place, and as a leader it would have the others forget what they have. No record was changed. Put the newest \
+                 one back, or start with an empty data directory, as another replica"
+            ),
+        })
     })
 }
 

@@ -15,6 +15,7 @@ mod committed;
 mod controller;
 mod enter;
 mod form;
+mod group_files;
 mod heartbeat;
 mod identity;
 mod inbox;

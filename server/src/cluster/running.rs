@@ -16,6 +16,7 @@ use super::{
     committed, controller, enter::Entered, heartbeat, identity, inbox::Inbox, join::Due, losses, mdns::Told,
     member::Member, metrics, sessions::SESSION, voters,
 };
+use crate::StartError;
 
 /// Between two looks at what is waited for.
 const POLL: Duration = Duration::from_millis(20);
@@ -83,6 +84,14 @@ impl Running {
                 None => std::future::pending().await,
             }
         }
+    }
+
+    /// Whether what the engine has opened has all that this node knew of when it ran last.
+    ///
+    /// # Errors
+    /// An older copy lies in place of a log that this node may have to lead with.
+    pub fn check_logs(&self) -> Result<(), StartError> {
+        losses::check_ends(&self.member, &self.data, &self.replicas)
     }
 
     /// Takes part: the engine has opened what the metadata names. Returns when this node has a session and may lead.

@@ -76,6 +76,18 @@ pub enum StorageError {
     /// The append comes from a leader that has been replaced.
     #[error("leader epoch {given} is older than {current}")]
     StaleEpoch { given: LeaderEpoch, current: LeaderEpoch },
+    /// The log does not know the producer, whose first batch would have sequence 0: it has not written for longer than
+    /// producers are remembered, or never had its id from here. Nothing was appended.
+    #[error("producer {producer} is not known, and its batch begins with sequence {found}, not 0")]
+    UnknownProducer { producer: u64, found: i32 },
+    /// A producer with the same id and a later epoch has taken over. Nothing was appended.
+    #[error("producer {producer} has epoch {current} now: epoch {epoch} is over")]
+    ProducerFenced { producer: u64, epoch: u16, current: u16 },
+    /// A batch of this producer is missing before this one. Nothing was appended.
+    #[error(
+        "the batch of producer {producer} (epoch {epoch}) begins with sequence {found}, expected was {expected}"
+    )]
+    OutOfOrderSequence { producer: u64, epoch: u16, expected: i32, found: i32 },
     /// A leader's batches begin behind the end of the log. Nothing was appended.
     #[error("the batch at {found} does not follow the log's end, {expected}")]
     Gap { expected: Offset, found: Offset },

@@ -68,8 +68,8 @@ pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{
     Appended, Compacted, Compaction, EpochEnd, EpochStart, Export, FoundRecords, HeaderQuery, Install, Link,
-    Log, LogConfig, LogStats, Protected, RecoveryReport, Repaired, Replicated, Retention, Retired, Scrubbed,
-    SealedSegment, SegmentSpan, split_batches,
+    Log, LogConfig, LogStats, ProducerLimits, Protected, RecoveryReport, Repaired, Replicated, Retention,
+    Retired, Scrubbed, SealedSegment, SegmentSpan, split_batches,
 };
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

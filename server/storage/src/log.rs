@@ -11,6 +11,7 @@ mod install;
 mod lookup;
 mod options;
 mod page_cache;
+pub(crate) mod producers;
 mod read;
 mod recover;
 mod repair;
@@ -52,7 +53,8 @@ pub use epoch::{EpochEnd, EpochStart, Link};
 pub use export::{Export, SealedSegment, SegmentSpan};
 pub use find_header::{FoundRecords, HeaderQuery};
 pub use install::Install;
-pub use options::{Appended, LogConfig, LogStats, Retention, Retired};
+pub use options::{Appended, LogConfig, LogStats, ProducerLimits, Retention, Retired};
+use producers::Producers;
 pub use repair::Repaired;
 pub use replica::{Replicated, split_batches};
 pub use report::RecoveryReport;
@@ -115,6 +117,8 @@ struct Writer {
     /// with zeros, so that the page need not be read from the disk first.
     clean: u64,
     epochs: Epochs,
+    /// Idempotent producers, and what each has appended last.
+    producers: Producers,
 }
 
 #[derive(Debug)]
@@ -158,6 +162,9 @@ pub(crate) struct LogInner {
     scrub: Mutex<ScrubState>,
     durable_lock: Mutex<()>,
     durable_changed: Condvar,
+    /// Producers that the log knows, and how many had to go before their time since the start.
+    producer_ids: AtomicU64,
+    producers_evicted: AtomicU64,
     /// Wall time of the last successful sync, Unix ms; `i64::MIN` before the first.
     last_sync: Mutex<Option<Timestamp>>,
 }
@@ -223,6 +230,8 @@ impl Log {
             scrub_finished: scrub.finished,
             scrub_bytes: scrub.bytes,
             index_misled: view.segments.iter().map(|v| v.segment.misled.load(Ordering::Relaxed)).sum(),
+            producer_ids: self.0.producer_ids.load(Ordering::Relaxed),
+            producers_evicted: self.0.producers_evicted.load(Ordering::Relaxed),
             failed: self.0.failure.get().cloned(),
         }
     }

@@ -10,6 +10,7 @@ use crate::disk::{Disk, OpenMode};
 use crate::epochs::{ENTRY_BYTES, Epochs};
 use crate::error::{IoContext, Result, StorageError};
 use crate::layout::{self, Verdict, get_u32, get_u64, put};
+use crate::log::producers;
 use crate::segment::footer::{self, FOOTER_BYTES};
 use crate::segment::header::{HEADER_BYTES, SegmentHeader};
 use crate::segment::tip::Tip;
@@ -172,7 +173,13 @@ impl Pending {
                 self.remove_behind(disk, dir)?;
                 self.seal_last(disk, dir)?;
             }
-            Change::Install(segments) => install(disk, dir, segments)?,
+            Change::Install(segments) => {
+                install(disk, dir, segments)?;
+                producers::remove_behind(disk, dir, None)?;
+                if let Some(first) = segments.first() {
+                    producers::begin(disk, dir, first.base_offset)?;
+                }
+            }
         }
         disk.sync_dir(dir).on("sync directory", dir)?;
         self.epochs.store(disk, dir)?;
@@ -194,6 +201,7 @@ impl Pending {
             };
             remove_segment(disk, dir, base)?;
         }
+        producers::remove_behind(disk, dir, Some(self.end()))?;
         Ok(())
     }
 

@@ -23,7 +23,7 @@ const PARTITIONS: i32 = 3;
 /// No read is waited for any longer.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-fn runtime() -> Runtime {
+pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("threads")
 }
 

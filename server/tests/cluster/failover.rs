@@ -256,3 +256,57 @@ fn a_node_whose_log_is_gone_does_not_lead_with_nothing() {
         eventually("every value", || (cluster.values(number, "t") == expected).then_some(()));
     }
 }
+
+/// The whole directory of a partition is an older one, its own mark of how far it had been as well.
+#[test]
+fn a_node_with_an_older_copy_of_a_log_does_not_lead_with_it() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic_on("t", 1, 2);
+    cluster.in_sync("t", 0, 2);
+    let expected: Vec<String> = (0..20).map(|number| format!("value-{number}")).collect();
+    let produce = |cluster: &Cluster, values: &[String]| {
+        values.iter().for_each(|value| {
+            cluster.produce(0, "t", value);
+        });
+    };
+    produce(&cluster, &expected[..10]);
+    let replicas = cluster.partition("t", 0)["replicas"].clone();
+    let is_replica = |number: &usize| replicas.as_array().expect("a list").contains(&json!(name(*number)));
+    // Node 0 is asked; another replica stops last.
+    let last = (1..3).find(is_replica).expect("two of three");
+    let (other, third): (Vec<_>, Vec<_>) = (0..3).filter(|number| *number != last).partition(is_replica);
+    cluster.stop(last);
+    let there = cluster.log_of(last, "value-9").parent().expect("a directory").to_owned();
+    let (older, newer) = (cluster.data(8), cluster.data(9));
+    copy(&there, &older);
+    cluster.restart(last);
+    cluster.in_sync("t", 0, 2);
+    produce(&cluster, &expected[10..]);
+    let addresses: Vec<_> = (0..3).map(|number| cluster.node(number).addr("cluster").to_string()).collect();
+    cluster.stop(other[0]);
+    cluster.in_sync("t", 0, 1);
+    cluster.stop(third[0]);
+    cluster.stop(last);
+    std::fs::rename(&there, &newer).expect("its log");
+    copy(&older, &there);
+    cluster.restart_at(&[other[0], third[0]], &addresses);
+    let mut command = agent(&cluster.data(last), &name(last), &addresses[other[0]]);
+    let (code, text) = refused(command.env("FLYMQ_CLUSTER_ADDR", &addresses[last]));
+    assert_eq!(code, 7, "{text}");
+    // A follower hears of the last commit with the next batch: it knew of 19 or 20.
+    assert!(text.contains("ends at 10") && text.contains("an older copy lies in its place"), "{text}");
+    std::fs::remove_dir_all(&there).expect("the copy");
+    std::fs::rename(&newer, &there).expect("its log");
+    cluster.restart_at(&[last], &addresses);
+    for number in 0..3 {
+        eventually("every value", || (cluster.values(number, "t") == expected).then_some(()));
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir(to).expect("a new directory");
+    for file in std::fs::read_dir(from).expect("a directory") {
+        let file = file.expect("a file").path();
+        std::fs::copy(&file, to.join(file.file_name().expect("a name"))).expect("copied");
+    }
+}

@@ -6,6 +6,10 @@ mod broker;
 mod clients;
 mod doors;
 mod failover;
+mod groups;
+mod idempotence;
+#[path = "../common/member.rs"]
+mod member;
 mod membership;
 mod nodes;
 mod told;

@@ -169,7 +169,7 @@ fn partitions(cluster: &Cluster, topic: &str) -> Option<Vec<Value>> {
 }
 
 /// The smallest numbers of replicas and of those in sync that a partition of the topic has.
-fn least(cluster: &Cluster, topic: &str) -> Option<(usize, usize)> {
+pub fn least(cluster: &Cluster, topic: &str) -> Option<(usize, usize)> {
     let partitions = partitions(cluster, topic)?;
     let least =
         |what: &str| partitions.iter().map(|partition| partition[what].as_array().map_or(0, Vec::len)).min();
@@ -294,4 +294,36 @@ fn copy_dir(from: &Path, to: &Path) {
             let _ = std::fs::copy(entry.path(), &target);
         }
     }
+}
+
+/// With an empty log it could make a majority that has agreed to nothing; the founder would form a second cluster of the same id.
+#[test]
+fn a_member_whose_part_of_the_metadata_group_is_gone_does_not_start() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("t", 1);
+    cluster.produce(0, "t", "kept");
+    let aside = cluster.data(9);
+    for number in 0..2 {
+        let others = cluster_addr(cluster.node(2));
+        cluster.stop(number);
+        let data = cluster.data(number);
+        let start = || match number {
+            0 => refused(&mut founder(&data, "n1")),
+            _ => refused(&mut agent(&data, "n2", &others)),
+        };
+        for (gone, said) in
+            [("raft", "its part of the metadata group is gone"), ("cluster", "cluster/identity")]
+        {
+            let there = data.join(gone);
+            std::fs::rename(&there, &aside).expect("it is there");
+            let (code, text) = start();
+            assert_eq!(code, 7, "{text}");
+            assert!(text.contains(said) && text.contains("Nothing was changed"), "{text}");
+            assert!(!there.join("log").exists() && !there.join("identity").exists(), "{text}");
+            let _ = std::fs::remove_dir_all(&there);
+            std::fs::rename(&aside, &there).expect("put back");
+        }
+        cluster.restart(number);
+    }
+    eventually("the record", || (cluster.values(1, "t") == ["kept"]).then_some(()));
 }

@@ -6,7 +6,10 @@ mod descriptors;
 mod directories;
 mod disk;
 mod encryption;
+mod groups;
 mod lifecycle;
+#[path = "../common/member.rs"]
+mod member;
 mod missing_files;
 mod mounts;
 mod producer;

@@ -69,6 +69,11 @@ impl Native {
             partition: a["partition"].as_i64().map_or(-1, |p| i32::try_from(p).unwrap_or(i32::MAX)),
         };
         let stored: v1::RecordMetadata = self.exchange(Request::Produce(request)).await?;
+        // All that version 1 can ask for is `leader`. A read of this record waits until it may be read; one that begins before it
+        // would be answered with those.
+        let (partition, offset) = (stored.partition, stored.offset);
+        let read = v1::Fetch { topic: text(a, "topic"), partition, offset, max: 1, filter: None };
+        let _: v1::FetchReply = self.exchange(Request::Fetch(read)).await?;
         Ok(json!({"partition": stored.partition, "offset": stored.offset}))
     }
 

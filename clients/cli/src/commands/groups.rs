@@ -89,11 +89,29 @@ async fn describe(context: &Context, group: &str) -> Result<(), Failure> {
     let reply: pb::DescribeGroupResponse = context.client.call("DescribeGroup", &request).await?;
     output::line(format!("Group:       {}", reply.group))?;
     output::line(format!("State:       {}", state(reply.state())))?;
+    output::line(format!("Generation:  {}", reply.generation))?;
     output::line(format!("Members:     {}", reply.members.len()))?;
     output::line(format!("Coordinator: {}\n", reply.coordinator))?;
+    if !reply.members.is_empty() {
+        let rows = reply.members.iter().map(|member| {
+            let reads = partitions(&member.assignment);
+            vec![member.member_id.clone(), member.client_id.clone(), member.host.clone(), reads]
+        });
+        output::table(&["MEMBER", "CLIENT", "HOST", "PARTITIONS"], rows.collect(), "no members")?;
+        output::line("")?;
+    }
     let rows =
         reply.offsets.iter().map(|o| vec![o.topic.clone(), o.partition.to_string(), o.offset.to_string()]);
     output::table(&["TOPIC", "PARTITION", "COMMITTED"], rows.collect(), "no commits")
+}
+
+/// `orders/0,1 logs/3`; a topic alone: all of it.
+fn partitions(topics: &[pb::TopicPartitions]) -> String {
+    let of = |of: &pb::TopicPartitions| {
+        let numbers: Vec<String> = of.partitions.iter().map(i32::to_string).collect();
+        if numbers.is_empty() { of.topic.clone() } else { format!("{}/{}", of.topic, numbers.join(",")) }
+    };
+    topics.iter().map(of).collect::<Vec<_>>().join(" ")
 }
 
 async fn lag(context: &Context, group: &str) -> Result<(), Failure> {

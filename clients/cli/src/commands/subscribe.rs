@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use flymq_client::{ConsumerConfig, OffsetReset, serde::Serde};
+use flymq_client::{ConsumerConfig, MemberConfig, OffsetReset, serde::Serde};
 
 use crate::{
     context::Context,
@@ -12,8 +12,9 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Subscribe {
+    /// A topic; with a group also a pattern: a level `+` is any one level, a last level `#` is the topic and all below it.
     pub topic: String,
-    /// Read as this group: go on where it stopped, commit what was shown.
+    /// Read as this group: share its partitions with its other members, go on where it stopped, commit what was shown.
     #[arg(short, long)]
     pub group: Option<String>,
     /// Where to begin; `commit` needs a group and falls back to earliest.
@@ -42,7 +43,11 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
         context.client.call_json("Fetch", &request.to_string()).await?;
     }
     let reset = if args.from == "latest" { OffsetReset::Latest } else { OffsetReset::Earliest };
-    let config = ConsumerConfig::new([args.topic.as_str()], args.group.as_deref()).reset(reset);
+    let mut config = ConsumerConfig::new([args.topic.as_str()], args.group.as_deref()).reset(reset);
+    if args.group.is_some() {
+        config =
+            config.as_member(MemberConfig { client_id: "flymq-cli".to_owned(), ..MemberConfig::default() });
+    }
     let mut consumer = context.client.consumer(config)?;
     // With a group, --from says where a group without commit begins; a commit always counts.
     let mut left = args.count.unwrap_or(usize::MAX);

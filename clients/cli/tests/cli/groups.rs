@@ -1,6 +1,15 @@
 //! groups: list, describe, lag, reset, delete.
 
-use crate::broker::Broker;
+use std::{
+    collections::BTreeSet,
+    io::{BufRead as _, BufReader},
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::broker::{Broker, out, run};
 
 #[test]
 fn a_group_is_shown_moved_and_deleted() {
@@ -22,4 +31,54 @@ fn a_group_is_shown_moved_and_deleted() {
     assert!(broker.fails(&["groups", "reset", "g", "t", "--to", "soon"], 2).contains("earliest, latest"));
     assert_eq!(broker.ok(&["groups", "delete", "g"]), "deleted group g\n");
     assert!(broker.fails(&["groups", "describe", "g"], 1).contains("group not found: g"));
+}
+
+/// What two programs of one group were shown, each by its lines.
+#[test]
+fn two_subscribers_of_a_group_share_the_partitions() {
+    let broker = Broker::start();
+    broker.ok(&["topic", "create", "shared/t", "--partitions", "6"]);
+    let subscribe = || {
+        let args = ["subscribe", "shared/+", "--from", "earliest", "--group", "g"];
+        let mut command = broker.command(&args);
+        command.stdout(Stdio::piped()).spawn().expect("it runs")
+    };
+    let mut programs = [subscribe(), subscribe()];
+    let shared = |reply: &Value| {
+        let members = reply["members"].as_array().expect("a list");
+        let counts = members.iter().map(|member| {
+            let topics = member["assignment"].as_array().map_or(&[][..], Vec::as_slice);
+            topics.iter().map(|of| of["partitions"].as_array().map_or(0, Vec::len)).sum::<usize>()
+        });
+        reply["state"] == "GROUP_STATE_STABLE" && counts.collect::<Vec<_>>() == [3, 3]
+    };
+    let give_up = Instant::now() + Duration::from_secs(60);
+    loop {
+        let described = run(broker.command(&["-o", "json", "groups", "describe", "g"]), "");
+        if described.status.success() && shared(&serde_json::from_str(&out(&described)).expect("a document"))
+        {
+            break;
+        }
+        assert!(Instant::now() < give_up, "{}", out(&described));
+    }
+    let table = broker.ok(&["groups", "describe", "g"]);
+    assert!(table.contains("Members:     2\n") && table.contains("flymq-cli"), "{table}");
+    let values: BTreeSet<String> = (0..30).map(|number| format!("v{number}")).collect();
+    for (number, value) in values.iter().enumerate() {
+        broker.ok(&["produce", "shared/t", value, "--partition", &(number % 6).to_string()]);
+    }
+    let mut shown = programs
+        .each_mut()
+        .map(|program| {
+            let lines = BufReader::new(program.stdout.take().expect("piped")).lines().take(15);
+            std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>())
+        })
+        .map(|lines| lines.join().expect("lines"));
+    for mut program in programs {
+        program.kill().expect("it runs");
+        program.wait().expect("it ran");
+    }
+    assert_eq!(shown.each_ref().map(Vec::len), [15, 15]);
+    let all: BTreeSet<String> = shown.iter_mut().flat_map(std::mem::take).collect();
+    assert_eq!(all, values, "each message is shown once");
 }

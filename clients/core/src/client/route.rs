@@ -256,6 +256,17 @@ impl Client {
         Ok(())
     }
 
+    /// A partition for messages that may go to any, by what is known: one that somebody leads.
+    pub(crate) fn any_partition(&self, topic: &str) -> Option<i32> {
+        let count = self.topics().count(topic)?;
+        let turn = self.next_turn();
+        if !self.routes() {
+            return i32::try_from(turn % count.max(1) as usize).ok();
+        }
+        let led = self.topics().led(topic);
+        (!led.is_empty()).then(|| led[turn % led.len()])
+    }
+
     /// As [`Client::place`], by what is known; false where that is too little.
     pub(crate) fn place_now(&self, call: &mut ProduceCall, key: Option<&[u8]>) -> bool {
         if call.partition != ANY_PARTITION || !self.routes() {

@@ -47,6 +47,10 @@ impl Fetcher {
     pub(super) fn reads(&self, topic: &str, partition: i32) -> bool {
         *self.topic == *topic && self.partition == partition
     }
+
+    pub(super) fn place(&self) -> (&str, i32) {
+        (&self.topic, self.partition)
+    }
 }
 
 impl Drop for Fetcher {

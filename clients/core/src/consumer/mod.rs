@@ -1,8 +1,11 @@
 //! The consumer: fetches ahead, hands out messages, commits.
 //!
-//! Delivery is at least once: `poll` commits (with auto-commit) only what earlier polls handed out.
+//! Delivery is at least once: `poll` commits (with auto-commit) only what earlier polls handed out. A member of a group gives
+//! partitions up in `poll` as well, after it has committed what earlier polls handed out of them.
 
+mod assigned;
 mod fetcher;
+mod membership;
 mod positions;
 
 use std::{
@@ -14,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::{Client, ClientError, ConsumerConfig, Message, OffsetReset, StartFrom, pb};
 use fetcher::{Arrived, Fetcher};
+use membership::Membership;
 use positions::Positions;
 
 /// Fetches that may wait for `poll`; each holds at most `fetch_max_bytes`, or one batch.
@@ -32,6 +36,8 @@ pub struct Consumer {
     buffered: VecDeque<Message>,
     discovered: Option<Instant>,
     committed: Instant,
+    /// None: it reads all partitions.
+    membership: Option<Membership>,
     closed: bool,
 }
 
@@ -46,6 +52,9 @@ impl Consumer {
         if config.topics.is_empty() {
             return Err(ClientError::invalid("a consumer needs at least one topic"));
         }
+        if config.member.is_some() && config.group.is_none() {
+            return Err(ClientError::invalid("a member needs a group"));
+        }
         let (sender, arrivals) = mpsc::channel(FETCHED_AHEAD);
         Ok(Self {
             client,
@@ -57,6 +66,7 @@ impl Consumer {
             buffered: VecDeque::new(),
             discovered: None,
             committed: Instant::now(),
+            membership: None,
             closed: false,
         })
     }
@@ -79,9 +89,12 @@ impl Consumer {
         self.auto_commit().await?;
         let max = if max == 0 { self.config.max_poll_records } else { max };
         while self.buffered.is_empty() {
-            match tokio::time::timeout_at(deadline, self.arrivals.recv()).await {
-                Ok(Some(arrived)) => self.take_in(arrived)?,
-                Ok(None) | Err(_) => return Ok(Vec::new()),
+            tokio::select! {
+                () = assigned::changes(&mut self.membership) => self.follow_assignment().await?,
+                arrived = tokio::time::timeout_at(deadline, self.arrivals.recv()) => match arrived {
+                    Ok(Some(arrived)) => self.take_in(arrived)?,
+                    Ok(None) | Err(_) => return Ok(Vec::new()),
+                },
             }
         }
         while self.buffered.len() < max {
@@ -102,12 +115,23 @@ impl Consumer {
     /// Transport errors, those of commit.
     pub async fn commit(&mut self) -> Result<(), ClientError> {
         self.committed = Instant::now();
-        let Some(group) = &self.config.group else { return Ok(()) };
         let offsets = self.positions.uncommitted();
+        self.commit_these(offsets).await
+    }
+
+    async fn commit_these(&mut self, offsets: Vec<pb::PartitionOffset>) -> Result<(), ClientError> {
+        let Some(group) = &self.config.group else { return Ok(()) };
         if offsets.is_empty() {
             return Ok(());
         }
-        self.client.commit(group, offsets.clone()).await?;
+        let (member_id, generation) = self.commits_as();
+        let request = pb::CommitOffsetsRequest {
+            group: group.clone(),
+            offsets: offsets.clone(),
+            member_id,
+            generation,
+        };
+        self.client.call::<_, pb::CommitOffsetsResponse>("CommitOffsets", &request).await?;
         self.positions.committed(&offsets);
         Ok(())
     }
@@ -188,7 +212,11 @@ impl Consumer {
             return Ok(());
         }
         self.fetchers.clear();
-        if self.config.enable_auto_commit { self.commit().await } else { Ok(()) }
+        let committed = if self.config.enable_auto_commit { self.commit().await } else { Ok(()) };
+        if let Some(membership) = &mut self.membership {
+            membership.leave().await;
+        }
+        committed
     }
 
     async fn seek_all(&mut self, at: StartFrom) -> Result<(), ClientError> {
@@ -220,6 +248,9 @@ impl Consumer {
         if self.closed {
             return Err(ClientError::closed("consumer"));
         }
+        if self.config.member.is_some() {
+            return self.attend().await;
+        }
         if self.discovered.is_some_and(|at| at.elapsed() < DISCOVERY_INTERVAL) {
             return Ok(());
         }
@@ -230,18 +261,28 @@ impl Consumer {
                 .filter(|partition| !self.positions.knows(&topic, *partition))
                 .collect();
             if !fresh.is_empty() {
-                self.start(&topic, &fresh, again).await?;
+                let committed = self.group_offsets(&topic).await?;
+                self.start(&topic, &fresh, &committed, again).await?;
             }
         }
         self.discovered = Some(Instant::now());
         Ok(())
     }
 
-    async fn start(&mut self, topic: &str, partitions: &[i32], added_later: bool) -> Result<(), ClientError> {
-        let committed = match &self.config.group {
-            Some(group) => self.client.committed(group, topic).await?,
-            None => Vec::new(),
-        };
+    async fn group_offsets(&self, topic: &str) -> Result<Vec<pb::PartitionOffset>, ClientError> {
+        match &self.config.group {
+            Some(group) => self.client.committed(group, topic).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn start(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        committed: &[pb::PartitionOffset],
+        added_later: bool,
+    ) -> Result<(), ClientError> {
         for &partition in partitions {
             let commit = committed.iter().find(|c| c.partition == partition).map(|c| c.offset);
             let offset = match (commit, self.config.offset_reset) {
@@ -259,7 +300,7 @@ impl Consumer {
 
     async fn auto_commit(&mut self) -> Result<(), ClientError> {
         let due = self.committed.elapsed() >= self.config.auto_commit_interval;
-        if self.config.enable_auto_commit && due { self.commit().await } else { Ok(()) }
+        if self.config.enable_auto_commit && due { self.commit_if_owned().await } else { Ok(()) }
     }
 
     fn take_in(&mut self, arrived: Arrived) -> Result<(), ClientError> {

@@ -10,7 +10,7 @@ struct Place {
     next: u64,
     /// Last committed value, if any of ours.
     committed: Option<u64>,
-    /// Rises with every seek, so that what an older fetcher brought is known.
+    /// Another one with every beginning, so that what an older fetcher brought is known.
     epoch: u64,
     moved: bool,
 }
@@ -18,16 +18,23 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Positions {
     places: BTreeMap<(String, i32), Place>,
+    /// Of the next beginning.
+    epoch: u64,
 }
 
 impl Positions {
     /// Sets the next offset; the epoch under which its fetcher works.
     pub(super) fn begin(&mut self, topic: &str, partition: i32, offset: u64) -> u64 {
         let key = (topic.to_owned(), partition);
-        let epoch = self.places.get(&key).map_or(0, |place| place.epoch + 1);
-        let moved = epoch > 0;
+        let epoch = self.epoch;
+        self.epoch += 1;
+        let moved = self.places.contains_key(&key);
         self.places.insert(key, Place { next: offset, committed: None, epoch, moved });
         epoch
+    }
+
+    pub(super) fn forget(&mut self, stays: impl Fn(&(String, i32)) -> bool) {
+        self.places.retain(|place, _| stays(place));
     }
 
     pub(super) fn handed_out(&mut self, messages: &[Message]) {

@@ -6,12 +6,17 @@
 //!
 //! Order: batches of a partition leave in the order of `send`. One that failed is repeated, and nothing of its partition leaves
 //! behind it meanwhile; but of several that were on their way, a later one may have been stored before it (set
-//! `max_in_flight` to 1 where that matters). In a cluster each batch goes to the node that leads its partition.
+//! `max_in_flight` to 1, or `enable_idempotence`, where that matters). In a cluster each batch goes to the node that leads its partition.
+//!
+//! An idempotent producer numbers its batches, per partition: what it sends again is stored once, and in order. The broker says so
+//! where a number is missing; the batch then waits for those before it, or goes on under a new epoch where one before it was given up.
 
 mod delivery;
+mod identity;
 mod queue;
 mod room;
 mod sender;
+mod sequence;
 
 use std::sync::Arc;
 
@@ -19,13 +24,18 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 pub use delivery::{Answered, Deliveries, Delivery};
+use identity::Identity;
 pub(crate) use queue::{ANY_PARTITION, batch_of_one};
 use queue::{Pushed, Queues, unix_ms};
 use room::Line;
+use sequence::Sequences;
 
 use crate::{
     Client, ClientError, NewMessage, ProducerConfig, RecordMetadata, metadata::partition_of, pb::ErrorCode,
 };
+
+/// The broker knows so many batches of a producer again.
+const KNOWN_BATCHES: u64 = 5;
 
 /// Sends messages in batches. Dropping it sends what waits; [`Producer::close`] also tells how that went.
 pub struct Producer {
@@ -48,11 +58,16 @@ pub(crate) struct Shared {
     line: Line,
     /// Rung when a batch is answered, for those that are repeated in their turn.
     turned: Notify,
+    /// Of an idempotent producer.
+    identity: Option<Identity>,
+    sequences: Mutex<Sequences>,
 }
 
 impl Producer {
     pub(crate) fn new(client: Client, config: ProducerConfig) -> Self {
-        let queues = Mutex::new(Queues::new(config.buffer_bytes));
+        let window = config.is_idempotent().then_some(KNOWN_BATCHES);
+        let queues = Mutex::new(Queues::new(config.buffer_bytes).within(window));
+        let identity = config.is_idempotent().then(Identity::default);
         let shared = Arc::new(Shared {
             client,
             config,
@@ -60,6 +75,8 @@ impl Producer {
             due: Notify::new(),
             line: Line::default(),
             turned: Notify::new(),
+            identity,
+            sequences: Mutex::default(),
         });
         crate::runtime::spawn(sender::run(Arc::clone(&shared)));
         Self { shared }
@@ -179,6 +196,11 @@ impl Shared {
         }
     }
 
+    /// Refuses messages of an idempotent producer that cannot go on.
+    fn check_identity(&self) -> Result<(), ClientError> {
+        self.identity.as_ref().map_or(Ok(()), Identity::check)
+    }
+
     /// Refuses a message that would never get room.
     fn check_size(&self, message: &NewMessage) -> Result<(), ClientError> {
         let (bytes, limit) = (queue::weight(message), self.config.buffer_bytes);
@@ -196,6 +218,7 @@ impl Shared {
         partition: i32,
         message: &NewMessage,
     ) -> Result<Option<Delivery>, ClientError> {
+        self.check_identity()?;
         let pushed = self.queues.lock().push(&self.config, topic, partition, message, unix_ms())?;
         Ok(match pushed {
             Pushed::Queued(delivery, wake) => {
@@ -237,6 +260,7 @@ impl Shared {
         messages: &mut std::vec::IntoIter<NewMessage>,
         deliveries: &mut Deliveries,
     ) -> Result<Option<NewMessage>, ClientError> {
+        self.check_identity()?;
         let now = unix_ms();
         let (mut left, mut wake) = (None, false);
         let mut queues = self.queues.lock();

@@ -9,7 +9,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use flymq_wire::batch::{BatchBuilder, BatchFlags, NewRecord};
 
-use super::{Delivery, delivery::BatchResult};
+use super::{Delivery, delivery::BatchResult, sequence::Number};
 use crate::{ClientError, NewMessage, ProducerConfig, encryption::is_sealed};
 
 /// Messages without key: the server picks a partition for each batch.
@@ -28,6 +28,9 @@ pub(super) struct Sealed {
     pub topic: Arc<str>,
     pub partition: i32,
     pub bytes: Bytes,
+    pub messages: u32,
+    /// Of an idempotent producer, once it has one.
+    pub number: Option<Number>,
     pub result: Arc<BatchResult>,
     /// Room of the buffer that it gives back.
     pub weight: usize,
@@ -55,6 +58,8 @@ struct Queue {
     next_turn: u64,
     /// Batches on their way that have to be repeated, or wait for a connection: nothing leaves behind them meanwhile.
     held: u32,
+    /// Nothing leaves before all batches of lower turns are answered.
+    answered_below: u64,
     /// It stands in `ready` already.
     listed: bool,
 }
@@ -74,6 +79,8 @@ pub(super) struct Queues {
     /// Bytes of `buffer_bytes` that are free.
     room: usize,
     spare: Vec<BytesMut>,
+    /// Nothing leaves that is so many batches behind one that is not answered.
+    window: u64,
     pub closed: bool,
 }
 
@@ -102,8 +109,15 @@ impl Queues {
             lingering: VecDeque::new(),
             room: buffer_bytes,
             spare: Vec::new(),
+            window: u64::MAX,
             closed: false,
         }
+    }
+
+    /// Lets nothing leave that is so many batches behind one that is not answered: the broker would not know that one again.
+    pub(super) fn within(mut self, window: Option<u64>) -> Self {
+        self.window = window.unwrap_or(u64::MAX);
+        self
     }
 
     /// Puts a message into its partition's open batch, if there is room. `now` (Unix ms) is for a message without a time.
@@ -186,6 +200,7 @@ impl Queues {
             in_flight: Vec::new(),
             next_turn: 0,
             held: 0,
+            answered_below: 0,
             listed: false,
         });
         id
@@ -235,9 +250,10 @@ impl Queues {
     /// The next batch that may leave, in the order of its queue.
     pub(super) fn take(&mut self, max_in_flight: usize) -> Option<(QueueId, Sealed)> {
         while let Some(id) = self.ready.pop_front() {
+            let window = self.window;
             let queue = self.queue(id).expect("a listed queue exists");
             queue.listed = false;
-            if queue.held > 0 || queue.in_flight.len() >= max_in_flight.max(1) {
+            if queue.held > 0 || queue.waits(window) || queue.in_flight.len() >= max_in_flight.max(1) {
                 // Listed again when one of them is answered.
                 continue;
             }
@@ -290,6 +306,18 @@ impl Queues {
         }
     }
 
+    /// Whether the messages of the queue may go to any partition.
+    pub(super) fn takes_any(&mut self, id: QueueId) -> bool {
+        self.queue(id).is_some_and(|queue| queue.partition == ANY_PARTITION)
+    }
+
+    /// Lets nothing leave before all that is on its way is answered.
+    pub(super) fn drain(&mut self, id: QueueId) {
+        if let Some(queue) = self.queue(id) {
+            queue.answered_below = queue.next_turn;
+        }
+    }
+
     /// Whether every batch that left before this one is answered.
     pub(super) fn is_first(&mut self, id: QueueId, turn: u64) -> bool {
         self.queue(id).and_then(|queue| queue.in_flight.first()).is_none_or(|(first, _)| *first >= turn)
@@ -325,6 +353,13 @@ impl Queues {
 }
 
 impl Queue {
+    /// Whether something on its way has to be answered before anything leaves. Answers come in any order.
+    fn waits(&self, window: u64) -> bool {
+        self.in_flight
+            .first()
+            .is_some_and(|(first, _)| *first < self.answered_below || self.next_turn - first >= window)
+    }
+
     /// A batch that waits for nothing but its turn.
     fn has_more(&self) -> bool {
         !self.sealed.is_empty() || self.open.as_ref().is_some_and(|open| open.due)
@@ -332,10 +367,13 @@ impl Queue {
 
     fn seal(&mut self) -> Result<(), ClientError> {
         let Some(Open { builder, result, weight, since, .. }) = self.open.take() else { return Ok(()) };
+        let messages = builder.record_count();
         match builder.build() {
             Ok(bytes) => {
-                let (topic, partition) = (Arc::clone(&self.topic), self.partition);
-                self.sealed.push_back(Sealed { turn: 0, topic, partition, bytes, result, weight, since });
+                let (topic, partition, number) = (Arc::clone(&self.topic), self.partition, None);
+                let sealed =
+                    Sealed { turn: 0, topic, partition, bytes, messages, number, result, weight, since };
+                self.sealed.push_back(sealed);
                 Ok(())
             }
             Err(error) => {
@@ -443,6 +481,22 @@ mod tests {
         queues.release(id);
         queues.answered(id, first, false);
         assert!(queues.take(2).is_some_and(|(id, third)| queues.is_first(id, third.turn)));
+    }
+
+    /// The answer of the first may be lost, with those behind it answered: the broker has to know it again.
+    #[test]
+    fn nothing_leaves_too_far_behind_one_that_is_not_answered() {
+        let config = ProducerConfig { batch_messages: 1, ..ProducerConfig::default() };
+        let mut queues = Queues::new(1 << 20).within(Some(2));
+        for _ in 0..4 {
+            push(&mut queues, &config);
+        }
+        let (id, first) = queues.take(5).expect("the first");
+        let (_, second) = queues.take(5).expect("two may be on their way");
+        queues.answered(id, second, false);
+        assert!(queues.take(5).is_none(), "the first is not answered");
+        queues.answered(id, first, false);
+        assert!(queues.take(5).is_some());
     }
 
     #[test]

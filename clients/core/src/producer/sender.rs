@@ -13,11 +13,13 @@ use tokio::time::sleep_until;
 
 use super::{
     Shared,
-    queue::{QueueId, Sealed},
+    queue::{ANY_PARTITION, QueueId, Sealed},
+    sequence::{Place, numbered},
 };
 use crate::{
     ClientError, ProducerConfig,
     client::{Attempts, To},
+    pb::ErrorCode,
     retry::Retries,
     transport::{ProduceCall, ProduceReply},
 };
@@ -72,7 +74,8 @@ pub(super) async fn run(shared: Arc<Shared>) {
 ///
 /// Only in a cluster, where there is no connection yet to the node that leads its partition, the future makes that, too, and
 /// holds its queue: other partitions go on meanwhile.
-async fn launch(shared: &Arc<Shared>, id: QueueId, sealed: Sealed) -> BoxFuture<'static, Answer> {
+async fn launch(shared: &Arc<Shared>, id: QueueId, mut sealed: Sealed) -> BoxFuture<'static, Answer> {
+    let numbered = number_now(shared, id, &mut sealed);
     let mut call = ProduceCall {
         topic: Arc::clone(&sealed.topic),
         partition: sealed.partition,
@@ -80,7 +83,9 @@ async fn launch(shared: &Arc<Shared>, id: QueueId, sealed: Sealed) -> BoxFuture<
         batch: packed(&shared.config, sealed.bytes.clone()).await,
     };
     let client = &shared.client;
-    let first = if client.routes() {
+    let first = if !numbered {
+        None
+    } else if client.routes() {
         let placed = client.place_now(&mut call, None);
         let link = placed.then(|| client.open_link_to(leader_of(&call))).flatten();
         link.map(|link| Ok(link.produce(call.clone())))
@@ -90,7 +95,7 @@ async fn launch(shared: &Arc<Shared>, id: QueueId, sealed: Sealed) -> BoxFuture<
     let shared = Arc::clone(shared);
     let hold = first.is_none().then(|| Hold::new(&shared, id));
     Box::pin(async move {
-        let result = deliver(&shared, (id, &sealed), call, first, hold).await;
+        let result = deliver(&shared, (id, &mut sealed), call, first, hold).await;
         (id, sealed, result)
     })
 }
@@ -138,7 +143,7 @@ async fn packed(config: &ProducerConfig, batch: Bytes) -> Bytes {
 /// the answer may have stored it.
 async fn deliver(
     shared: &Arc<Shared>,
-    (id, sealed): (QueueId, &Sealed),
+    (id, sealed): (QueueId, &mut Sealed),
     mut call: ProduceCall,
     mut first: Option<Attempt>,
     mut hold: Option<Hold>,
@@ -151,12 +156,18 @@ async fn deliver(
     loop {
         let to = To::Leader { topic: &topic, partition: call.partition };
         let attempt = async {
-            match first.take() {
-                Some(sent) => shared.client.watched(to, Duration::ZERO, sent?).await,
-                None => again(shared, (id, sealed), &mut call).await,
-            }
+            let answer = match first.take() {
+                Some(Ok(sent)) => shared.client.watched(to, Duration::ZERO, sent).await,
+                Some(Err(error)) => Err(error),
+                None => again(shared, (id, &mut *sealed), &mut call).await,
+            };
+            answer.map_err(|error| refused(shared, (id, &mut *sealed), &mut call, error))
         };
         if let ControlFlow::Break(done) = attempts.step(to, attempt).await {
+            if let Some(number) = sealed.number {
+                let place = place_of(shared, id, sealed);
+                shared.sequences.lock().ended(&place, number, done.is_ok());
+            }
             return done;
         }
         hold.get_or_insert_with(|| Hold::new(shared, id));
@@ -166,7 +177,7 @@ async fn deliver(
 /// Sends the batch, again or for the first time, once those that left before it are answered.
 async fn again(
     shared: &Shared,
-    (id, sealed): (QueueId, &Sealed),
+    (id, sealed): (QueueId, &mut Sealed),
     call: &mut ProduceCall,
 ) -> Result<ProduceReply, ClientError> {
     loop {
@@ -176,6 +187,7 @@ async fn again(
         }
         turned.await;
     }
+    number(shared, (id, &mut *sealed), call).await?;
     let client = &shared.client;
     call.partition = sealed.partition;
     client.place(call, None).await?;
@@ -184,9 +196,97 @@ async fn again(
     client.watched(to, Duration::ZERO, link.produce(call.clone())).await
 }
 
+/// Where the numbers of a batch come from.
+fn place_of(shared: &Shared, id: QueueId, sealed: &Sealed) -> Place {
+    let any = shared.queues.lock().takes_any(id);
+    (Arc::clone(&sealed.topic), any, sealed.partition)
+}
+
+/// Numbers a batch of an idempotent producer by what is known already; false where the broker has to be asked first.
+fn number_now(shared: &Shared, id: QueueId, sealed: &mut Sealed) -> bool {
+    let Some(identity) = &shared.identity else { return true };
+    if identity.check().is_err() {
+        return false;
+    }
+    let any = sealed.partition == ANY_PARTITION;
+    let Some(producer) = identity.at_hand(any) else { return false };
+    let Some(producer) = producer else { return true };
+    if any {
+        let Some(partition) = shared.client.any_partition(&sealed.topic) else { return false };
+        sealed.partition = partition;
+    }
+    let place = place_of(shared, id, sealed);
+    let number = shared.sequences.lock().next(&place, producer, sealed.messages);
+    sealed.number = Some(number);
+    sealed.bytes = numbered(std::mem::take(&mut sealed.bytes), number);
+    true
+}
+
+/// As [`number_now`], for a batch whose turn has come; asks for what is not known. A topic that is not there yet is made by the
+/// server, which picks the partition: that batch has no number.
+async fn number(
+    shared: &Shared,
+    (id, sealed): (QueueId, &mut Sealed),
+    call: &mut ProduceCall,
+) -> Result<(), ClientError> {
+    let Some(identity) = &shared.identity else { return Ok(()) };
+    identity.check()?;
+    if sealed.number.is_some() {
+        return Ok(());
+    }
+    let any = sealed.partition == ANY_PARTITION;
+    let Some(producer) = identity.get(&shared.client, any).await? else { return Ok(()) };
+    if any {
+        match shared.client.partition_count(&sealed.topic).await {
+            Ok(_) => {}
+            Err(error) if error.code == ErrorCode::TopicNotFound => return Ok(()),
+            Err(error) => return Err(error.unsent()),
+        }
+        let Some(partition) = shared.client.any_partition(&sealed.topic) else {
+            return Err(ClientError::no_leader(&sealed.topic, 0));
+        };
+        sealed.partition = partition;
+    }
+    let place = place_of(shared, id, sealed);
+    let number = shared.sequences.lock().next(&place, producer, sealed.messages);
+    sealed.number = Some(number);
+    call.batch = numbered(call.batch.clone(), number);
+    Ok(())
+}
+
+/// What a failed attempt means for a batch with a number. One that the broker refuses for it waits for those before it; where one of
+/// these was given up, it goes on under a new epoch. Anything else ends the producer: what it knows to be stored is not.
+fn refused(
+    shared: &Shared,
+    (id, sealed): (QueueId, &mut Sealed),
+    call: &mut ProduceCall,
+    mut error: ClientError,
+) -> ClientError {
+    use ErrorCode::{OutOfOrderSequence, ProducerFenced, UnknownProducer};
+    let (Some(identity), Some(number)) = (&shared.identity, sealed.number) else { return error };
+    if !matches!(error.code, OutOfOrderSequence | ProducerFenced | UnknownProducer) {
+        return error;
+    }
+    let is_first = shared.queues.lock().is_first(id, sealed.turn);
+    if is_first {
+        let place = place_of(shared, id, sealed);
+        let Some(again) = shared.sequences.lock().again(&place, number, sealed.messages) else {
+            return identity.end(&error);
+        };
+        if again.epoch != number.epoch {
+            shared.queues.lock().drain(id);
+        }
+        tracing::debug!(topic = %sealed.topic, epoch = again.epoch, "batches before it were given up: a new epoch");
+        sealed.number = Some(again);
+        call.batch = numbered(call.batch.clone(), again);
+    }
+    error.retryable = true;
+    error
+}
+
 fn finish(shared: &Shared, (id, sealed, result): Answer) {
     if let Err(error) = &result
-        && matches!(error.code, crate::ErrorCode::PartitionNotFound | crate::ErrorCode::TopicNotFound)
+        && matches!(error.code, ErrorCode::PartitionNotFound | ErrorCode::TopicNotFound)
     {
         shared.client.topics().forget(&sealed.topic);
     }

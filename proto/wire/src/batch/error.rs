@@ -47,6 +47,12 @@ pub enum BatchError {
     /// A reserved header field is not zero.
     #[error("a reserved header field is not zero")]
     BadReserved,
+    /// A batch names a producer and no sequence of its first record.
+    #[error("a batch with a producer id begins with sequence 0 or above, this one with {found}")]
+    BadSequence {
+        /// The base sequence.
+        found: i32,
+    },
     /// The record count is zero.
     #[error("a batch must hold at least one record")]
     Empty,

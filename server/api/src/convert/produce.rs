@@ -84,8 +84,9 @@ fn ready(bytes: Bytes, needs_key: bool, limits: &Limits) -> Result<ReadyBatch, B
     if header.flags.contains(BatchFlags::TRANSACTIONAL) {
         return Err(not_built("transactions (batch flag TRANSACTIONAL)"));
     }
-    if header.has_producer_id() {
-        return Err(not_built("idempotent producers (a batch with a producer id)"));
+    // The sequence counts in one partition: a batch that is sent again must not get to another one.
+    if header.has_producer_id() && needs_key {
+        return Err(invalid("partition", "a batch with a producer id has to name its partition"));
     }
     // What a compressed batch holds is not looked at, so nothing is known of its records: see docs/compression.md.
     if header.compression == Compression::None && header.payload_len as usize > limits.record_bytes {

@@ -52,6 +52,7 @@ async fn append_at(
         base_offset,
         last_offset: base_offset.plus(u64::from(reply.record_count.saturating_sub(1))),
         append_time: Timestamp::from_millis(reply.timestamp_ms),
+        duplicate: false,
     })
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use flymq_engine::{CommittedOffset, GroupState, MemberInfo, OffsetCommit, PartitionLag, StartFrom};
+use flymq_engine::{CommittedOffset, GroupState, OffsetCommit, PartitionLag, StartFrom};
 use flymq_proto::pb;
 use flymq_types::{Offset, TopicName};
 
-use super::{EngineBroker, not_built};
+use super::{EngineBroker, members};
 use crate::{BrokerError, CallContext, Response, convert};
 
 impl EngineBroker {
@@ -31,9 +31,6 @@ impl EngineBroker {
         &self,
         request: pb::CommitOffsetsRequest,
     ) -> Result<pb::CommitOffsetsResponse, BrokerError> {
-        if !request.member_id.is_empty() || request.generation != 0 {
-            return Err(not_built("commits under a membership (fields member_id, generation)"));
-        }
         let group = convert::group(&request.group)?;
         let text_bytes = self.limits.text_bytes;
         let offsets = request.offsets.into_iter().map(|offset| commit(offset, text_bytes));
@@ -41,7 +38,10 @@ impl EngineBroker {
         if offsets.is_empty() {
             return Err(convert::invalid("offsets", "a commit names at least one partition"));
         }
-        self.engine.commit_offsets(&group, offsets).await?;
+        match members::commits_as(request.member_id, request.generation)? {
+            Some(member) => self.engine.commit_as_member(&group, &member, offsets).await?,
+            None => self.engine.commit_offsets(&group, offsets).await?,
+        }
         Ok(pb::CommitOffsetsResponse {})
     }
 
@@ -114,9 +114,9 @@ impl EngineBroker {
         Ok(pb::DescribeGroupResponse {
             group: group.group.to_string(),
             state: state(group.state).into(),
-            generation: 0,
+            generation: members::number(group.generation),
             coordinator: self.node.node_id.clone(),
-            members: group.members.into_iter().map(member).collect(),
+            members: group.members.into_iter().map(members::shown).collect(),
             offsets: group.offsets.into_iter().map(committed).collect(),
         })
     }
@@ -192,14 +192,6 @@ fn state(state: GroupState) -> pb::GroupState {
     match state {
         GroupState::Empty => pb::GroupState::Empty,
         GroupState::Stable => pb::GroupState::Stable,
-    }
-}
-
-fn member(member: MemberInfo) -> pb::GroupMember {
-    pb::GroupMember {
-        member_id: member.member_id,
-        client_id: member.client_id,
-        host: member.host,
-        assignment: vec![pb::TopicPartitions { topic: member.topic.to_string(), partitions: Vec::new() }],
+        GroupState::Rebalancing => pb::GroupState::Rebalancing,
     }
 }

@@ -5,12 +5,14 @@ mod broker;
 mod cluster;
 mod cut;
 mod groups;
+mod members;
 mod operate;
 mod placement;
 mod security;
 mod storage_checks;
 mod subscribe;
 mod topics;
+mod transactions;
 mod unbuilt;
 
 use std::{fmt::Debug, sync::Arc};
@@ -90,6 +92,9 @@ impl EngineBroker {
             R::DescribeGroup(m) => self.describe_group(&m)?.into(),
             R::GetLag(m) => self.get_lag(&m)?.into(),
             R::DeleteGroup(m) => self.delete_group(&m).await?.into(),
+            R::JoinGroup(m) => self.join_group(&ctx, m).await?.into(),
+            R::Heartbeat(m) => self.heartbeat(m).await?.into(),
+            R::LeaveGroup(m) => self.leave_group(&m).await?.into(),
 
             R::GetCluster(m) => self.get_cluster(ctx.door, m).into(),
             R::GetMetadata(m) => self.get_metadata(ctx.door, &m)?.into(),
@@ -100,19 +105,17 @@ impl EngineBroker {
             R::BalanceLeaders(m) => self.balance_leaders(m).await?.into(),
             R::DrainNode(m) => self.drain_node(&m).await?.into(),
 
+            R::InitProducer(m) => self.init_producer(&m).await?.into(),
+
             R::WhoAmI(m) => Self::who_am_i(&ctx, m).into(),
 
             R::GetHealth(m) => self.get_health(m).into(),
             R::GetConfig(m) => self.get_config(m).into(),
             R::GetStats(m) => self.get_stats(m).into(),
 
-            R::JoinGroup(_)
-            | R::Heartbeat(_)
-            | R::LeaveGroup(_)
-            | R::Acknowledge(_)
+            R::Acknowledge(_)
             | R::Nack(_)
             | R::JoinCluster(_)
-            | R::InitProducer(_)
             | R::BeginTransaction(_)
             | R::CommitTransaction(_)
             | R::AbortTransaction(_)

@@ -169,7 +169,8 @@ impl EngineBroker {
             | Reply::TopicAltered(_)
             | Reply::NodeRemoved { .. }
             | Reply::PartitionChanged { .. }
-            | Reply::FeaturesRaised { .. } => 0,
+            | Reply::FeaturesRaised { .. }
+            | Reply::ProducerIds { .. } => 0,
         });
         Ok(i32::try_from(moved.sum::<u32>()).unwrap_or(i32::MAX))
     }

@@ -22,9 +22,8 @@ pub(super) fn rpc(rpc: Rpc) -> BrokerError {
     }
     let feature = match (meta.service, rpc) {
         (_, Rpc::Acknowledge | Rpc::Nack) => "acknowledging and redelivering single records",
-        ("GroupService", _) => "group membership with assignments",
         ("ClusterService", _) => "clusters of several nodes",
-        ("TransactionService", _) => "idempotent producers and transactions",
+        ("TransactionService", _) => "transactions",
         ("DeadLetterService", _) => "dead-letter topics",
         ("ScheduleService", _) => "delayed messages",
         ("SchemaService", _) => "schemas",

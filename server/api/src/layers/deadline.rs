@@ -27,13 +27,13 @@ impl<B> Deadline<B> {
 
     fn of(&self, ctx: &CallContext, request: &mut Request, now: Instant) -> Instant {
         let mut limit = now + self.default;
-        if let Request::Fetch(fetch) = request {
+        if let Some(max_wait_ms) = long_poll(request) {
             if let Some(deadline) = ctx.deadline {
                 let left = deadline.saturating_duration_since(now).saturating_sub(ANSWER_MARGIN);
                 let left_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
-                fetch.max_wait_ms = fetch.max_wait_ms.min(left_ms);
+                *max_wait_ms = left_ms.min(*max_wait_ms);
             }
-            limit += Duration::from_millis(fetch.max_wait_ms.into());
+            limit += Duration::from_millis((*max_wait_ms).into());
         }
         if let Request::Produce(pb::ProduceRequest { timeout_ms: asked @ 1.., .. }) = request {
             limit = now + Duration::from_millis((*asked).into());
@@ -73,6 +73,14 @@ impl<B: Broker> Broker for Deadline<B> {
         let started = tokio::time::timeout(self.default, self.inner.subscribe(ctx, request));
         async move { started.await.unwrap_or_else(|_| Err(passed("Subscribe", self.default))) }.boxed()
     }
+}
+
+/// How long a request that waits for something to happen asks to wait, milliseconds.
+pub(crate) fn long_poll(request: &mut Request) -> Option<&mut u32> {
+    if let Request::Fetch(fetch) = request {
+        return Some(&mut fetch.max_wait_ms);
+    }
+    if let Request::Heartbeat(heartbeat) = request { Some(&mut heartbeat.max_wait_ms) } else { None }
 }
 
 fn passed(rpc: &str, after: Duration) -> BrokerError {

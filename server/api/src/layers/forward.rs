@@ -21,7 +21,7 @@ use tracing::debug;
 
 pub use receive::Forwarded;
 
-use super::{Authorized, AuthorizedBroker, Served};
+use super::{Authorized, AuthorizedBroker, Served, deadline::long_poll};
 use crate::{BatchStream, BrokerError, CallContext, Door, ErrorCode, PeerBroker, PeerFailure, Request, Rpc};
 
 /// For a call without deadline.
@@ -99,9 +99,9 @@ impl Forwarder {
         let rpc = request.rpc();
         let within =
             ctx.deadline.map_or(DEFAULT_WAIT, |deadline| deadline.saturating_duration_since(Instant::now()));
-        if let Request::Fetch(fetch) = &mut request {
+        if let Some(max_wait_ms) = long_poll(&mut request) {
             let left = u32::try_from(within.saturating_sub(WAY).as_millis()).unwrap_or(u32::MAX);
-            fetch.max_wait_ms = fetch.max_wait_ms.min(left);
+            *max_wait_ms = left.min(*max_wait_ms);
         }
         debug!(request_id = %ctx.request_id, rpc = rpc.meta().rpc, to = %to, "forwarding");
         let body = envelope::seal(ctx, &request, within);

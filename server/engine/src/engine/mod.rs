@@ -20,6 +20,7 @@ use crate::groups::Groups;
 use crate::meta::{Applied, Command, MetaImage, MetaStore, MetaVersion};
 use crate::options::EngineOptions;
 use crate::partition::{Partition, Stop};
+use crate::produce::ProducerIds;
 use crate::replication::Replication;
 use crate::steady::SteadyClock;
 use crate::task::blocking;
@@ -64,6 +65,7 @@ pub struct Engine {
     pub(crate) replication: Option<Arc<dyn Replication>>,
     pub(crate) topics: Registry,
     pub(crate) groups: Groups,
+    pub(crate) producer_ids: ProducerIds,
     pub(crate) counters: Arc<Counters>,
     /// Topics are created, changed and deleted one at a time.
     pub(crate) admin: Mutex<()>,
@@ -100,6 +102,7 @@ impl Engine {
             replication,
             topics: Registry::default(),
             groups: Groups::default(),
+            producer_ids: ProducerIds::default(),
             counters,
             admin: Mutex::new(()),
             told: watch::Sender::default(),
@@ -185,6 +188,7 @@ impl Engine {
         if self.stopping.swap(true, Ordering::SeqCst) {
             return;
         }
+        self.groups.wake();
         let _turn = self.admin.lock().await;
         let topics = self.topics.sorted();
         for (_, topic) in &topics {

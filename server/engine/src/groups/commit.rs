@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use flymq_types::{GroupId, PartitionId, TopicId, TopicName};
+use flymq_types::{GroupId, LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 
-use super::book::{Book, Change};
+use super::book::Book;
 use super::coordinate::not_coordinator;
 use super::offsets_log::{MAX_CHANGES, OffsetsLog};
-use super::record::{OffsetKey, OffsetValue};
+use super::record::{Change, OffsetKey, OffsetValue};
 use super::{CommittedOffset, Groups, OFFSETS_TOPIC, OffsetCommit};
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -17,6 +19,12 @@ use crate::topic::{CleanupPolicy, NewTopic, TopicConfig};
 
 /// Longest metadata of a committed offset, bytes.
 const MAX_METADATA_BYTES: usize = 4_096;
+
+/// Appended to a log of `__consumer_offsets`, and not known to be durable.
+pub(super) enum Appending {
+    Alone(Offset),
+    Replicated(BoxFuture<'static, Result<(), EngineError>>),
+}
 
 impl Engine {
     /// Commits offsets, each the next to read; they may also go back. All of them are durable in one batch of
@@ -38,9 +46,16 @@ impl Engine {
         }
         self.check_coordinator(group)?;
         self.check_new_group(group)?;
-        let changes = offsets.into_iter().map(|commit| self.change(group, commit));
-        let changes = changes.collect::<Result<Vec<_>, _>>()?;
+        let changes = self.changes(group, offsets)?;
         self.write_offsets(group, changes).await
+    }
+
+    pub(super) fn changes(
+        &self,
+        group: &GroupId,
+        offsets: Vec<OffsetCommit>,
+    ) -> Result<Vec<Change>, EngineError> {
+        offsets.into_iter().map(|commit| self.change(group, commit)).collect()
     }
 
     /// Commits what `to` means for each partition; no partitions: all of the topic. Returns what was committed.
@@ -81,23 +96,20 @@ impl Engine {
     pub async fn delete_group(&self, group: &GroupId, topic: Option<&TopicName>) -> Result<(), EngineError> {
         self.check_running()?;
         self.check_coordinator(group)?;
-        let members = self.groups.members.of(group);
-        let members =
-            members.iter().filter(|member| topic.is_none_or(|topic| *topic == member.topic)).count();
-        if members > 0 {
-            return Err(EngineError::GroupNotEmpty { group: group.clone(), members });
-        }
+        self.check_empty(group, topic)?;
         let only = topic.map(|topic| self.topics.get(topic)).transpose()?.map(|topic| topic.view().meta.id);
         let deletions: Vec<Change> = {
             let book = self.groups.settled();
             let offsets = book.offsets(group);
             let offsets = offsets.ok_or_else(|| EngineError::GroupNotFound { group: group.clone() })?;
+            let key = |topic, partition| OffsetKey { group: group.clone(), topic, partition };
             offsets
                 .filter(|(topic, ..)| only.is_none_or(|only| only == *topic))
-                .map(|(topic, partition, _)| (OffsetKey { group: group.clone(), topic, partition }, None))
+                .map(|(topic, partition, _)| Change::Offset(key(topic, partition), None))
                 .collect()
         };
-        self.write_offsets(group, deletions).await
+        self.write_offsets(group, deletions).await?;
+        if topic.is_none() { self.forget_membership(group).await } else { Ok(()) }
     }
 
     /// Deletes every group's offsets on a topic that is no more; on a cluster those that this node keeps.
@@ -109,7 +121,7 @@ impl Engine {
     async fn delete_keys(&self, mut keys: Vec<OffsetKey>) -> Result<(), EngineError> {
         keys.sort_by(|a, b| a.group.cmp(&b.group));
         for of_group in keys.chunk_by(|a, b| a.group == b.group) {
-            let deletions = of_group.iter().map(|key| (key.clone(), None)).collect();
+            let deletions = of_group.iter().map(|key| Change::Offset(key.clone(), None)).collect();
             self.write_offsets(&of_group[0].group, deletions).await?;
         }
         Ok(())
@@ -146,34 +158,49 @@ impl Engine {
         let mut changes = changes.into_iter().peekable();
         while changes.peek().is_some() {
             let chunk = changes.by_ref().take(MAX_CHANGES).collect();
-            if log.partition().is_replicated() {
-                self.commit_replicated(log, group, chunk).await?;
-            } else {
-                let end = log.append(chunk, self.clock.wall())?;
-                log.durable(end).await?;
-            }
+            let appending = self.append_changes(log, group, chunk, None)?;
+            self.appended(log, group, appending).await?;
         }
         log.settle(&self.groups.book);
         self.clean_offsets_if_due(log).await;
         Ok(())
     }
 
-    async fn commit_replicated(
+    /// Appends the changes of a group as one batch; on a cluster in the term `only`, where it has to be that one.
+    pub(super) fn append_changes(
         &self,
         log: &Arc<OffsetsLog>,
         group: &GroupId,
         changes: Vec<Change>,
+        only: Option<LeaderEpoch>,
+    ) -> Result<Appending, EngineError> {
+        let now = self.clock.wall();
+        if !log.partition().is_replicated() {
+            return log.append(changes, now).map(Appending::Alone);
+        }
+        let committed = log.commit(&self.groups.book, changes, only, now)?;
+        let committed = committed.ok_or_else(|| not_coordinator(log.partition(), group))?;
+        Ok(Appending::Replicated(committed.boxed()))
+    }
+
+    /// Waits until it is durable. It is to be called right after the append, which goes on also if the caller goes away then.
+    pub(super) async fn appended(
+        &self,
+        log: &Arc<OffsetsLog>,
+        group: &GroupId,
+        appending: Appending,
     ) -> Result<(), EngineError> {
-        let lost = || not_coordinator(log.partition(), group);
-        let committed = log.commit(&self.groups.book, changes, self.clock.wall())?.ok_or_else(lost)?;
-        match to_the_end(committed).await {
-            Err(EngineError::NotLeader { .. }) => Err(lost()),
-            other => other,
+        match appending {
+            Appending::Alone(end) => log.durable(end).await,
+            Appending::Replicated(committed) => match to_the_end(committed).await {
+                Err(EngineError::NotLeader { .. }) => Err(not_coordinator(log.partition(), group)),
+                other => other,
+            },
         }
     }
 
     /// The logs of `__consumer_offsets`, which the first commit creates.
-    async fn offsets_logs(&self) -> Result<Arc<Vec<Arc<OffsetsLog>>>, EngineError> {
+    pub(super) async fn offsets_logs(&self) -> Result<Arc<Vec<Arc<OffsetsLog>>>, EngineError> {
         let logs = self.adopt_offsets_logs();
         if !logs.is_empty() {
             return Ok(logs);
@@ -205,10 +232,10 @@ impl Engine {
             topic_name: commit.topic,
             metadata: commit.metadata,
         };
-        Ok((key, Some(value)))
+        Ok(Change::Offset(key, Some(value)))
     }
 
-    fn check_new_group(&self, group: &GroupId) -> Result<(), EngineError> {
+    pub(super) fn check_new_group(&self, group: &GroupId) -> Result<(), EngineError> {
         let limit = self.options.limits.groups;
         let book = self.groups.book.read();
         if book.len() >= limit && !book.contains(group) {

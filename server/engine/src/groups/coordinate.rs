@@ -9,6 +9,7 @@ use super::Groups;
 use super::book::Book;
 use super::cleaning::summarize;
 use super::commit::offsets_topic;
+use super::live::LiveGroups;
 use super::offsets_log::OffsetsLog;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -38,8 +39,8 @@ impl Engine {
             open.filter(|_| known.len() == count).cloned().unwrap_or_else(|| {
                 let log = Arc::new(OffsetsLog::new(partition.clone(), index, count));
                 if partition.is_replicated() {
-                    let (book, clock) = (self.groups.book.clone(), self.clock.clone());
-                    beside(coordinate(book, clock, Arc::downgrade(&log), partition.terms()));
+                    let kept = (self.groups.book.clone(), self.groups.live.clone());
+                    beside(coordinate(kept, self.clock.clone(), Arc::downgrade(&log), partition.terms()));
                 }
                 log
             })
@@ -90,7 +91,7 @@ pub(super) fn not_coordinator(partition: &Partition, group: &GroupId) -> EngineE
 
 /// Has the book hold the log's offsets while this node leads it, for as long as there is the log.
 async fn coordinate(
-    book: Arc<RwLock<Book>>,
+    (book, live): (Arc<RwLock<Book>>, Arc<LiveGroups>),
     clock: Arc<dyn Clock>,
     log: Weak<OffsetsLog>,
     mut terms: tokio::sync::watch::Receiver<Option<LeaderEpoch>>,
@@ -99,6 +100,8 @@ async fn coordinate(
         let term = *terms.borrow_and_update();
         let Some(log) = log.upgrade() else { return };
         log.set_loaded(&book, None, Book::default());
+        // Whoever waits here goes to the next coordinator.
+        live.forget(|group| log.keeps(group));
         if let Some(epoch) = term {
             match take_over(&log).await {
                 // An end of the term that is not seen here wakes this task again.

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use flymq_types::{GroupId, PartitionId, TopicName};
 
 use super::book::Book;
-use super::{CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberGuard, MemberInfo};
+use super::membership::View;
+use super::{
+    CommittedOffset, GroupDescription, GroupMember, GroupState, GroupSummary, MemberGuard, MemberInfo,
+};
 use crate::engine::Engine;
 use crate::error::EngineError;
 
@@ -40,15 +43,18 @@ impl Engine {
 
     /// Groups with offsets or members (on that topic), by name; on a cluster those that this node coordinates.
     pub fn groups(&self, topic: Option<&TopicName>) -> Vec<GroupSummary> {
-        let book = self.groups.settled();
-        let mut names: BTreeSet<GroupId> = book.groups().cloned().collect();
+        let mut names: BTreeSet<GroupId> = self.groups.settled().groups().cloned().collect();
         names.extend(self.groups.members.groups());
         let summaries = names.into_iter().map(|group| {
-            let members = self.groups.members.of(&group);
-            let mut topics: BTreeSet<_> = members.iter().map(|member| member.topic.clone()).collect();
-            topics.extend(self.offsets_in(&book, &group).into_iter().map(|committed| committed.topic));
-            let topics: Vec<_> = topics.into_iter().collect();
-            GroupSummary { group, state: state(&members), members: members.len(), topics }
+            let readers = self.groups.members.of(&group);
+            let view = self.view(&group);
+            let mut topics: BTreeSet<_> = readers.iter().map(|member| member.topic.clone()).collect();
+            topics.extend(view.iter().flat_map(|view| &view.topics).cloned());
+            let offsets = self.offsets_in(&self.groups.settled(), &group);
+            topics.extend(offsets.into_iter().map(|committed| committed.topic));
+            let state = state(&readers, view.as_ref());
+            let members = readers.len() + view.map_or(0, |view| view.members.len());
+            GroupSummary { group, state, members, topics: topics.into_iter().collect() }
         });
         summaries.filter(|group| topic.is_none_or(|topic| group.topics.contains(topic))).collect()
     }
@@ -59,8 +65,23 @@ impl Engine {
     /// `GroupNotFound`.
     pub fn describe_group(&self, group: &GroupId) -> Result<GroupDescription, EngineError> {
         let offsets = self.committed(group, None, None)?;
-        let members = self.groups.members.of(group);
-        Ok(GroupDescription { group: group.clone(), state: state(&members), members, offsets })
+        let readers = self.groups.members.of(group);
+        let view = self.view(group);
+        let state = state(&readers, view.as_ref());
+        let generation = view.as_ref().map_or(0, |view| view.generation);
+        let mut members = view.map(|view| view.members).unwrap_or_default();
+        members.extend(readers.into_iter().map(GroupMember::from));
+        Ok(GroupDescription { group: group.clone(), state, generation, members, offsets })
+    }
+
+    /// Refuses a group that somebody reads (that topic) in.
+    pub(super) fn check_empty(&self, group: &GroupId, topic: Option<&TopicName>) -> Result<(), EngineError> {
+        let readers = self.groups.members.of(group).into_iter();
+        let readers = readers.filter(|member| topic.is_none_or(|topic| *topic == member.topic)).count();
+        let view = self.view(group);
+        let view = view.filter(|view| topic.is_none_or(|topic| view.topics.contains(topic)));
+        let members = readers + view.map_or(0, |view| view.members.len());
+        if members == 0 { Ok(()) } else { Err(EngineError::GroupNotEmpty { group: group.clone(), members }) }
     }
 
     /// Counts the caller as a member of (group, topic) until the guard is dropped.
@@ -97,6 +118,9 @@ impl Engine {
     }
 }
 
-fn state(members: &[MemberInfo]) -> GroupState {
-    if members.is_empty() { GroupState::Empty } else { GroupState::Stable }
+fn state(readers: &[MemberInfo], view: Option<&View>) -> GroupState {
+    match view.map_or(GroupState::Empty, |view| view.state) {
+        GroupState::Empty if !readers.is_empty() => GroupState::Stable,
+        state => state,
+    }
 }

@@ -1,6 +1,6 @@
-//! Consumer groups: committed offsets on the internal topic `__consumer_offsets`, and members.
+//! Consumer groups: committed offsets and memberships on the internal topic `__consumer_offsets`.
 //!
-//! On a cluster a group's offsets are kept by its coordinator, the leader of the partition that they stand in: it reads
+//! On a cluster a group's offsets and members are kept by its coordinator, the leader of the partition that they stand in: it reads
 //! them when it begins to lead and forgets them when it ends.
 
 mod book;
@@ -9,7 +9,10 @@ mod commit;
 mod coordinate;
 mod inspect;
 mod lag;
+mod live;
+mod member_calls;
 mod members;
+mod membership;
 mod offsets_log;
 mod record;
 mod types;
@@ -21,8 +24,11 @@ use flymq_types::{GroupId, Offset, PartitionId, TopicId, fnv1a_32};
 use parking_lot::{Mutex, RwLock};
 
 use book::Book;
+use live::LiveGroups;
+pub use member_calls::{CommitAs, Heartbeat, JoinGroup};
 pub use members::MemberGuard;
 use members::Members;
+pub use membership::{Assigned, Assignor, GroupMember, InvalidFilter, TopicFilters, UnknownAssignor};
 use offsets_log::OffsetsLog;
 pub use types::{
     CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberInfo, OffsetCommit, PartitionLag,
@@ -36,6 +42,8 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 pub(crate) struct Groups {
     book: Arc<RwLock<Book>>,
     members: Arc<Members>,
+    /// Those with members that are given partitions.
+    live: Arc<LiveGroups>,
     /// The partitions of `__consumer_offsets`; none before it exists.
     logs: ArcSwap<Vec<Arc<OffsetsLog>>>,
     /// Held while `logs` is made anew.
@@ -59,6 +67,11 @@ impl Groups {
     /// Groups with offsets.
     pub(crate) fn len(&self) -> usize {
         self.settled().len()
+    }
+
+    /// Ends every wait for an assignment.
+    pub(crate) fn wake(&self) {
+        self.live.wake();
     }
 
     /// Which of `logs` holds a group's offsets.

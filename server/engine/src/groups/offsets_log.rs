@@ -9,8 +9,8 @@ use flymq_wire::batch::{BatchBuilder, NewRecord};
 use parking_lot::{Mutex, RwLock};
 
 use super::Groups;
-use super::book::{Book, Change};
-use super::record::{OffsetKey, OffsetValue};
+use super::book::Book;
+use super::record::Change;
 use crate::error::EngineError;
 use crate::partition::Partition;
 use crate::produce::Appended;
@@ -49,6 +49,8 @@ struct Entry {
 
 /// Most changes in one batch.
 pub(super) const MAX_CHANGES: usize = 10_000;
+/// A batch of a summary takes no further change from so many bytes of memberships on.
+const FULL: usize = 4 << 20;
 
 impl OffsetsLog {
     pub(super) fn new(partition: Arc<Partition>, index: usize, of: usize) -> Self {
@@ -168,7 +170,7 @@ impl Pending {
 impl OffsetsLog {
     /// Whether the book has what this log says of its groups.
     pub(super) fn is_loaded(&self) -> bool {
-        self.pending.lock().loaded.is_some()
+        self.term().is_some()
     }
 
     /// The book has this term's offsets; none: it has none of this log any more.
@@ -179,18 +181,26 @@ impl OffsetsLog {
         book.write().replace(|group| self.keeps(group), offsets);
     }
 
+    /// The term whose offsets the book has.
+    pub(super) fn term(&self) -> Option<LeaderEpoch> {
+        self.pending.lock().loaded
+    }
+
     /// Appends the changes as one batch, and applies them once they are committed; goes on to its end also if the caller
-    /// goes away. None where the log is not loaded.
+    /// goes away. None where the log is not loaded, or (where it has to be) not in the term `only`.
     pub(super) fn commit(
         self: &Arc<Self>,
         book: &Arc<RwLock<Book>>,
         changes: Vec<Change>,
+        only: Option<LeaderEpoch>,
         now: Timestamp,
     ) -> Result<Option<impl Future<Output = Result<(), EngineError>> + Send + use<>>, EngineError> {
         let batch = encode(&changes, now)?;
         let bytes = batch.size() as u64;
         let mut pending = self.pending.lock();
-        let Some(term) = pending.loaded else { return Ok(None) };
+        let Some(term) = pending.loaded.filter(|term| only.is_none_or(|only| only == *term)) else {
+            return Ok(None);
+        };
         let answer = self.partition.append_replicated(batch, Acks::All);
         let ticket = pending.push(changes, None);
         drop(pending);
@@ -227,7 +237,7 @@ impl OffsetsLog {
             return Ok(Vec::new());
         }
         let all = book.read().changes_of(|group| self.keeps(group));
-        let batches = all.chunks(MAX_CHANGES).map(|changes| encode(changes, now));
+        let batches = parts(&all).map(|changes| encode(changes, now));
         let batches = batches.collect::<Result<Vec<_>, _>>()?;
         let bytes: usize = batches.iter().map(RecordBatch::size).sum();
         self.summary.store(bytes as u64, Ordering::Relaxed);
@@ -240,16 +250,30 @@ impl OffsetsLog {
     }
 }
 
+/// The changes in parts that are a batch each.
+fn parts(mut changes: &[Change]) -> impl Iterator<Item = &[Change]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = |change: &&Change| {
+            let before = bytes;
+            bytes += change.extra_bytes();
+            before < FULL
+        };
+        let count = changes.iter().take(MAX_CHANGES).take_while(fits).count();
+        let (part, rest) = changes.split_at(count);
+        changes = rest;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
 fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Option<Change> {
-    let key = OffsetKey::decode(key?).ok()?;
-    let value = value.map(OffsetValue::decode).transpose().ok()?;
-    Some((key, value))
+    Change::decode(key?, value).ok()
 }
 
 fn encode(changes: &[Change], now: Timestamp) -> Result<RecordBatch, EngineError> {
     let mut builder = BatchBuilder::new();
-    for (key, value) in changes {
-        let (key, value) = (key.encode(), value.as_ref().map(OffsetValue::encode));
+    for change in changes {
+        let (key, value) = change.encode();
         let record = NewRecord {
             key: Some(&key),
             value: value.as_deref(),

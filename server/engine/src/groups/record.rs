@@ -8,14 +8,27 @@
 //! | 16 bytes topic id | u16 topic name length, name |
 //! | u32 partition | metadata: the rest, UTF-8 |
 //!
+//! and a group's membership, whose value is that of `membership::stored`:
+//!
+//! | key |
+//! |---|
+//! | u8 version = 1 |
+//! | u8 kind = 2 (membership) |
+//! | u16 group length, group |
+//!
 //! A record without value deletes its key. The topic stands there by id: one made again under an old name has no
 //! offsets.
 
-use bytes::{Buf, BufMut};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
 use flymq_types::{GroupId, Offset, PartitionId, Timestamp, TopicId, TopicName};
+
+use super::membership;
 
 const VERSION: u8 = 1;
 const KIND_OFFSET: u8 = 1;
+const KIND_MEMBERSHIP: u8 = 2;
 
 /// Whose offset it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,10 +48,57 @@ pub(super) struct OffsetValue {
     pub(super) metadata: String,
 }
 
+/// A change of one key: a new value, or its deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    Offset(OffsetKey, Option<OffsetValue>),
+    /// As `membership::Group::encode` has it.
+    Membership(GroupId, Option<Bytes>),
+}
+
 /// A record that this build cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an offset record of version {VERSION}")]
 pub(super) struct UnknownRecord;
+
+impl Change {
+    /// The bytes of its value beyond those of an offset.
+    pub(super) fn extra_bytes(&self) -> usize {
+        match self {
+            Self::Offset(..) => 0,
+            Self::Membership(_, value) => value.as_ref().map_or(0, Bytes::len),
+        }
+    }
+
+    /// Key and value of its record.
+    pub(super) fn encode(&self) -> (Vec<u8>, Option<Bytes>) {
+        match self {
+            Self::Offset(key, value) => (key.encode(), value.as_ref().map(|value| value.encode().into())),
+            Self::Membership(group, value) => {
+                let mut key = vec![VERSION, KIND_MEMBERSHIP];
+                put_text(&mut key, group.as_str().as_bytes());
+                (key, value.clone())
+            }
+        }
+    }
+
+    pub(super) fn decode(mut key: &[u8], value: Option<&[u8]>) -> Result<Self, UnknownRecord> {
+        if !key.starts_with(&[VERSION, KIND_MEMBERSHIP]) {
+            let value = value.map(OffsetValue::decode).transpose()?;
+            return Ok(Self::Offset(OffsetKey::decode(key)?, value));
+        }
+        key.advance(2);
+        let group = GroupId::any(take_text(&mut key)?).map_err(|_| UnknownRecord)?;
+        if let Some(value) = value {
+            membership::Group::decode(value, Duration::ZERO)?;
+        }
+        if key.is_empty() {
+            Ok(Self::Membership(group, value.map(Bytes::copy_from_slice)))
+        } else {
+            Err(UnknownRecord)
+        }
+    }
+}
 
 impl OffsetKey {
     pub(super) fn encode(&self) -> Vec<u8> {
@@ -92,16 +152,16 @@ impl OffsetValue {
 }
 
 /// Names have at most 249 bytes, so the length always fits.
-fn put_text(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &[u8]) {
     out.put_u16_le(u16::try_from(text.len()).unwrap_or(u16::MAX));
     out.put_slice(text);
 }
 
-fn take_u8(bytes: &mut &[u8]) -> Result<u8, UnknownRecord> {
+pub(super) fn take_u8(bytes: &mut &[u8]) -> Result<u8, UnknownRecord> {
     bytes.try_get_u8().map_err(|_| UnknownRecord)
 }
 
-fn take_text<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, UnknownRecord> {
+pub(super) fn take_text<'a>(bytes: &mut &'a [u8]) -> Result<&'a str, UnknownRecord> {
     let len = usize::from(bytes.try_get_u16_le().map_err(|_| UnknownRecord)?);
     let (text, rest) = bytes.split_at_checked(len).ok_or(UnknownRecord)?;
     *bytes = rest;
@@ -137,6 +197,22 @@ mod tests {
         assert_eq!(value.encode(), golden);
     }
 
+    #[test]
+    fn both_kinds_are_told_apart() {
+        let group = GroupId::new("g").unwrap();
+        let value = Bytes::from(membership::Group::default().encode());
+        let membership = Change::Membership(group.clone(), Some(value));
+        let (bytes, value) = membership.encode();
+        assert_eq!(bytes, [1, 2, 1, 0, b'g']);
+        assert_eq!(Change::decode(&bytes, value.as_deref()), Ok(membership));
+        assert_eq!(Change::decode(&bytes, None), Ok(Change::Membership(group, None)));
+        assert_eq!(Change::decode(&bytes, Some(b"?")), Err(UnknownRecord));
+        assert_eq!(Change::decode(&key().encode(), None), Ok(Change::Offset(key(), None)));
+        assert_eq!(Change::decode(&[1, 3, 1, 0, b'g'], None), Err(UnknownRecord), "a later build's");
+        // What builds without membership make of it.
+        assert_eq!(OffsetKey::decode(&bytes), Err(UnknownRecord));
+    }
+
     proptest! {
         #[test]
         fn what_goes_in_comes_out(group in "[a-zé]{1,100}", partition: u32, offset: u64, at: i64, metadata: String) {
@@ -151,6 +227,7 @@ mod tests {
         fn garbage_never_panics(bytes: Vec<u8>) {
             let _ = OffsetKey::decode(&bytes);
             let _ = OffsetValue::decode(&bytes);
+            let _ = Change::decode(&bytes, Some(&bytes));
         }
 
         #[test]

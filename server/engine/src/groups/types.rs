@@ -1,6 +1,10 @@
 //! What groups look like from outside.
 
+use std::collections::BTreeMap;
+
 use flymq_types::{GroupId, Offset, PartitionId, Timestamp, TopicName};
+
+use super::GroupMember;
 
 /// A position to commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub enum GroupState {
     Empty,
     /// Members, and every partition has its place.
     Stable,
+    /// Partitions are on their way to other members.
+    Rebalancing,
 }
 
 /// A group in a list.
@@ -58,7 +64,7 @@ pub struct GroupSummary {
     pub topics: Vec<TopicName>,
 }
 
-/// Who reads in a group.
+/// Who reads in a group without being given partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberInfo {
     /// Unique in the group; for 0xAF v1 the peer's address.
@@ -73,7 +79,25 @@ pub struct MemberInfo {
 pub struct GroupDescription {
     pub group: GroupId,
     pub state: GroupState,
-    pub members: Vec<MemberInfo>,
+    /// Counts the target assignments; 0: there was none yet.
+    pub generation: u64,
+    pub members: Vec<GroupMember>,
     /// By topic name and partition.
     pub offsets: Vec<CommittedOffset>,
+}
+
+impl From<MemberInfo> for GroupMember {
+    fn from(member: MemberInfo) -> Self {
+        let MemberInfo { member_id, client_id, host, topic } = member;
+        Self {
+            member_id: member_id.into(),
+            instance_id: None,
+            client_id,
+            host,
+            epoch: 0,
+            topics: vec![topic.to_string()],
+            assignment: [(topic, Vec::new())].into(),
+            target: BTreeMap::new(),
+        }
+    }
 }

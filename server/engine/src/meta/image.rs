@@ -44,6 +44,8 @@ pub struct MetaImage {
     /// Ids of deleted topics: their data may be removed wherever it is found.
     pub deleted: BTreeSet<TopicId>,
     pub cluster: ClusterMeta,
+    /// The first producer id that no node was given; 0 where none ever was.
+    pub next_producer_id: u64,
 }
 
 impl MetaImage {

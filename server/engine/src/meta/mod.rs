@@ -18,10 +18,10 @@ mod suite;
 
 pub use cluster::{ClusterMeta, NodeAddresses, NodeMeta, NodeRun, NodeState};
 pub use command::{
-    AlterIsr, AlterTopic, Command, CreateTopic, DEFAULT_FACTOR, DeleteTopic, DrainBroker, Effect, Effects,
-    ElectPreferred, FenceBroker, FinishRestore, FormCluster, IsrMember, NodeRejection, PartitionRejection,
-    RaiseFeatures, Reassign, RegisterBroker, Rejection, RemoveBroker, Reply, ResignLeader, TransferLeader,
-    UnfenceBroker,
+    AllocateProducerIds, AlterIsr, AlterTopic, Command, CreateTopic, DEFAULT_FACTOR, DeleteTopic,
+    DrainBroker, Effect, Effects, ElectPreferred, FenceBroker, FinishRestore, FormCluster, IsrMember,
+    NodeRejection, PartitionRejection, RaiseFeatures, Reassign, RegisterBroker, Rejection, RemoveBroker,
+    Reply, ResignLeader, TransferLeader, UnfenceBroker,
 };
 pub use image::{MetaImage, MetaVersion, TopicMeta};
 pub use memory::MemoryMetaStore;

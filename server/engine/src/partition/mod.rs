@@ -180,6 +180,7 @@ impl Partition {
             base_offset: appended.base_offset,
             last_offset: appended.last_offset,
             append_time: appended.append_time,
+            duplicate: appended.duplicate,
         }
     }
 

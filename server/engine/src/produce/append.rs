@@ -20,11 +20,13 @@ impl Engine {
     /// Appends one batch as the producer made it, and waits as long as `acks` asks (`features.md` decision 9). An
     /// unknown topic is created where that is on. Batches of one caller that waits for each keep their order.
     ///
+    /// A batch that its idempotent producer has sent before is not appended again; the answer is that of the first time.
+    ///
     /// Dropping the future ends the wait; an append that has begun stays.
     ///
     /// # Errors
-    /// `TopicNotFound`, `PartitionNotFound`, `InternalTopic`, `InvalidBatch`, `TooLarge`, `KeyRequired`, `NotEnoughReplicas`: nothing
-    /// was appended. `StorageFull`, `ReadOnly`, `NotLeader`: likewise. `StorageFailed`, `LeadershipLost`: unknown.
+    /// `TopicNotFound`, `PartitionNotFound`, `InternalTopic`, `InvalidBatch`, `TooLarge`, `KeyRequired`, `NotEnoughReplicas`, `UnknownProducer`,
+    /// `ProducerFenced`, `OutOfOrderSequence`: nothing was appended. `StorageFull`, `ReadOnly`, `NotLeader`: likewise. `StorageFailed`, `LeadershipLost`: unknown.
     pub async fn append(
         &self,
         topic: &TopicName,
@@ -64,7 +66,9 @@ impl Engine {
             }
             None => self.append_alone(&topic, &partition, &batch, acks).await?,
         };
-        self.counters.count_produced(records);
+        if !appended.duplicate {
+            self.counters.count_produced(records);
+        }
         Ok(appended)
     }
 

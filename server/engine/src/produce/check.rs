@@ -10,6 +10,10 @@ use crate::error::EngineError;
 pub(super) fn check_batch(bytes: Bytes, limits: &Limits) -> Result<RecordBatch, EngineError> {
     too_large("batch", bytes.len(), limits.batch_bytes)?;
     let batch = RecordBatch::from_producer(bytes).map_err(EngineError::InvalidBatch)?;
+    let header = batch.header();
+    if header.has_producer_id() && header.base_sequence < 0 {
+        return Err(EngineError::InvalidBatch(BatchError::BadSequence { found: header.base_sequence }));
+    }
     let records = batch.record_count();
     too_large("number of records", records as usize, limits.batch_records as usize)?;
     check_claim(&batch, limits)?;

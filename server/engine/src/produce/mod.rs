@@ -2,12 +2,14 @@
 
 mod append;
 mod check;
+mod ids;
 mod ttl;
 
 use bytes::Bytes;
 use flymq_types::{Offset, PartitionId, Timestamp};
 
 pub(crate) use check::check_stored;
+pub(crate) use ids::ProducerIds;
 
 /// Where a batch is to go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,4 +32,6 @@ pub struct Appended {
     pub last_offset: Offset,
     /// The broker's wall clock at the append.
     pub append_time: Timestamp,
+    /// Its idempotent producer had sent it before: nothing was appended now.
+    pub duplicate: bool,
 }

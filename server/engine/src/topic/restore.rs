@@ -39,8 +39,11 @@ impl Engine {
         batches: Vec<Bytes>,
     ) -> Result<Offset, EngineError> {
         self.check_running()?;
-        let checked = batches.into_iter().map(|bytes| check_stored(bytes, &self.options.limits));
-        let batches = checked.collect::<Result<Vec<_>, _>>()?;
+        // Producers of another time: nobody goes on where they were, and their ids may be others' here.
+        let checked = batches
+            .into_iter()
+            .map(|bytes| Ok(check_stored(bytes, &self.options.limits)?.without_producer()));
+        let batches = checked.collect::<Result<Vec<_>, EngineError>>()?;
         let topic = self.topics.get(topic)?;
         let partition = topic.partition(partition)?;
         let turn = partition.turns().wait().await;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flymq_engine::{CommittedOffset, Engine, EngineError, GroupState, MemberInfo, OffsetCommit, StartFrom};
+use flymq_engine::{
+    CommittedOffset, Engine, EngineError, GroupMember, GroupState, MemberInfo, OffsetCommit, StartFrom,
+};
 use flymq_types::{Acks, Offset, PartitionId};
 use proptest::prelude::*;
 
@@ -125,7 +127,10 @@ async fn members_make_a_group_and_keep_it() {
     assert_eq!(engine.committed(&g, None, None).unwrap(), []);
     engine.commit_offsets(&g, vec![commit("a", 0, 1)]).await.unwrap();
     let described = engine.describe_group(&g).unwrap();
-    assert_eq!((described.state, &described.members[..]), (GroupState::Stable, &[member][..]));
+    assert_eq!(
+        (described.state, &described.members[..]),
+        (GroupState::Stable, &[GroupMember::from(member)][..])
+    );
     assert_eq!(engine.groups(None)[0].topics, [topic("a"), topic("b")]);
     assert_eq!(engine.groups(Some(&topic("b"))).len(), 1);
     let kept = engine.delete_group(&g, None).await;

@@ -6,7 +6,9 @@
 mod crash;
 mod fetch;
 mod groups;
+mod members;
 mod produce;
+mod producers;
 mod restore;
 mod scale;
 mod subscribe;

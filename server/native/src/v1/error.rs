@@ -81,6 +81,7 @@ impl<'a> About<'a> {
             | ErrorCode::OutOfOrderSequence
             | ErrorCode::IllegalGeneration
             | ErrorCode::UnknownMember
+            | ErrorCode::InstanceFenced
             | ErrorCode::TransactionNotFound
             | ErrorCode::TransactionState
             | ErrorCode::SchemaNotFound

@@ -19,6 +19,7 @@ pub(crate) fn image_to_pb(image: &MetaImage) -> pb::Snapshot {
         topics: image.topics.values().map(|topic| topic_to_pb(topic)).collect(),
         deleted: image.deleted.iter().map(|id| id_to_pb(id.as_bytes())).collect(),
         cluster: cluster_to_pb(&image.cluster),
+        next_producer_id: image.next_producer_id,
     }
 }
 
@@ -29,6 +30,7 @@ pub(crate) fn image_from_pb(snapshot: pb::Snapshot) -> Result<MetaImage> {
         topics: snapshot.topics.into_iter().map(topic).collect::<Result<_>>()?,
         deleted: snapshot.deleted.iter().map(|id| topic_id_from_pb(id)).collect::<Result<_>>()?,
         cluster: cluster_from_pb(snapshot.cluster)?,
+        next_producer_id: snapshot.next_producer_id,
     })
 }
 

@@ -172,6 +172,7 @@ fn cluster_commands() -> Vec<Command> {
         register(4),
         Command::DrainBroker(DrainBroker { id: node(1), broker_epoch: epoch(1), hand_over: true }),
         Command::FenceBroker(FenceBroker { id: node(2), broker_epoch: epoch(2) }),
+        Command::AllocateProducerIds(AllocateProducerIds { count: 1_000, at_least: 7 }),
     ]
 }
 
@@ -201,7 +202,7 @@ fn command_numbers_are_what_they_were() {
         [] => 0,
     };
     let numbers: Vec<_> = cluster_commands().iter().map(number).collect();
-    assert_eq!(numbers, [5, 6, 6, 6, 8, 8, 12, 11, 14, 13, 16, 10, 15, 6, 9, 7]);
+    assert_eq!(numbers, [5, 6, 6, 6, 8, 8, 12, 11, 14, 13, 16, 10, 15, 6, 9, 7, 17]);
 }
 
 #[test]

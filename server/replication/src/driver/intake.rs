@@ -104,6 +104,9 @@ impl Runner {
     fn appended(&mut self, now: Millis, batch: &RecordBatch, taken: Taken, appended: Appended) {
         let Taken { acks, reply } = taken;
         let acks = if cfg!(mutant = "driver_answers_all_at_append") { Acks::Leader } else { acks };
+        if appended.duplicate {
+            return self.answer_again(now, (acks, reply), appended);
+        }
         self.appended_at = Some(appended.base_offset);
         let token = self.wait(Waiting::Append { reply, appended });
         let records = batch.record_count();
@@ -113,6 +116,19 @@ impl Runner {
         self.appended_at = None;
         let reader_waits = || self.listener.upgrade().is_some_and(|listener| listener.reader_waits());
         self.wants_sync |= acks == Acks::All || reader_waits();
+    }
+
+    /// The batch is in the log already: its producer waits for what it waited for the first time.
+    fn answer_again(&mut self, now: Millis, (acks, reply): (Acks, AppendReply), appended: Appended) {
+        match acks {
+            Acks::None | Acks::Leader => drop(reply.send(Ok(appended))),
+            Acks::All => {
+                let token = self.wait(Waiting::Append { reply, appended });
+                let (base, end) = (appended.base_offset, appended.last_offset.plus(1));
+                self.step_at(now, ReplicaEvent::Await { base, end, token });
+                self.wants_sync = true;
+            }
+        }
     }
 
     /// A frame of a peer; batches in it are checked first.

@@ -5,7 +5,7 @@ use flymq_storage::{Appended, StorageError};
 use flymq_types::{Acks, Offset, RecordBatch};
 use tokio::sync::oneshot;
 
-use crate::replica::{BrokerId, Frame, Millis, StreamId};
+use crate::replica::{BrokerId, Chunk, Frame, Millis, RangeHead, StreamId};
 
 /// The answer to an append.
 pub(super) type AppendReply = oneshot::Sender<Result<Appended, ReplicaFailure>>;
@@ -41,6 +41,8 @@ pub(super) enum Mail {
     },
     /// The log takes nothing more.
     Failed(StorageError),
+    /// A range for a follower that is far behind has been read.
+    Read(Box<ReadRange>),
     /// A range is handed to the socket, or dropped.
     Sent(SentRange),
     IsrRefused {
@@ -56,6 +58,14 @@ pub(super) enum Mail {
     Tick,
     /// Let go of the log, then answer.
     Close(oneshot::Sender<()>),
+}
+
+/// A range that was read beside the task.
+#[derive(Debug)]
+pub(super) struct ReadRange {
+    pub to: BrokerId,
+    pub head: RangeHead,
+    pub read: Result<Option<Chunk>, StorageError>,
 }
 
 /// A range that has left.

@@ -29,6 +29,6 @@ mod slot;
 mod status;
 mod throttle;
 
-pub use set::{ReplicaSet, ReplicaSetOptions, ReplicaSetSettings};
+pub use set::{Behind, ReplicaSet, ReplicaSetOptions, ReplicaSetSettings};
 pub use slot::FrameSlot;
 pub use status::ReplicaStatus;

@@ -241,6 +241,7 @@ impl Runner {
             Mail::Frame { from, frame } => self.frame(from, frame),
             Mail::Durable { end, generation } => self.event(ReplicaEvent::LocalDurable { end, generation }),
             Mail::Failed(error) => self.fail(&error),
+            Mail::Read(range) => self.send_read_apart(*range),
             Mail::Sent(range) => self.sent(range),
             Mail::IsrRefused { partition_epoch } => self.event(ReplicaEvent::IsrRefused { partition_epoch }),
             Mail::HandOverRefused { partition_epoch } => {

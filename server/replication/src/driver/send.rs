@@ -3,11 +3,11 @@
 use flymq_storage::StorageError;
 use flymq_types::{LeaderEpoch, Offset};
 
-use super::mail::{Mail, SentRange};
+use super::mail::{Mail, ReadRange, SentRange};
 use super::range::{chunk_of, empty_chunk, read_chunk};
 use super::runner::Runner;
 use crate::replica::{BrokerId, Chunk, Frame, Lane, Millis, RangeHead, ReplicaEvent, Span, StreamId};
-use crate::task::in_place;
+use crate::task::{blocking, in_place, start};
 
 /// The range read last: the other followers mostly get the same.
 #[derive(Debug)]
@@ -24,12 +24,55 @@ impl Runner {
     }
 
     pub(super) fn send_range(&mut self, to: BrokerId, head: RangeHead, limit: Offset, lane: Lane) {
-        let (first, stream) = (head.first, head.stream);
+        let first = head.first;
         if limit <= first {
             let chunk = empty_chunk(first);
             return self.set.link.send(to, self.shared.key, Frame::Range { head, chunk }, lane, None);
         }
-        match self.chunk((first, limit), head.leader_epoch, lane) {
+        match lane {
+            Lane::Live => {
+                let read = self.chunk((first, limit), head.leader_epoch);
+                self.send_read(to, head, read, lane);
+            }
+            Lane::CatchUp => self.read_apart(to, head, limit),
+        }
+    }
+
+    /// Reads on another thread, surely from the disk: producers do not wait for it. The state machine wants one range at a time
+    /// for each follower.
+    fn read_apart(&self, to: BrokerId, head: RangeHead, limit: Offset) {
+        let Some(log) = self.log.clone() else { return };
+        let (set, shared) = (self.set.clone(), self.shared.clone());
+        let (first, leader, most) = (head.first, head.leader_epoch, set.settings.range_bytes);
+        start(async move {
+            let Ok(_turn) = set.disk.acquire().await else { return };
+            let read = blocking(move || read_chunk(&log, (first, limit), most, leader)).await;
+            // Whatever became of it, the state machine waits for an answer.
+            let read = read.unwrap_or(Ok(None));
+            shared.post(Mail::Read(Box::new(ReadRange { to, head, read })));
+        });
+    }
+
+    /// What was read apart, unless somebody else leads by now.
+    pub(super) fn send_read_apart(&mut self, range: ReadRange) {
+        let ReadRange { to, head, read } = range;
+        if self.replica.meta().leader_epoch == head.leader_epoch {
+            self.send_read(to, head, read, Lane::CatchUp);
+        }
+        while let Some(event) = self.soon.pop_front() {
+            self.event(event);
+        }
+    }
+
+    fn send_read(
+        &mut self,
+        to: BrokerId,
+        head: RangeHead,
+        read: Result<Option<Chunk>, StorageError>,
+        lane: Lane,
+    ) {
+        let (first, stream) = (head.first, head.stream);
+        match read {
             Ok(Some(chunk)) => self.send_chunk(to, head, chunk, lane),
             Ok(None) => self.nothing_sent(to, stream, first),
             Err(error) => {
@@ -46,7 +89,6 @@ impl Runner {
         &mut self,
         (first, limit): (Offset, Offset),
         leader: LeaderEpoch,
-        lane: Lane,
     ) -> Result<Option<Chunk>, StorageError> {
         if let Some(last) = &self.last_read
             && (last.from, last.limit, last.leader) == (first, limit, leader)
@@ -54,16 +96,7 @@ impl Runner {
             return Ok(Some(last.chunk.clone()));
         }
         let Some(log) = &self.log else { return Ok(None) };
-        let most = self.set.settings.range_bytes;
-        let read = || read_chunk(log, (first, limit), most, leader);
-        let chunk = match lane {
-            Lane::Live => read(),
-            // Surely from the disk.
-            Lane::CatchUp => {
-                self.was_at_disk = true;
-                in_place(read)
-            }
-        }?;
+        let chunk = read_chunk(log, (first, limit), self.set.settings.range_bytes, leader)?;
         self.last_read = chunk.clone().map(|chunk| LastRead { from: first, limit, leader, chunk });
         Ok(chunk)
     }

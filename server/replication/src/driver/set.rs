@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use flymq_engine::meta::MetaStore;
+use flymq_engine::meta::{MetaStore, TopicPartition};
 use flymq_engine::{NewReplica, PartitionReplica, Replication};
+use flymq_storage::Log;
 use flymq_types::{Clock, Offset};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Semaphore, mpsc};
@@ -66,6 +67,14 @@ impl Default for ReplicaSetSettings {
     }
 }
 
+/// A log that ends before what an earlier run knew to be committed: it was replaced by an older copy of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Behind {
+    pub at: TopicPartition,
+    pub end: Offset,
+    pub committed: Offset,
+}
+
 /// Ranges in one mailbox beyond this many bytes are dropped, and asked for again.
 const MAILBOX_BYTES: usize = 32 << 20;
 /// So many replicas wait for the disk at a time.
@@ -94,6 +103,7 @@ pub(super) struct Inner {
     replicas: RwLock<HashMap<ReplicaKey, Arc<Shared>>>,
     /// Of an earlier run, until the replica is opened.
     known: Mutex<HashMap<ReplicaKey, Offset>>,
+    behind: Mutex<Vec<Behind>>,
     /// When the newest heartbeat that was answered was sent, plus one; 0: none yet.
     session: AtomicU64,
 }
@@ -115,6 +125,7 @@ impl ReplicaSet {
             disk: Semaphore::new(AT_THE_DISK),
             replicas: RwLock::default(),
             known: Mutex::new(committed),
+            behind: Mutex::default(),
             session: AtomicU64::new(0),
         });
         start(proposals.run(Arc::downgrade(&inner)));
@@ -134,6 +145,11 @@ impl ReplicaSet {
         let replicas = self.0.replicas.read();
         let known = |shared: &Arc<Shared>| Offset(shared.high.load(Ordering::Acquire));
         replicas.iter().map(|(key, shared)| (*key, known(shared))).collect()
+    }
+
+    /// The logs opened so far that lack what was committed.
+    pub fn behind(&self) -> Vec<Behind> {
+        self.0.behind.lock().clone()
     }
 
     /// All replicas, in no order.
@@ -187,7 +203,12 @@ impl Replication for ReplicaSet {
     fn open(&self, replica: NewReplica) -> Arc<dyn PartitionReplica> {
         let NewReplica { at, log, listener } = replica;
         let (mail, mailbox) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(at, mail));
+        let shared = Arc::new(Shared::new(at.clone(), mail));
+        let committed = self.0.known.lock().get(&shared.key).copied().unwrap_or_default();
+        let end = log.as_ref().map_or(committed, Log::end_offset);
+        if end < committed {
+            self.0.behind.lock().push(Behind { at, end, committed });
+        }
         self.0.replicas.write().insert(shared.key, shared.clone());
         let runner = Runner::new(self.0.clone(), shared.clone(), log, listener);
         start(runner.run(mailbox));

@@ -88,7 +88,10 @@ async fn one(
     match admitted.map_err(late).flatten() {
         Ok(guest) => {
             drop(permit);
-            serve::run(shared, channel, guest, peer).await;
+            let (task, stop) = (Arc::clone(shared), shared.stop.clone());
+            shared.spawn_on_lane(guest.lane, async move {
+                let _ = stop.run_until_cancelled(serve::run(&task, channel, guest, peer)).await;
+            });
         }
         Err(why) => {
             refused(shared, peer, &why);

@@ -54,6 +54,11 @@ impl PeerLane {
         !matches!(self, Self::Meta | Self::Snapshot | Self::Join)
     }
 
+    /// Whether large packets are what it is for.
+    pub(super) fn is_bulk(self) -> bool {
+        matches!(self, Self::CatchUp | Self::Snapshot)
+    }
+
     /// Bytes that wait for the socket; what does not fit is dropped.
     pub(super) fn queue_bytes(self, settings: &PeerSettings) -> usize {
         match self {

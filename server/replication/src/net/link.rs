@@ -92,7 +92,8 @@ impl Link {
             State::Idle => {
                 let connection = self.fresh(shared);
                 *state = State::Open(Arc::clone(&connection));
-                shared.spawn(run(Arc::clone(self), Arc::clone(shared), Arc::clone(&connection)));
+                let work = run(Arc::clone(self), Arc::clone(shared), Arc::clone(&connection));
+                shared.spawn_on_lane(self.lane, work);
                 Ok(connection)
             }
         }

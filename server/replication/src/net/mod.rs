@@ -26,6 +26,7 @@
 //! Bytes on the wire: `docs/cluster-protocol.md`.
 
 mod accept;
+mod bulk;
 mod calls;
 mod connection;
 mod convert;

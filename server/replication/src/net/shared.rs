@@ -13,6 +13,7 @@ use ring::hmac;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bulk;
 use super::handshake::NONCE_LEN;
 use super::incoming::Incoming;
 use super::lane::PeerLane;
@@ -103,5 +104,11 @@ impl Shared {
     /// Runs beside the caller until the network stops.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn_on(work, &self.runtime);
+    }
+
+    /// What a connection of this lane does.
+    pub(super) fn spawn_on_lane(&self, lane: PeerLane, work: impl Future<Output = ()> + Send + 'static) {
+        let bulk = if lane.is_bulk() { bulk::runtime() } else { None };
+        self.tasks.spawn_on(work, bulk.unwrap_or(&self.runtime));
     }
 }

@@ -19,6 +19,9 @@ pub enum ReplicaEvent {
     Meta(PartitionMeta),
     /// A producer's batch of `records` (at least 1) records.
     Produce { batch: Bytes, records: u32, acks: Acks, token: Token },
+    /// A producer has sent a batch again that is in the log already, below `end` of it: answer as for the first time, once
+    /// that is committed.
+    Await { base: Offset, end: Offset, token: Token },
     /// Delete everything below `before`; retention gives no token.
     DeleteRecords { before: Offset, token: Option<Token> },
     /// A sync that began in `generation` of the log is done: everything below `end` is on disk.

@@ -178,6 +178,7 @@ impl Replica {
             ReplicaEvent::Produce { batch, records, acks, token } => {
                 self.on_produce(now, produce::Request { batch, records, acks, token }, out);
             }
+            ReplicaEvent::Await { base, end, token } => self.on_await((base, end), token, out),
             ReplicaEvent::DeleteRecords { before, token } => self.on_delete(now, before, token, out),
             ReplicaEvent::LocalDurable { end, generation } => self.on_durable(now, end, generation, out),
             ReplicaEvent::Frame { from, frame } => self.on_frame(now, from, frame, out),

@@ -34,6 +34,26 @@ impl Replica {
         leader.pump_all(now, &self.core, out);
     }
 
+    /// Answers once what is in the log below `end` is committed.
+    pub(super) fn on_await(
+        &mut self,
+        (base, end): (Offset, Offset),
+        token: Token,
+        out: &mut Vec<ReplicaAction>,
+    ) {
+        let epoch = self.core.meta.leader_epoch;
+        let Role::Leader(leader) = &mut self.role else {
+            let leader = self.core.meta.leader.filter(|id| *id != self.core.me);
+            let result = Err(ReplicaError::NotLeader { leader, epoch });
+            return out.push(ReplicaAction::Complete { token, result });
+        };
+        if end <= self.core.high_watermark {
+            return out.push(ReplicaAction::Complete { token, result: Ok(base) });
+        }
+        let at = leader.waiting.partition_point(|waiting| waiting.end <= end);
+        leader.waiting.insert(at, Waiting { base, end, token });
+    }
+
     pub(super) fn check_append(&self, now: Millis, records: u32, acks: Acks) -> Result<(), ReplicaError> {
         let meta = &self.core.meta;
         let Role::Leader(leader) = &self.role else {

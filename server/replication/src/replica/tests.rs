@@ -391,6 +391,35 @@ fn a_deletion_is_done_when_all_in_sync_have_reported_it() {
 }
 
 #[test]
+fn who_sends_a_batch_again_waits_as_for_the_first_time() {
+    let again = |base: u64, token| ReplicaEvent::Await {
+        base: Offset(base),
+        end: Offset(base + 1),
+        token: Token(token),
+    };
+    let (mut leader, _) = replica(A, log(&[(1, 0)], 5), meta(A, 2, &[A, B], 1));
+    // Found in the log when the term began, and not known to be committed.
+    assert!(completed(&step(&mut leader, 1, again(4, 70))).is_empty());
+    assert!(completed(&step(&mut leader, 1, again(2, 71))).is_empty());
+    assert!(completed(&produce(&mut leader, 1, Acks::All, 72)).is_empty());
+    assert!(completed(&step(&mut leader, 1, again(5, 73))).is_empty());
+    durable(&mut leader, 6);
+    let out = frame(&mut leader, 1, B, ack(2, 1, position(4)));
+    assert_eq!(completed(&out), [(71, Ok(Offset(2)))]);
+    let out = frame(&mut leader, 1, B, ack(2, 1, position(6)));
+    assert_eq!(completed(&out), [(70, Ok(Offset(4))), (72, Ok(Offset(5))), (73, Ok(Offset(5)))]);
+    assert_eq!(completed(&step(&mut leader, 1, again(4, 74))), [(74, Ok(Offset(4)))]);
+    assert!(completed(&produce(&mut leader, 1, Acks::All, 75)).is_empty());
+    assert!(completed(&step(&mut leader, 1, again(6, 76))).is_empty());
+    let lost = Err(ReplicaError::LeadershipLost { epoch: LeaderEpoch(2) });
+    let out = step(&mut leader, 2, ReplicaEvent::Meta(meta(B, 3, &[B], 2)));
+    assert_eq!(completed(&out), [(75, lost), (76, lost)]);
+    let (mut follower, _) = replica(A, log(&[(1, 0)], 5), meta(B, 2, &[A, B], 1));
+    let refused = completed(&step(&mut follower, 1, again(2, 77)));
+    assert!(matches!(refused[..], [(77, Err(ReplicaError::NotLeader { .. }))]), "{refused:?}");
+}
+
+#[test]
 fn a_leader_finishes_the_deletion_of_an_earlier_one() {
     let (mut leader, _) = replica(A, log(&[(1, 0)], 5), meta(A, 2, &[A, B], 1));
     let deleted = |before| Position { log_start: Offset(before), ..position(4) };

@@ -14,6 +14,7 @@ mod groups;
 mod hand_over;
 mod links;
 mod meta;
+mod producers;
 mod replicate;
 mod serve;
 mod throttle;

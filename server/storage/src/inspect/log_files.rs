@@ -2,6 +2,7 @@
 
 use super::{Inspector, LogDir};
 use crate::error::{IoContext, Result};
+use crate::log::producers;
 use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, TEMPORARY, parse_name};
 use crate::{checkpoint, epochs, pending};
 
@@ -25,6 +26,8 @@ impl Inspector {
                 files.segments.push(base);
             } else if let Some(base) = parse_name(&name, INDEX_SUFFIX) {
                 indexes.push(base);
+            } else if parse_name(&name, producers::SUFFIX).is_some() {
+                // A damaged one costs a longer start, nothing else.
             } else if ![checkpoint::FILE_NAME, epochs::FILE_NAME, pending::FILE_NAME].contains(&&*name) {
                 let running = self.running.is_some() && name.contains(TEMPORARY);
                 files.others.extend((!running).then_some(name));

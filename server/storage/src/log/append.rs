@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use flymq_types::{LeaderEpoch, Offset, RecordBatch, Timestamp};
 use flymq_wire::batch::{ServerFields, chain};
 
+use super::producers::{NewSequence, Verdict};
 use super::view::SegmentView;
 use super::{Appended, Log, LogConfig, LogInner, Writer};
 use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
@@ -22,10 +23,12 @@ const MAX_RUN: usize = 512;
 
 impl Log {
     /// Appends one batch: gives it the next offsets, stamps the leader's fields into its header and writes it. When it
-    /// returns, the batch survives `kill -9` of the process; for a power cut see [`Log::request_sync`].
+    /// returns, the batch survives `kill -9` of the process; for a power cut see [`Log::request_sync`]. A batch that its
+    /// idempotent producer has sent before (one of its last five) is not appended again: its offsets are told.
     ///
     /// # Errors
-    /// `StaleEpoch`, `BatchTooLarge`, `DiskFull`, `ReadOnly`: nothing was appended, the log goes on. `Poisoned` after
+    /// `StaleEpoch`, `BatchTooLarge`, `DiskFull`, `ReadOnly`, `UnknownProducer`, `ProducerFenced`, `OutOfOrderSequence`: nothing
+    /// was appended, the log goes on. `Poisoned` after
     /// an earlier failure, `Io` for the failure itself, `Closed`.
     pub fn append(&self, batch: &RecordBatch, epoch: LeaderEpoch, now: Timestamp) -> Result<Appended> {
         let mut results = self.append_many(std::slice::from_ref(batch), epoch, now);
@@ -86,10 +89,15 @@ impl LogInner {
                 results.push(Err(error));
                 continue;
             }
+            if let Some(known) = judge(writer, batch, config, now) {
+                results.push(known);
+                continue;
+            }
             let segment = self.active_segment(writer, batch, config)?;
             self.enter_epoch(writer, epoch)?;
             let rest = &batches[results.len()..];
             let run = run_length(writer, &segment, rest, config);
+            let run = in_sequence(writer, &rest[..run], config, now);
             let stamped = stamp_run(&writer.tip, &rest[..run], segment.incarnation, epoch, now);
             let appended: Vec<_> = stamped.iter().map(|batch| Ok(appended(batch))).collect();
             self.commit_run(writer, &segment, stamped, config)?;
@@ -106,8 +114,10 @@ impl LogInner {
         run: Vec<RecordBatch>,
         config: LogConfig,
     ) -> Result<()> {
+        self.begin_producers(writer, &run)?;
         let sealed = self.seal_run(segment, &run);
         self.write_run(writer, segment, &run, sealed.as_ref(), config)?;
+        self.note_producers(writer, &run, config.producers);
         self.publish(writer, segment, run, sealed.as_ref());
         if let Some(sealed) = sealed {
             self.context.seal_pool.give_back(sealed);
@@ -191,7 +201,8 @@ impl LogInner {
 
     /// Closes the active segment: all its batches are durable and it never changes again.
     pub(super) fn seal_active(&self, writer: &mut Writer) -> Result<()> {
-        if let Some(active) = &writer.active {
+        if let Some(active) = writer.active.clone() {
+            self.snapshot_producers(writer).map_err(|error| self.judge(error))?;
             active.seal(&writer.tip).map_err(|error| self.judge(error))?;
             writer.active = None;
         }
@@ -313,11 +324,46 @@ impl LogInner {
     }
 }
 
+/// The answer to a batch of an idempotent producer that is not appended: it is in the log already, or refused.
+fn judge(
+    writer: &Writer,
+    batch: &RecordBatch,
+    config: LogConfig,
+    now: Timestamp,
+) -> Option<Result<Appended>> {
+    let new = NewSequence::of(batch.header())?;
+    let append_time = now.0.max(writer.tip.append_time);
+    match writer.producers.table.judge(&new, append_time, config.producers) {
+        Ok(Verdict::New) => None,
+        Ok(Verdict::Duplicate(appended)) => Some(Ok(appended)),
+        Err(error) => Some(Err(error)),
+    }
+}
+
+/// How many of `batches` follow each other in their producers' sequences, so that they can be written at once; the first
+/// one has been judged. The next one is judged when these are noted.
+fn in_sequence(writer: &Writer, batches: &[RecordBatch], config: LogConfig, now: Timestamp) -> usize {
+    let mut expected: Vec<NewSequence> = Vec::new();
+    for (i, batch) in batches.iter().enumerate() {
+        let Some(new) = NewSequence::of(batch.header()) else { continue };
+        match expected.iter_mut().find(|last| last.id == new.id) {
+            Some(last) if new.follows(last) => *last = new,
+            Some(_) => return i,
+            None if i > 0 && judge(writer, batch, config, now).is_some() => return i,
+            // It may take the room of another one.
+            None if !writer.producers.table.knows(new.id) => return i.max(1),
+            None => expected.push(new),
+        }
+    }
+    batches.len()
+}
+
 fn appended(batch: &RecordBatch) -> Appended {
     Appended {
         base_offset: batch.base_offset(),
         last_offset: batch.last_offset(),
         append_time: batch.append_time(),
+        duplicate: false,
     }
 }
 

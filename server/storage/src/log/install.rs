@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use flymq_types::{Offset, RecordBatch};
 
 use super::export::SegmentSpan;
+use super::producers::{ProducerTable, Producers};
 use super::replica::check_next;
 use super::view::{SegmentView, View};
 use super::{CheckpointState, Log, LogInner};
@@ -31,6 +32,8 @@ pub struct Install {
     /// What the last one of `staged` is to become, while it is filled.
     filling: Option<SegmentSpan>,
     epochs: Epochs,
+    /// Of the batches pushed.
+    producers: ProducerTable,
     /// Offset after the last batch, and the chain value before the next one.
     next: u64,
     chain: u32,
@@ -51,7 +54,8 @@ impl Log {
             if log.installing.swap(true, Ordering::AcqRel) { Err(StorageError::Installing) } else { Ok(()) }
         })?;
         let (log, base, next) = (self.0.clone(), base.0, base.0);
-        Ok(Install { log, base, staged: Vec::new(), filling: None, epochs: Epochs::default(), next, chain })
+        let (epochs, producers) = (Epochs::default(), ProducerTable::default());
+        Ok(Install { log, base, staged: Vec::new(), filling: None, epochs, producers, next, chain })
     }
 }
 
@@ -95,6 +99,7 @@ impl Install {
         if !self.log.config.lock().vital {
             self.log.context.space.admit()?;
         }
+        let limits = self.log.config.lock().producers;
         for batch in batches {
             check_next(batch, self.next, self.chain, self.epochs.latest())?;
             let end = self.filling.map_or(self.next, |span| span.end.0);
@@ -103,6 +108,7 @@ impl Install {
             };
             writer.push(batch)?;
             self.epochs.observe(batch.leader_epoch(), batch.base_offset());
+            self.producers.note(batch.header(), limits);
             (self.next, self.chain) = (batch.next_offset().0, batch.header().server.chain);
         }
         Ok(())
@@ -192,6 +198,10 @@ impl LogInner {
         let mark = pending.checkpoint.mark;
         (writer.tip, writer.active, writer.epochs) = (mark.tip, None, pending.epochs.clone());
         *durable = Some(mark);
+        writer.producers = match segments.is_empty() {
+            true => Producers::default(),
+            false => Producers::installed(std::mem::take(&mut staged.producers), staged.base),
+        };
         self.show_installed(segments, start.0, mark.tip.next_offset);
         // A start takes the steps again: nothing may be appended before.
         pending.finish(vital, dir, file).inspect_err(|error| self.fail(error))

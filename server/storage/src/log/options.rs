@@ -17,6 +17,28 @@ pub struct LogConfig {
     pub index: IndexStrategy,
     /// Appends go on when the disk is nearly full, and use the reserve when it is: for the broker's own records.
     pub vital: bool,
+    /// How long and how many idempotent producers are remembered.
+    pub producers: ProducerLimits,
+}
+
+/// How long a log remembers an idempotent producer. Kept by the append times of its batches, so that all replicas agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerLimits {
+    /// One that has not written for so long is forgotten, ms. Default 604800000 (7 days).
+    pub expiration_ms: u64,
+    /// With more than so many the one that has not written for longest goes. Default 10000.
+    pub max_ids: usize,
+}
+
+impl ProducerLimits {
+    /// The defaults.
+    pub const DEFAULT: Self = Self { expiration_ms: 7 * 24 * 60 * 60 * 1_000, max_ids: 10_000 };
+}
+
+impl Default for ProducerLimits {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 impl Default for LogConfig {
@@ -26,6 +48,7 @@ impl Default for LogConfig {
             tail_cache_bytes: 4 << 20,
             index: IndexStrategy::default(),
             vital: false,
+            producers: ProducerLimits::default(),
         }
     }
 }
@@ -45,6 +68,8 @@ pub struct Appended {
     pub last_offset: Offset,
     /// The time stamped into the batch: the given one, or the one before where the clock went back.
     pub append_time: Timestamp,
+    /// The batch was there already: an idempotent producer had sent it before. These are the offsets that it got then.
+    pub duplicate: bool,
 }
 
 /// When old segments may go; zero means no limit. Time counts from a segment's last append.
@@ -88,6 +113,10 @@ pub struct LogStats {
     pub scrub_finished: Option<Timestamp>,
     /// Bytes that scrubs have read since the start.
     pub scrub_bytes: u64,
+    /// Idempotent producers that the log remembers.
+    pub producer_ids: u64,
+    /// How many it had to forget before their time since the start, for want of room.
+    pub producers_evicted: u64,
     /// Why the log takes no more appends.
     pub failed: Option<StorageError>,
 }

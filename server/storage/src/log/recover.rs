@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use flymq_types::Offset;
 use parking_lot::{Condvar, Mutex};
 
+use super::producers::{self, Producers};
 use super::view::{SegmentView, View};
 use super::{CheckpointState, Context, Log, LogConfig, LogInner, LogPlace, RecoveryReport, Writer};
 use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
@@ -34,6 +35,7 @@ struct Recovery<'a> {
     segments: Vec<SegmentView>,
     quarantined: Vec<Range<u64>>,
     epochs: Epochs,
+    producers: Producers,
     /// The last segment, if it is not sealed.
     active: Option<Arc<Segment>>,
     /// End of the log as far as it is known.
@@ -51,13 +53,15 @@ impl Log {
         let config = config.clamped();
         let mut recovery = Recovery::new(&context, &place, config);
         recovery.run()?;
-        let Recovery { report, checkpoint, segments, quarantined, epochs, active, tip, .. } = recovery;
+        let Recovery { report, checkpoint, segments, quarantined, epochs, producers, active, tip, .. } =
+            recovery;
         let start = checkpoint.as_ref().map(|file| file.current().log_start);
         let start = start.or(segments.first().map(|view| view.segment.base_offset)).unwrap_or(0);
         let allocated = match &active {
             Some(segment) => segment.file.size().on("size of", &segment.path)?,
             None => 0,
         };
+        let producer_ids = producers.table.len() as u64;
         let tail = TailCache::new(config.tail_cache_bytes, context.tail_budget.clone());
         let inner = LogInner {
             place,
@@ -68,7 +72,7 @@ impl Log {
             installing: AtomicBool::new(false),
             recycling: Mutex::default(),
             rolled: AtomicBool::new(false),
-            writer: Mutex::new(Writer { tip, active, allocated, clean: u64::MAX, epochs }),
+            writer: Mutex::new(Writer { tip, active, allocated, clean: u64::MAX, epochs, producers }),
             checkpoint: Mutex::new(CheckpointState { file: checkpoint, durable: None }),
             view: Mutex::new(View { segments, tail, quarantined, met: Vec::new() }),
             start: AtomicU64::new(start),
@@ -82,6 +86,8 @@ impl Log {
             scrub: Mutex::default(),
             durable_lock: Mutex::new(()),
             durable_changed: Condvar::new(),
+            producer_ids: AtomicU64::new(producer_ids),
+            producers_evicted: AtomicU64::new(0),
             last_sync: Mutex::new(None),
             context,
         };
@@ -100,6 +106,7 @@ impl<'a> Recovery<'a> {
             segments: Vec::new(),
             quarantined: Vec::new(),
             epochs: Epochs::default(),
+            producers: Producers::default(),
             active: None,
             tip: Tip::start(0, 0, i64::MIN),
         }
@@ -128,6 +135,7 @@ impl<'a> Recovery<'a> {
             self.rebuild_epochs()?;
         }
         self.epochs.cut(Offset(self.tip.next_offset));
+        self.recover_producers(&files)?;
         self.restore_checkpoint()?;
         self.report.segments = self.segments.len();
         self.report.quarantined =
@@ -222,6 +230,21 @@ impl<'a> Recovery<'a> {
             epochs.store(&*self.context.vital, &self.place.dir)?;
         }
         self.epochs = epochs;
+        Ok(())
+    }
+
+    /// What a snapshot says of batches behind the log's end is lost with them; it goes before others take their place.
+    fn recover_producers(&mut self, files: &Files) -> Result<()> {
+        let (disk, dir) = (&*self.context.vital, &self.place.dir);
+        let end = self.tip.next_offset;
+        if files.producers.last().is_some_and(|last| *last > end)
+            && producers::remove_behind(disk, dir, Some(end))?
+        {
+            disk.sync_dir(dir).on("sync directory", dir)?;
+        }
+        let snapshots = files.producers.iter().copied().filter(|of| *of <= end).collect();
+        let limits = self.config.producers;
+        self.producers = Producers::recover((disk, dir), snapshots, &self.segments, end, limits)?;
         Ok(())
     }
 

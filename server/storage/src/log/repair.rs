@@ -104,6 +104,7 @@ impl LogInner {
             }
         }
         self.view.lock().mend(&range);
+        self.mend_producers(range.start, given)?;
         Ok(done)
     }
 

@@ -78,11 +78,15 @@ impl LogInner {
                 self.move_start(&writer, last.tip.next_offset, expendable.len())?;
                 return Ok(retired);
             }
-            self.move_start(&writer, last.tip.next_offset, expendable.len())
+            let covered = self.cover_producers(&mut writer, last.tip.next_offset);
+            covered
+                .and_then(|()| self.move_start(&writer, last.tip.next_offset, expendable.len()))
                 .map_err(|error| self.judge(error))?;
             expendable
         };
-        self.retire(&expendable)
+        let retired = self.retire(&expendable)?;
+        self.prune_producers();
+        Ok(retired)
     }
 
     fn advance_start(&self, to: Offset, upto: Offset) -> Result<Retired> {
@@ -101,10 +105,18 @@ impl LogInner {
                 self.seal_active(&mut writer)?;
             }
             let expendable = self.sealed_below(&writer, to.0);
-            self.move_start(&writer, to.0, expendable.len()).map_err(|error| self.judge(error))?;
+            let gone = expendable.last().map_or(0, |last| last.tip.next_offset);
+            let covered = self.cover_producers(&mut writer, gone);
+            covered
+                .and_then(|()| self.move_start(&writer, to.0, expendable.len()))
+                .map_err(|error| self.judge(error))?;
             expendable
         };
-        self.retire(&expendable)
+        let retired = self.retire(&expendable)?;
+        if retired.segments > 0 {
+            self.prune_producers();
+        }
+        Ok(retired)
     }
 
     /// The incarnation of the last segment if its first record is old enough for the segment to be closed. Reads one

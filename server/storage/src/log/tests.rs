@@ -10,6 +10,7 @@ mod fixture;
 mod lookup;
 mod model;
 mod pair;
+mod producers;
 mod real_disk;
 mod recycling;
 mod repair;

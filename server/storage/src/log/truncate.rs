@@ -82,6 +82,7 @@ impl LogInner {
 
     fn cut(&self, writer: &mut Writer, cut: &Cut) -> Result<()> {
         let (disk, dir, end) = (&*self.context.vital, &self.place.dir, cut.mark.tip.next_offset);
+        self.cover_producers(writer, end).map_err(|error| self.judge(error))?;
         let mut checkpoint = self.checkpoint.lock();
         let CheckpointState { file, durable } = &mut *checkpoint;
         let log_start = self.start.load(Ordering::Acquire);
@@ -98,6 +99,8 @@ impl LogInner {
         *durable = Some(cut.mark);
         // A start takes the steps again: nothing may be appended before.
         pending.finish(disk, dir, file).inspect_err(|error| self.fail(error))?;
+        // What was cut off must not pass for a duplicate when it comes again.
+        self.rewind_producers(writer).inspect_err(|error| self.fail(error))?;
         self.durable.store(end, Ordering::Release);
         Ok(())
     }

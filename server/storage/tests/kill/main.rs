@@ -24,6 +24,7 @@ const CONFIG: LogConfig = LogConfig {
     tail_cache_bytes: 16 << 10,
     index: IndexStrategy::SparseOffset { interval_bytes: 4096 },
     vital: false,
+    producers: flymq_storage::ProducerLimits::DEFAULT,
 };
 const MAX_LINES: u64 = 300;
 

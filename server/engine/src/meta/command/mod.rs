@@ -4,6 +4,7 @@
 //! every node comes to the same state. On disk and between nodes each has a number (the field of the union in
 //! `flymq/internal/v1/command.proto`) that is never used again for another one.
 
+mod allocate_producer_ids;
 mod alter_isr;
 mod alter_topic;
 mod create_topic;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 use flymq_types::{NodeId, TopicId, TopicName};
 
+pub use allocate_producer_ids::AllocateProducerIds;
 pub use alter_isr::{AlterIsr, IsrMember};
 pub use alter_topic::AlterTopic;
 pub use create_topic::CreateTopic;
@@ -67,6 +69,7 @@ pub enum Command {
     TransferLeader(TransferLeader),
     RaiseFeatures(RaiseFeatures),
     ResignLeader(ResignLeader),
+    AllocateProducerIds(AllocateProducerIds),
 }
 
 /// What an applied command answers.
@@ -96,6 +99,11 @@ pub enum Reply {
     },
     FeaturesRaised {
         version: u32,
+    },
+    /// Ids for producers, from `first` on.
+    ProducerIds {
+        first: u64,
+        count: u32,
     },
 }
 
@@ -147,6 +155,7 @@ impl Command {
             Self::TransferLeader(command) => command.apply(image),
             Self::RaiseFeatures(command) => command.apply(image),
             Self::ResignLeader(command) => command.apply(image),
+            Self::AllocateProducerIds(command) => command.apply(image),
         }
     }
 }

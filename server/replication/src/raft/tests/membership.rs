@@ -1,5 +1,7 @@
 //! Groups that grow and shrink.
 
+use openraft::raft::AppendEntriesRequest;
+
 use super::*;
 
 #[tokio::test]
@@ -128,4 +130,33 @@ async fn who_was_removed_is_not_known_any_more() {
         }
     };
     tokio::time::timeout(DEADLINE, heard).await.expect("it has lost the leader");
+}
+
+/// It has the beginning of the log, and is to get the rest as a snapshot over another connection. What it has by then does
+/// not name who leads now.
+#[tokio::test]
+async fn whom_a_member_follows_is_known_before_the_log_says_so() {
+    // Who has heard its leader within the longer of the two hears nobody that it does not know.
+    let settings = RaftMetaSettings { election: (DEADLINE / 2, DEADLINE), ..settings() };
+    let mut group = Group::of(&[1], settings).await;
+    let first = group.leader().await;
+    let away = group.start(2).await;
+    first.add_learner(2, peer(2)).await.unwrap();
+    until("it has the beginning", || away.members().len() == 2).await;
+    group.network.partition(&[2], &[1, 3]);
+    let next = group.start(3).await;
+    first.add_learner(3, peer(3)).await.unwrap();
+    first.set_voters([3].into()).await.unwrap();
+    until("it may lead", || next.members().iter().any(|member| member.id == 3 && member.voter)).await;
+    next.0.raft.trigger().elect().await.unwrap();
+    until("another one leads", || next.leader() == Some(3)).await;
+
+    let vote = next.0.raft.metrics().borrow().vote;
+    let heartbeat = AppendEntriesRequest { vote, prev_log_id: None, entries: vec![], leader_commit: None };
+    away.0.raft.append_entries(heartbeat).await.unwrap();
+    until("it hears who leads now", || away.leader() == Some(3)).await;
+    assert!(away.members().iter().all(|member| member.id != 3), "it does not know who that is");
+    assert!(away.knows(3).await && !away.knows(9).await);
+    group.network.heal();
+    until("it has everything", || away.members().iter().any(|member| member.id == 3)).await;
 }

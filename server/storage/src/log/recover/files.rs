@@ -8,6 +8,7 @@ use crate::disk::{Disk, OpenMode};
 use crate::epochs::Epochs;
 use crate::error::{IoContext, Result, StorageError};
 use crate::layout;
+use crate::log::producers;
 use crate::segment::header::{HEADER_BYTES, SegmentHeader};
 use crate::segment::{INDEX_SUFFIX, LOG_SUFFIX, TEMPORARY, index_path, log_path, parse_name};
 use crate::{checkpoint, epochs, lost_found, pending};
@@ -18,6 +19,8 @@ pub(super) struct Files {
     pub segments: Vec<u64>,
     pub checkpoint: bool,
     pub epochs: bool,
+    /// Log ends of which there is a snapshot of the producers, rising.
+    pub producers: Vec<u64>,
     /// A change of the files that is not finished.
     pub pending: bool,
     temporary: Vec<String>,
@@ -40,6 +43,8 @@ impl Files {
                 files.segments.push(base);
             } else if let Some(base) = parse_name(&name, INDEX_SUFFIX) {
                 indexes.push((base, name));
+            } else if let Some(end) = parse_name(&name, producers::SUFFIX) {
+                files.producers.push(end);
             } else if name == checkpoint::FILE_NAME {
                 files.checkpoint = true;
             } else if name == epochs::FILE_NAME {
@@ -50,6 +55,7 @@ impl Files {
                 files.unknown.push(name);
             }
         }
+        files.producers.sort_unstable();
         indexes.retain(|(base, _)| !files.segments.contains(base));
         files.orphaned = indexes.into_iter().map(|(_, name)| name).collect();
         Ok(files)

@@ -1,0 +1,436 @@
+//! Random histories of idempotent producers: whatever happens to the log, it knows of them what its batches say.
+
+use std::collections::BTreeMap;
+
+use flymq_types::{LeaderEpoch, Offset, RecordBatch, Timestamp};
+use flymq_wire::batch::{BatchBuilder, NewRecord, ProducerFields};
+use proptest::prelude::*;
+
+use super::support::*;
+use crate::log::producers::{NewSequence, ProducerTable, SUFFIX, Verdict};
+use crate::testing::batch;
+use crate::{Appended, LogConfig, ProducerLimits, Retention, SimDisk, StorageError};
+
+const LIMITS: ProducerLimits = ProducerLimits { expiration_ms: 2_000, max_ids: 4 };
+
+fn config() -> LogConfig {
+    LogConfig { producers: LIMITS, ..from_files(4096) }
+}
+
+/// A batch of `records` records of about 300 bytes each.
+fn produced(id: u64, epoch: u16, base_sequence: i32, records: u32) -> RecordBatch {
+    let mut builder = BatchBuilder::new();
+    builder.set_producer(ProducerFields { id, epoch, base_sequence });
+    for _ in 0..records {
+        builder.push(&NewRecord { value: Some(&[7; 300]), ..NewRecord::default() }).unwrap();
+    }
+    RecordBatch::from_producer(builder.build().unwrap()).unwrap()
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Next,
+    /// One of its batches again, so many back.
+    Again(usize),
+    Gap,
+    OldEpoch,
+    NewEpoch,
+    /// Without producer.
+    Plain,
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    /// Batches in one call: producer, what, records.
+    Append(Vec<(u64, Kind, u32)>),
+    Sync,
+    Marks,
+    /// So many ms pass.
+    Pass(i64),
+    Retain(u64),
+    /// Deletes up to this part (of 255) of what is durable.
+    Delete(u8),
+    /// Cuts at this part (of 255) of the log.
+    Cut(u8),
+    Kill,
+    PowerCut,
+    /// The disk stops after so many more changes, somewhere in what comes next.
+    StopAfter(u64),
+    /// The newest snapshot is damaged (or lost) while the broker is down.
+    Injure(bool),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let kind = prop_oneof![
+        6 => Just(Kind::Next),
+        2 => (0_usize..7).prop_map(Kind::Again),
+        1 => Just(Kind::Gap),
+        1 => Just(Kind::OldEpoch),
+        1 => Just(Kind::NewEpoch),
+        1 => Just(Kind::Plain),
+    ];
+    prop_oneof![
+        10 => prop::collection::vec((0_u64..6, kind, 1_u32..4), 1..6).prop_map(Op::Append),
+        3 => Just(Op::Sync),
+        1 => Just(Op::Marks),
+        1 => (1_i64..900).prop_map(Op::Pass),
+        1 => (4_000_u64..20_000).prop_map(Op::Retain),
+        1 => any::<u8>().prop_map(Op::Delete),
+        2 => any::<u8>().prop_map(Op::Cut),
+        1 => Just(Op::Kill),
+        1 => Just(Op::PowerCut),
+        1 => (0_u64..30).prop_map(Op::StopAfter),
+        1 => any::<bool>().prop_map(Op::Injure),
+    ]
+}
+
+struct Model {
+    disk: SimDisk,
+    fixture: Option<Fixture>,
+    now: i64,
+    /// Every batch that was ever in the log and not cut off or lost, by its offset: deleted ones, too.
+    batches: BTreeMap<u64, RecordBatch>,
+}
+
+impl Model {
+    fn new() -> Self {
+        let disk = SimDisk::new();
+        let fixture = Some(Fixture::open(&disk, config()));
+        Self { disk, fixture, now: NOW.0, batches: BTreeMap::new() }
+    }
+
+    fn fixture(&self) -> &Fixture {
+        self.fixture.as_ref().unwrap()
+    }
+
+    /// What all batches say.
+    fn expected(&self) -> ProducerTable {
+        let mut table = ProducerTable::default();
+        self.batches.values().for_each(|batch| table.note(batch.header(), LIMITS));
+        table
+    }
+
+    fn check(&self) {
+        let mut known = self.fixture().log.0.writer.lock().producers.table.clone();
+        let mut expected = self.expected();
+        known.forget_expired(self.now, LIMITS);
+        expected.forget_expired(self.now, LIMITS);
+        let of = |table: &ProducerTable| -> BTreeMap<u64, String> {
+            table.iter().map(|(id, state)| (id, format!("{} {:?}", state.epoch(), state.batches()))).collect()
+        };
+        assert_eq!(of(&known), of(&expected));
+        assert!(known == expected);
+    }
+
+    fn make(&self, table: &ProducerTable, (id, kind, records): (u64, Kind, u32)) -> RecordBatch {
+        let known: Vec<_> = self.batches.values().filter(|batch| batch.header().producer_id == id).collect();
+        let (epoch, next) = table.next_of(id).unwrap_or((0, 0));
+        match kind {
+            Kind::Next => produced(id, epoch, next, records),
+            Kind::Again(back) => known.iter().rev().nth(back).map_or_else(
+                || produced(id, epoch, next, records),
+                |batch| RecordBatch::from_producer(batch.to_bytes()).unwrap(),
+            ),
+            Kind::Gap => produced(id, epoch, next + 1, records),
+            Kind::OldEpoch => produced(id, epoch.saturating_sub(1), next, records),
+            Kind::NewEpoch => produced(id, epoch + 1, 0, records),
+            Kind::Plain => batch(&[&[1; 400]]),
+        }
+    }
+
+    /// Appends as many as go; checks each answer.
+    fn append(&mut self, batches: &[(u64, Kind, u32)]) {
+        let mut table = self.expected();
+        let mut end = self.fixture().log.end_offset();
+        let (mut made, mut expected) = (Vec::new(), Vec::new());
+        for one in batches {
+            let batch = self.make(&table, *one);
+            let new = NewSequence::of(batch.header());
+            let judged = new.map_or(Ok(Verdict::New), |new| table.judge(&new, self.now, LIMITS));
+            if matches!(judged, Ok(Verdict::New)) {
+                if let Some(new) = new {
+                    table.observe(&new, end.0, self.now, LIMITS);
+                }
+                expected.push(Ok(None));
+                end = end.plus(u64::from(batch.record_count()));
+            } else {
+                expected.push(judged.map(|verdict| match verdict {
+                    Verdict::Duplicate(at) => Some(at),
+                    Verdict::New => None,
+                }));
+            }
+            made.push(batch);
+        }
+        let log = self.fixture().log.clone();
+        let results = log.append_many(&made, EPOCH, Timestamp(self.now));
+        for ((batch, expected), result) in made.iter().zip(expected).zip(results) {
+            match (expected, result) {
+                (Ok(None), Ok(at)) => {
+                    assert!(!at.duplicate);
+                    let found = log.read(at.base_offset, 1, ALL).unwrap().remove(0);
+                    assert_eq!(found.payload(), batch.payload());
+                    self.batches.insert(at.base_offset.0, found);
+                }
+                (Ok(Some(original)), Ok(at)) => assert_eq!(at, original),
+                (Err(wanted), Err(found)) if !self.disk.stopped() => {
+                    assert_eq!(wanted.to_string(), found.to_string());
+                }
+                (_, Err(_)) if self.disk.stopped() => {}
+                (wanted, found) => panic!("{wanted:?} {found:?}"),
+            }
+        }
+    }
+
+    /// Takes the log's batches as they are after a crash or a failed step.
+    fn take_over(&mut self) {
+        let log = &self.fixture.as_ref().unwrap().log;
+        let (start, end) = (log.start_offset(), log.end_offset());
+        self.batches.retain(|base, _| *base < start.0);
+        let mut at = start;
+        while at < end {
+            for batch in log.read(at, 1 << 20, ALL).unwrap() {
+                at = batch.next_offset();
+                self.batches.insert(batch.base_offset().0, batch);
+            }
+        }
+    }
+
+    fn reopen(&mut self) {
+        drop(self.fixture.take());
+        let fixture = Fixture::open(&self.disk, config());
+        assert!(!fixture.report.has_damage() && fixture.report.moved.is_empty(), "{:?}", fixture.report);
+        self.fixture = Some(fixture);
+        self.take_over();
+    }
+
+    fn boundary(&self, part: u8, from: u64, to: u64) -> u64 {
+        let at = from + (to - from) * u64::from(part) / 255;
+        self.batches.range(..=at).next_back().map_or(from, |(base, _)| *base).max(from)
+    }
+
+    fn injure(&mut self, remove: bool) {
+        self.fixture().sync();
+        let snapshots = self.fixture().log.0.writer.lock().producers.ends().to_vec();
+        let start = self.fixture().log.start_offset().0;
+        self.disk.restart();
+        drop(self.fixture.take());
+        // All batches behind the one before it are still there.
+        if let [.., before, newest] = snapshots[..]
+            && before >= start
+        {
+            let newest = log_dir().join(format!("{newest:020}{SUFFIX}"));
+            if remove {
+                crate::Disk::remove_file(&self.disk, &newest).unwrap();
+            } else {
+                self.disk.tamper(&newest, |bytes| bytes[20] ^= 1).unwrap();
+            }
+        }
+        self.reopen();
+    }
+
+    fn run(&mut self, op: &Op) {
+        match op {
+            Op::Append(batches) => self.append(batches),
+            Op::Sync => self.fixture().sync(),
+            Op::Marks => self.fixture().dir.write_marks(),
+            Op::Pass(ms) => self.now += ms,
+            Op::Retain(bytes) => {
+                let log = &self.fixture().log;
+                let _ = log.retain(NOW, Retention { ms: 0, bytes: *bytes }, log.durable_offset());
+            }
+            Op::Delete(part) => {
+                let log = &self.fixture().log;
+                let to = self.boundary(*part, log.start_offset().0, log.durable_offset().0);
+                let _ = log.advance_start(Offset(to), log.durable_offset());
+            }
+            Op::Cut(part) => {
+                // What a crash during the cut would lose otherwise is damage, and not what this is about.
+                self.fixture().sync();
+                let log = self.fixture().log.clone();
+                let to = self.boundary(*part, log.start_offset().0, log.end_offset().0);
+                if log.truncate_to(Offset(to), Offset::ZERO).is_ok() {
+                    self.batches.retain(|base, _| *base < to);
+                }
+            }
+            Op::Kill => {
+                self.disk.restart();
+                self.reopen();
+            }
+            Op::PowerCut => {
+                self.disk.crash_losing_all();
+                self.reopen();
+            }
+            Op::StopAfter(steps) => self.disk.stop_after(*steps),
+            Op::Injure(_) if self.disk.stopped() => {}
+            Op::Injure(remove) => self.injure(*remove),
+        }
+        if self.disk.stopped() || self.fixture().log.failure().is_some() {
+            self.disk.crash_losing_all();
+            self.reopen();
+        }
+        self.check();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_known_of_producers_is_what_the_batches_say(
+        ops in prop::collection::vec(op(), 1..60),
+        encrypted in any::<bool>(),
+    ) {
+        let _mode = encrypting(encrypted);
+        let mut model = Model::new();
+        ops.iter().for_each(|op| model.run(op));
+        model.disk.restart();
+        model.reopen();
+        model.check();
+    }
+}
+
+fn put(fixture: &Fixture, id: u64, sequence: i32, records: u32) -> Result<Appended, StorageError> {
+    fixture.log.append(&produced(id, 0, sequence, records), EPOCH, NOW)
+}
+
+fn all(log: &crate::Log, from: Offset) -> Vec<RecordBatch> {
+    let (mut at, mut found) = (from, Vec::new());
+    while at < log.end_offset() {
+        found.extend(log.read_raw(at, 1 << 20).unwrap());
+        at = found.last().map_or(at, RecordBatch::next_offset);
+    }
+    found
+}
+
+fn snapshots(disk: &SimDisk) -> usize {
+    disk.files().iter().filter(|path| path.to_string_lossy().ends_with(SUFFIX)).count()
+}
+
+#[test]
+fn a_batch_sent_again_is_not_stored_twice_not_even_after_a_restart() {
+    let disk = SimDisk::new();
+    let fixture = Fixture::open(&disk, from_files(1 << 20));
+    fixture.put(&[b"plain"]).unwrap();
+    assert_eq!(snapshots(&disk), 0, "a log without producers pays nothing for them");
+    let first = put(&fixture, 4, 0, 3).unwrap();
+    assert_eq!((first.base_offset, first.last_offset, first.duplicate), (Offset(1), Offset(3), false));
+    let again = put(&fixture, 4, 0, 3).unwrap();
+    assert_eq!(again, Appended { duplicate: true, ..first });
+    assert_eq!(fixture.log.end_offset(), Offset(4));
+    fixture.sync();
+    disk.crash_losing_all();
+    drop(fixture);
+    let fixture = Fixture::open(&disk, from_files(1 << 20));
+    assert_eq!(put(&fixture, 4, 0, 3).unwrap(), again);
+    let gap = put(&fixture, 4, 5, 1).unwrap_err();
+    assert!(matches!(gap, StorageError::OutOfOrderSequence { expected: 3, found: 5, .. }), "{gap}");
+    let stranger = put(&fixture, 5, 1, 1).unwrap_err();
+    assert!(matches!(stranger, StorageError::UnknownProducer { producer: 5, found: 1 }), "{stranger}");
+    assert_eq!(put(&fixture, 4, 3, 1).unwrap().base_offset, Offset(4));
+    assert_eq!(fixture.log.stats().producer_ids, 1);
+}
+
+#[test]
+fn what_is_deleted_is_still_known_and_its_snapshots_go() {
+    let disk = SimDisk::new();
+    let fixture = Fixture::open(&disk, from_files(4096));
+    put(&fixture, 1, 0, 1).unwrap();
+    for i in 0..40 {
+        put(&fixture, 2, i * 2, 2).unwrap();
+    }
+    fixture.sync();
+    let kept = snapshots(&disk);
+    let end = fixture.log.end_offset();
+    fixture.log.advance_start(end, end).unwrap();
+    assert!(snapshots(&disk) == 1 && kept > 5, "{} of {kept}", snapshots(&disk));
+    disk.crash_losing_all();
+    drop(fixture);
+    let fixture = Fixture::open(&disk, from_files(4096));
+    assert_eq!(put(&fixture, 1, 0, 1).unwrap().base_offset, Offset(0), "a duplicate of what is deleted");
+    assert!(put(&fixture, 2, 78, 2).unwrap().duplicate);
+    assert_eq!(put(&fixture, 2, 80, 1).unwrap().base_offset, end);
+}
+
+#[test]
+fn what_is_cut_off_may_come_again() {
+    let disk = SimDisk::new();
+    let fixture = Fixture::open(&disk, from_files(4096));
+    for i in 0..20 {
+        put(&fixture, 2, i * 2, 2).unwrap();
+    }
+    fixture.log.truncate_to(Offset(21), Offset::ZERO).unwrap();
+    assert!(put(&fixture, 2, 18, 2).unwrap().duplicate);
+    let again = put(&fixture, 2, 20, 2).unwrap();
+    assert_eq!((again.base_offset, again.duplicate), (Offset(20), false));
+}
+
+#[test]
+fn a_follower_knows_what_its_leader_knows() {
+    let (leader, follower) = (SimDisk::new(), SimDisk::new());
+    let leader = Fixture::open(&leader, from_files(4096));
+    for i in 0..20 {
+        put(&leader, 2, i * 2, 2).unwrap();
+        put(&leader, 30 + i as u64, 0, 1).unwrap();
+    }
+    let batches = all(&leader.log, Offset(0));
+    let table = |fixture: &Fixture| fixture.log.0.writer.lock().producers.table.clone();
+    let fixture = Fixture::open(&follower, from_files(4096));
+    fixture.log.append_replica(&batches[..9]).unwrap();
+    fixture.log.append_replica(&batches[5..]).unwrap();
+    assert!(table(&fixture) == table(&leader));
+
+    // One that begins in the middle of its leader's log, and is killed at once.
+    let far = SimDisk::new();
+    let fixture = Fixture::open(&far, from_files(4096));
+    let (first, last) = (&batches[10], &batches[19]);
+    let chain = batches[9].header().server.chain;
+    let mut install = fixture.log.begin_install(first.base_offset(), chain).unwrap();
+    let span = crate::SegmentSpan {
+        base: first.base_offset(),
+        end: last.next_offset(),
+        chain,
+        next_chain: last.header().server.chain,
+        cleaned: false,
+        bytes: 0,
+    };
+    install.begin_segment(&span).unwrap();
+    install.push(&batches[10..20]).unwrap();
+    install.finish(first.base_offset()).unwrap();
+    let known = table(&fixture);
+    assert_eq!(known.next_of(2).unwrap().1, 20, "of the last batch that came");
+    far.crash_losing_all();
+    drop(fixture);
+    let fixture = Fixture::open(&far, from_files(4096));
+    assert!(table(&fixture) == known);
+    fixture.log.append_replica(&batches[20..]).unwrap();
+    assert_eq!(table(&fixture).next_of(2), table(&leader).next_of(2));
+}
+
+#[test]
+fn mended_batches_are_known_again() {
+    let (leader, disk) = (SimDisk::new(), SimDisk::new());
+    let leader = Fixture::open(&leader, from_files(4096));
+    let fixture = Fixture::open(&disk, from_files(4096));
+    for i in 0..6 {
+        put(&leader, 2, i, 1).unwrap();
+    }
+    fixture.log.append_replica(&all(&leader.log, Offset(0))).unwrap();
+    fixture.sync();
+    fixture.dir.write_marks();
+    let end = fixture.log.stats().bytes as usize;
+    disk.restart();
+    drop(fixture);
+    disk.tamper(&segment_file(0), |bytes| bytes[end - 900..].fill(0)).unwrap();
+    let fixture = Fixture::open(&disk, from_files(4096));
+    fixture.log.read(Offset(5), 1, ALL).unwrap_err();
+    let damaged = fixture.log.damaged();
+    assert_eq!(damaged.len(), 1);
+    let lost = fixture.log.append(&produced(2, 0, 6, 1), LeaderEpoch(2), NOW).unwrap_err();
+    assert!(matches!(lost, StorageError::OutOfOrderSequence { .. }), "{lost}");
+    let from = damaged[0].start;
+    let given = all(&leader.log, from);
+    let chain = leader.log.link_before(from).unwrap().chain;
+    fixture.log.repair(damaged[0].clone(), chain, &given).unwrap();
+    assert!(put(&fixture, 2, 5, 1).unwrap().duplicate);
+    assert!(!put(&fixture, 2, 6, 1).unwrap().duplicate);
+}
