@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use parking_lot::Mutex;
 
 use super::Recovery;
+use crate::checkpoint::Mark;
 use crate::crypt::{Protection, SegmentCipher, UnwrapError};
 use crate::disk::{DiskFile, OpenMode};
 use crate::error::{IoContext, Result, StorageError};
@@ -157,9 +158,10 @@ impl Recovery<'_> {
     }
 
     /// The incarnation of a segment whose header is damaged: the checkpoint knows it, or the first whole header of a
-    /// batch names it.
+    /// batch names it. A mark that was written before the segment was (incarnation 0) knows nothing of it.
     fn guess_incarnation(&self, file: &dyn DiskFile, base: u64) -> Result<u64> {
-        if let Some(mark) = self.mark().filter(|mark| mark.segment_base == base) {
+        let names = |mark: &Mark| mark.segment_base == base && mark.incarnation != 0;
+        if let Some(mark) = self.mark().filter(names) {
             return Ok(mark.incarnation);
         }
         let found = scan::any_incarnation(file, HEADER_BYTES as u64, base);

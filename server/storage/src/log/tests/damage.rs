@@ -141,6 +141,25 @@ pub(super) fn a_segment_without_header_and_first_batch_keeps_the_rest() {
     assert_eq!(refused(&fixture, "no header"), [0, 1]);
 }
 
+/// Before the first durable mark the checkpoint says nothing of the segment.
+#[test]
+pub(super) fn a_young_segment_without_header_keeps_what_was_synced() {
+    let disk = SimDisk::new();
+    let fixture = Fixture::open(&disk, from_files(1 << 20));
+    let values: Vec<_> = (0..5).map(value).collect();
+    for value in &values {
+        fixture.put(&[value]).unwrap();
+    }
+    fixture.sync();
+    disk.crash_losing_all();
+    drop(fixture);
+    disk.restart();
+    disk.tamper(&segment_file(0), |bytes| bytes[..7].fill(0)).unwrap();
+    let fixture = Fixture::open(&disk, from_files(1 << 20));
+    assert_eq!(fixture.report.damaged_files, ["00000000000000000000.log"]);
+    assert_eq!(read_all(&fixture.log, 0).unwrap(), values);
+}
+
 #[test]
 pub(super) fn missing_and_foreign_side_files_are_rebuilt() {
     let disk = written();
