@@ -65,7 +65,8 @@ impl From<EngineError> for BrokerError {
             | E::OutOfOrderSequence { topic, partition, producer, .. } => {
                 placed(producer_refused(&error), topic, *partition).with("producer_id", producer)
             }
-            E::NotEnoughReplicas { topic, partition, in_sync, required } => {
+            E::NotEnoughReplicas { topic, partition, in_sync, required }
+            | E::CommitUnknown { topic, partition, in_sync, required, .. } => {
                 let error = placed(failed(ErrorCode::NotEnoughReplicas), topic, *partition);
                 error.with("in_sync", in_sync).with("required", required)
             }

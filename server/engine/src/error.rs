@@ -112,6 +112,21 @@ pub enum EngineError {
     /// `acks=all` asks for more in-sync replicas than there are. Nothing was appended.
     #[error("{topic}/{partition} has {in_sync} in-sync replicas, acks=all needs {required}")]
     NotEnoughReplicas { topic: TopicName, partition: PartitionId, in_sync: u32, required: u32 },
+    /// The leader found these records when it began to lead, and too few replicas are in sync to say that they are
+    /// committed; the leader before may have told somebody of them
+    /// ([KIP-207](https://cwiki.apache.org/confluence/display/KAFKA/KIP-207%3A+Offsets+returned+by+ListOffsetsResponse+should+be+monotonically+increasing+even+during+a+partition+leader+change)).
+    #[error(
+        "whether {topic}/{partition} holds committed records from offset {from} to {end} is not known: {in_sync} replicas are in sync, \
+         {required} have to be"
+    )]
+    CommitUnknown {
+        topic: TopicName,
+        partition: PartitionId,
+        from: Offset,
+        end: Offset,
+        in_sync: u32,
+        required: u32,
+    },
     /// Another node leads the partition, as far as is known here, or none does. Nothing was done.
     #[error(
         "not leader: {topic}/{partition} is led by {} in epoch {leader_epoch}",

@@ -5,6 +5,7 @@
 mod broker;
 mod clients;
 mod doors;
+mod doubt;
 mod failover;
 mod groups;
 mod idempotence;

@@ -27,6 +27,8 @@ const KINDS: [&str; 6] = ["log", "log", "log", "index", "checkpoint", "epochs"];
 /// The files that the whole node depends on.
 const VITAL: [&str; 6] =
     ["raft/log", "raft/vote", "raft/committed", "raft/snapshot", "cluster/identity", "meta.json"];
+/// How often each of them is hit before the node mends itself; 2,000 flips are out of reach of one at a time.
+const ROUNDS_LONG: usize = 6;
 /// By then what is damaged is as it was.
 const MENDED: Duration = Duration::from_secs(60);
 
@@ -114,7 +116,8 @@ impl Ward {
         let partitions = look::list(&data.join("topics")).into_iter().flat_map(|topic| look::list(&topic));
         let files: Vec<PathBuf> = partitions.flat_map(|partition| look::list(&partition)).collect();
         let mut hits = Vec::new();
-        for kind in KINDS {
+        let rounds = if effort::is_long() { ROUNDS_LONG } else { 1 };
+        for kind in KINDS.repeat(rounds) {
             let of_kind: Vec<_> = files.iter().filter(|file| self::kind(file) == kind).collect();
             let Some(file) = of_kind.choose(&mut self.rng).copied() else { continue };
             let Some(at) = place(file, &mut self.rng) else { continue };

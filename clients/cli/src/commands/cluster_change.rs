@@ -99,10 +99,17 @@ pub async fn drain(context: &Context, args: &Drain) -> Result<(), Failure> {
     let request = pb::DrainNodeRequest { node_id: args.node.clone() };
     let reply: pb::DrainNodeResponse = context.client.call("DrainNode", &request).await?;
     if context.json() {
-        return output::line(json!({"node": args.node, "moved": reply.moved}));
+        return output::line(json!({"node": args.node, "moved": reply.moved, "kept": reply.kept}));
     }
-    let moved = leaderships(reply.moved);
-    output::line(format!("{moved} moved off {}; it gets no new ones until it is restarted", args.node))
+    let (node, moved) = (&args.node, leaderships(reply.moved));
+    output::line(format!("{moved} moved off {node}; it gets no new ones until it is restarted"))?;
+    if reply.kept > 0 {
+        let kept = leaderships(reply.kept);
+        output::warn(&format!(
+            "{node} keeps {kept}: no other replica is in sync there (flymq-cli cluster status); stopping it now takes them offline"
+        ));
+    }
+    Ok(())
 }
 
 pub async fn balance(context: &Context) -> Result<(), Failure> {

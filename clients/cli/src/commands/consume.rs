@@ -52,7 +52,10 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
         let mut spec = FetchSpec::new(args.topic.as_str(), partition.partition, first);
         // Up to what was there when we began: a busy topic must not keep us. The last messages were counted back from a
         // later end.
-        let mut end = args.tail.map_or(partition.high_watermark, |_| u64::MAX);
+        let mut end = match args.tail {
+            Some(_) => u64::MAX,
+            None => latest(context, args, partition, 0).await?,
+        };
         let mut of_these = args.tail.map_or(usize::MAX, |tail| usize::try_from(tail).unwrap_or(usize::MAX));
         while left.min(of_these) > 0 && spec.offset < end {
             spec.max_messages = left.min(of_these).min(500);
@@ -89,6 +92,16 @@ async fn first_offset(
         let nothing = args.tail.map(|_| partition.high_watermark);
         return Ok(args.offset.or(nothing).unwrap_or(partition.low_watermark));
     };
+    latest(context, args, partition, back).await
+}
+
+/// The partition's end less `back` messages, from its leader: that one knows, or says that it does not.
+async fn latest(
+    context: &Context,
+    args: &Consume,
+    partition: &pb::Partition,
+    back: u64,
+) -> Result<u64, ClientError> {
     let request = pb::FindOffsetRequest {
         topic: args.topic.clone(),
         partition: partition.partition,

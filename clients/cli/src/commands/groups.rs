@@ -77,11 +77,15 @@ async fn list(context: &Context) -> Result<(), Failure> {
     let rows = reply.groups.iter().map(|g| {
         vec![g.group.clone(), state(g.state()).to_owned(), g.members.to_string(), g.topics.join(",")]
     });
-    output::table(
-        &["GROUP", "STATE", "MEMBERS", "TOPICS"],
-        rows.collect(),
-        "no groups yet; a group exists once it has committed",
-    )
+    let missing = reply.missing_nodes.join(", ");
+    if !missing.is_empty() {
+        output::warn(&format!("no answer from {missing}: groups that are coordinated there may be missing here"));
+    }
+    let nothing = match missing.is_empty() {
+        true => "no groups yet; a group exists once it has committed",
+        false => "no groups are known to the nodes that answered",
+    };
+    output::table(&["GROUP", "STATE", "MEMBERS", "TOPICS"], rows.collect(), nothing)
 }
 
 async fn describe(context: &Context, group: &str) -> Result<(), Failure> {

@@ -115,7 +115,7 @@ fn cleanup_policy(number: i32) -> Result<Option<CleanupPolicy>, BrokerError> {
 /// A topic with its settings in force and each partition's watermarks.
 pub(crate) fn topic_message(topic: &TopicInfo, map: &Map<'_>) -> pb::Topic {
     let settings = &topic.settings;
-    let options = pb::TopicOptions {
+    let mut options = pb::TopicOptions {
         partitions: count(topic.partitions.len()),
         replication_factor: count(settings.replication_factor as usize),
         retention_ms: signed(settings.retention_ms),
@@ -132,12 +132,19 @@ pub(crate) fn topic_message(topic: &TopicInfo, map: &Map<'_>) -> pb::Topic {
         delete_retention_ms: signed(settings.delete_retention_ms),
         index: Some(index::message(settings.index, topic.config.index.as_ref())),
     };
+    let partitions: Vec<_> =
+        topic.partitions.iter().map(|p| partition_message(&topic.name, p, map)).collect();
+    // Reassignments change it, partition by partition.
+    let replicas = partitions.iter().map(|partition| partition.replicas.len()).max().unwrap_or(0);
+    if replicas > 0 {
+        options.replication_factor = count(replicas);
+    }
     pb::Topic {
         name: topic.name.to_string(),
         id: topic.id.to_string(),
         options: Some(options),
         created_ms: topic.created.as_millis(),
-        partitions: topic.partitions.iter().map(|p| partition_message(&topic.name, p, map)).collect(),
+        partitions,
         restoring: topic.restoring.as_deref().unwrap_or_default().to_owned(),
     }
 }

@@ -91,6 +91,16 @@ impl EngineBroker {
         Ok(pb::TopicMetadata { name, partitions: partitions.collect(), topic_id })
     }
 
+    /// Those of `nodes` whom [`Self::ask_others`] asks: none where this is the question of another node.
+    pub(super) fn others(
+        &self,
+        ctx: &CallContext,
+        nodes: impl Iterator<Item = NodeId>,
+    ) -> BTreeSet<NodeId> {
+        let asks = self.forwarder.is_some() && !ctx.forwarded;
+        nodes.filter(|node| asks && node.as_str() != self.node.node_id).collect()
+    }
+
     /// Asks each of `nodes` but this one the same request, at once; the answers of those that gave one.
     pub(super) async fn ask_others(
         &self,

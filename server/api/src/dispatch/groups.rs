@@ -1,10 +1,10 @@
 //! Consumer groups and their offsets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flymq_engine::{CommittedOffset, GroupState, OffsetCommit, PartitionLag, StartFrom};
 use flymq_proto::pb;
-use flymq_types::{Offset, TopicName};
+use flymq_types::{NodeId, Offset, TopicName};
 
 use super::{EngineBroker, members};
 use crate::{BrokerError, CallContext, Response, convert};
@@ -96,14 +96,16 @@ impl EngineBroker {
             groups.map(|group| (group.group.clone(), group)).collect();
         let nodes = self.engine.metadata();
         let alive = nodes.cluster.nodes.values().filter(|node| node.state.is_alive());
-        let alive = alive.map(|node| node.id.clone()).collect();
-        for (_, served) in self.ask_others(ctx, alive, &request.into()).await {
+        let mut missing: BTreeSet<NodeId> = self.others(ctx, alive.map(|node| node.id.clone()));
+        for (node, served) in self.ask_others(ctx, missing.clone(), &request.into()).await {
             let Response::ListGroups(there) = served.response else { continue };
+            missing.remove(&node);
             for group in there.groups {
                 merge(groups.entry(group.group.clone()).or_default(), group);
             }
         }
-        Ok(pb::ListGroupsResponse { groups: groups.into_values().collect() })
+        let missing_nodes = missing.iter().map(NodeId::to_string).collect();
+        Ok(pb::ListGroupsResponse { groups: groups.into_values().collect(), missing_nodes })
     }
 
     pub(super) fn describe_group(

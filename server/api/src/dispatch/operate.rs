@@ -93,7 +93,8 @@ impl EngineBroker {
             tracing::warn!(node = %node.id, left, "leaderships move off a node that has not handed them over");
             self.moved(Command::DrainBroker(DrainBroker { hand_over: false, ..drain })).await?;
         }
-        Ok(pb::DrainNodeResponse { moved })
+        let kept = convert::count(self.engine.metadata().led_by(&node.id));
+        Ok(pb::DrainNodeResponse { moved, kept })
     }
 
     /// Gives leaderships back to the first replicas, as far as their leaders hand them over in time: they try again later.

@@ -25,7 +25,8 @@ impl Engine {
     ///
     /// # Errors
     /// `TopicNotFound` (also when the topic is deleted during the wait), `PartitionNotFound`, `NotLeader` (also when the
-    /// leadership ends during the wait, or where there is nothing and another node may lead by now), `OffsetOutOfRange`,
+    /// leadership ends during the wait, or where there is nothing and another node may lead by now), `CommitUnknown` where
+    /// there may be something that is not known to be committed, `OffsetOutOfRange`,
     /// `CorruptData` for a damaged range alone that nobody else has, `Mending` where others are slow to mend it, or a storage
     /// failure.
     pub async fn fetch(&self, spec: FetchSpec) -> Result<Fetched, EngineError> {
@@ -51,6 +52,7 @@ impl Engine {
         if fetched.batches.is_empty() {
             // "There is nothing yet" is what only that leader can say whom nobody can have replaced.
             partition.check_sure()?;
+            partition.check_settled(fetched.next_offset)?;
         }
         Ok(fetched)
     }

@@ -112,6 +112,7 @@ impl Engine {
             return Some(live.clone());
         }
         let stored = self.groups.settled().membership(group).cloned();
+        // The book has none that cannot be read: see `OffsetsLog::load`, which says so.
         let read = stored.and_then(|bytes| Group::decode(&bytes, self.clock.monotonic()).ok());
         if read.is_none() && !make {
             return None;

@@ -145,7 +145,12 @@ impl OffsetsLog {
                     let record = record.map_err(EngineError::InvalidBatch)?;
                     match decode(record.key, record.value) {
                         Some(change) => book.apply(change),
-                        None => tracing::warn!(offset = record.offset, "skipped an unknown offset record"),
+                        None => tracing::error!(
+                            topic = super::OFFSETS_TOPIC,
+                            partition = self.index,
+                            offset = record.offset,
+                            "skipped a record of a later build: the group that it is of goes back to the one before, or begins anew"
+                        ),
                     }
                 }
             }

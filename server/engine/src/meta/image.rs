@@ -81,6 +81,12 @@ impl MetaImage {
         partitions.filter(|partition| partition.successor.is_some() && of(partition)).count()
     }
 
+    /// Partitions that the node leads.
+    pub fn led_by(&self, node: &NodeId) -> usize {
+        let partitions = self.topics.values().flat_map(|topic| &topic.partitions);
+        partitions.filter(|partition| partition.leader.as_ref() == Some(node)).count()
+    }
+
     /// Like [`Self::partition`], and it has replicas.
     pub(super) fn replicated(&self, at: &TopicPartition) -> Result<&Arc<PartitionMeta>, Rejection> {
         let partition = self.partition(at)?;

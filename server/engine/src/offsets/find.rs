@@ -106,6 +106,7 @@ impl Engine {
     /// Everything appended by now counts as before "latest", and it is readable when this returns.
     async fn latest(&self, partition: &crate::partition::Partition) -> Result<Offset, EngineError> {
         let end = partition.log()?.end_offset();
+        partition.settled().await?;
         partition.durable(end).await?;
         partition.check_sure()?;
         Ok(end)

@@ -1,5 +1,6 @@
 //! Partitions that other nodes keep, too: terms of leadership, and what this node says where it does not lead.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::replication::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaLi
 /// How long a request waits for the beginning of a term: it takes a few milliseconds, unless the disk is slow.
 const TERM_WAIT: Duration = Duration::from_millis(750);
 
+/// How long a question for the latest offset waits for the records that a new leader has found.
+const SETTLE_WAIT: Duration = Duration::from_secs(2);
+
 /// Who leads a partition, as the metadata says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Leadership {
@@ -26,6 +30,9 @@ pub(crate) struct Leadership {
     pub(crate) epoch: LeaderEpoch,
     /// Nodes that keep it.
     pub(crate) copies: usize,
+    /// How many of them are in sync, and how many have to be for a commit.
+    pub(crate) in_sync: usize,
+    pub(crate) required: usize,
 }
 
 impl Partition {
@@ -58,7 +65,14 @@ impl Partition {
         *told = image.version;
         let here = self.replica().is_some_and(|replica| replica.update(meta, min_insync, image));
         let other = meta.leader.clone().filter(|_| !here);
-        let now = Leadership { other, here, epoch: meta.leader_epoch, copies: meta.replicas.len() };
+        let now = Leadership {
+            other,
+            here,
+            epoch: meta.leader_epoch,
+            copies: meta.replicas.len(),
+            in_sync: meta.isr.len(),
+            required: min_insync,
+        };
         if self.leadership.load().as_deref() != Some(&now) {
             self.leadership.store(Some(Arc::new(now)));
         }
@@ -165,6 +179,35 @@ impl Partition {
         if sure { Ok(()) } else { Err(self.not_leader()) }
     }
 
+    /// Refuses to say that nothing is at `offset` where this leader found records when it began, and cannot tell whether
+    /// the one before had committed them.
+    pub(crate) fn check_settled(&self, offset: Offset) -> Result<(), EngineError> {
+        match self.term().unsettled() {
+            Some(range) if offset < range.end => Err(self.commit_unknown(range)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Waits a moment until everything that this leader found when it began is known to be committed: that takes a round
+    /// trip, unless too few replicas are in sync.
+    pub(crate) async fn settled(&self) -> Result<(), EngineError> {
+        let Some(range) = self.term().unsettled() else { return Ok(()) };
+        match tokio::time::timeout(SETTLE_WAIT, self.durable(range.end)).await {
+            Ok(settled) => settled,
+            Err(_late) => Err(self.commit_unknown(range)),
+        }
+    }
+
+    fn commit_unknown(&self, Range { start: from, end }: Range<Offset>) -> EngineError {
+        let (topic, partition) = (self.topic.clone(), self.number);
+        let known = self.leadership();
+        let count = |of: fn(&Leadership) -> usize| {
+            known.as_ref().map_or(0, |known| u32::try_from(of(known)).unwrap_or(u32::MAX))
+        };
+        let (in_sync, required) = (count(|known| known.in_sync), count(|known| known.required));
+        EngineError::CommitUnknown { topic, partition, from, end, in_sync, required }
+    }
+
     /// Where a reader begins that has committed this, or nothing. Who keeps its offsets need not lead: the leader's start
     /// counts as far as it is known here.
     pub(crate) fn begin_at(&self, committed: Option<Offset>) -> Result<Offset, EngineError> {
@@ -211,7 +254,9 @@ fn between_terms() -> Arc<HighWatermark> {
 
 impl ReplicaListener for Partition {
     fn leads(&self, epoch: LeaderEpoch, high_watermark: Offset) {
-        self.high.store(Arc::new(HighWatermark::new(high_watermark)));
+        // Nothing is appended in a term before it is told of here.
+        let found = self.local_log().map_or(high_watermark, Log::end_offset).max(high_watermark);
+        self.high.store(Arc::new(HighWatermark::of_term(high_watermark, found)));
         // Whoever ends the partition meanwhile sees the new term, or is seen here.
         if let Some(stop) = self.ended.get() {
             self.high.load().stop(stop.clone());

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -30,6 +31,8 @@ pub(crate) enum Stop {
 #[derive(Debug)]
 pub(crate) struct HighWatermark {
     value: AtomicU64,
+    /// Where the log ended when the term began: an earlier leader may have told of what is below.
+    found: Offset,
     readers: AtomicUsize,
     inner: Mutex<Inner>,
 }
@@ -45,7 +48,19 @@ struct Inner {
 
 impl HighWatermark {
     pub(crate) fn new(at: Offset) -> Self {
-        Self { value: AtomicU64::new(at.get()), readers: AtomicUsize::new(0), inner: Mutex::default() }
+        Self::of_term(at, at)
+    }
+
+    /// That of a term of leadership which begins with a log up to `found`, known to be committed up to `at`.
+    pub(crate) fn of_term(at: Offset, found: Offset) -> Self {
+        let (value, readers) = (AtomicU64::new(at.get()), AtomicUsize::new(0));
+        Self { value, found, readers, inner: Mutex::default() }
+    }
+
+    /// The records that were found when the term began, and are not known to be committed yet.
+    pub(crate) fn unsettled(&self) -> Option<Range<Offset>> {
+        let high = self.get();
+        (high < self.found).then_some(high..self.found)
     }
 
     pub(crate) fn get(&self) -> Offset {

@@ -192,10 +192,13 @@ pub(super) async fn check_current(
     lane: PeerLane,
     epoch: BrokerEpoch,
 ) -> Result<(), Refused> {
-    if lane.for_brokers_only() {
-        return check_registered(shared, from, epoch);
-    }
-    check_in_group(shared, from).await
+    let checked = if lane.for_brokers_only() {
+        check_registered(shared, from, epoch)
+    } else {
+        check_in_group(shared, from).await
+    };
+    // One lane may be let in while another is not.
+    checked.map_err(|why| Refused::new(why.reason, format!("{} (lane {})", why.text, lane.name())))
 }
 
 /// The metadata group's lanes take its members only.
