@@ -49,17 +49,21 @@ fn a_new_leader_without_enough_replicas_never_ends_before_what_was_acknowledged(
     match (found, read) {
         // The follower had heard of the last commit before its leader died.
         (Ok(found), Ok(())) => assert_eq!(found.offset, 20),
+        // The client asks again for as long as the request may take, and says then what it heard.
         (Err(found), Err(read)) => {
-            assert_eq!(found.code, ErrorCode::NotEnoughReplicas, "{found}");
-            assert!(found.message.contains("1 replicas are in sync, 2 have to be"), "{found}");
-            assert_eq!(read.code, ErrorCode::NotEnoughReplicas, "{read}");
+            for error in [&found, &read] {
+                assert!(
+                    matches!(error.code, ErrorCode::NotEnoughReplicas | ErrorCode::Timeout)
+                        && error.message.contains("1 replicas are in sync, 2 have to be"),
+                    "{error}"
+                );
+            }
         }
         other => panic!("one knows and the other does not: {other:?}"),
     }
     cluster.restart(leader);
-    let found: pb::FindOffsetResponse = eventually("enough replicas", || {
-        runtime.block_on(client.call("FindOffset", &latest)).ok()
-    });
+    let found: pb::FindOffsetResponse =
+        eventually("enough replicas", || runtime.block_on(client.call("FindOffset", &latest)).ok());
     assert_eq!(found.offset, 20);
 }
 
@@ -89,7 +93,6 @@ fn a_drain_says_what_stays() {
     let leader = name(cluster.leader("alone", 0));
     let client = runtime.block_on(Client::with_config(native(&cluster, 0))).expect("connected");
     let drained = runtime.block_on(client.call_json("DrainNode", &json!({"node_id": leader}).to_string()));
-    let drained: serde_json::Value =
-        serde_json::from_str(&drained.expect("drained").to_string()).expect("an object");
+    let drained: serde_json::Value = serde_json::from_str(&drained.expect("drained")).expect("an object");
     assert!(drained["kept"].as_i64().is_some_and(|kept| kept >= 1), "{drained}");
 }

@@ -79,7 +79,9 @@ async fn list(context: &Context) -> Result<(), Failure> {
     });
     let missing = reply.missing_nodes.join(", ");
     if !missing.is_empty() {
-        output::warn(&format!("no answer from {missing}: groups that are coordinated there may be missing here"));
+        output::warn(&format!(
+            "no answer from {missing}: groups that are coordinated there may be missing here"
+        ));
     }
     let nothing = match missing.is_empty() {
         true => "no groups yet; a group exists once it has committed",

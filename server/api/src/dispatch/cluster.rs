@@ -92,11 +92,7 @@ impl EngineBroker {
     }
 
     /// Those of `nodes` whom [`Self::ask_others`] asks: none where this is the question of another node.
-    pub(super) fn others(
-        &self,
-        ctx: &CallContext,
-        nodes: impl Iterator<Item = NodeId>,
-    ) -> BTreeSet<NodeId> {
+    pub(super) fn others(&self, ctx: &CallContext, nodes: impl Iterator<Item = NodeId>) -> BTreeSet<NodeId> {
         let asks = self.forwarder.is_some() && !ctx.forwarded;
         nodes.filter(|node| asks && node.as_str() != self.node.node_id).collect()
     }
