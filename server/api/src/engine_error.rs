@@ -62,6 +62,7 @@ impl From<EngineError> for BrokerError {
             }
             E::UnknownProducer { topic, partition, producer, .. }
             | E::ProducerFenced { topic, partition, producer, .. }
+            | E::CoordinatorFenced { topic, partition, producer, .. }
             | E::OutOfOrderSequence { topic, partition, producer, .. } => {
                 placed(producer_refused(&error), topic, *partition).with("producer_id", producer)
             }
@@ -129,6 +130,9 @@ fn producer_refused(error: &EngineError) -> BrokerError {
     let failed = |code| BrokerError::new(code, error.to_string());
     if let EngineError::ProducerFenced { epoch, current, .. } = error {
         return failed(ErrorCode::ProducerFenced).with("epoch", epoch).with("current_epoch", current);
+    }
+    if let EngineError::CoordinatorFenced { .. } = error {
+        return failed(ErrorCode::ProducerFenced);
     }
     if let EngineError::OutOfOrderSequence { epoch, expected, sequence, .. } = error {
         let error = failed(ErrorCode::OutOfOrderSequence).with("epoch", epoch);

@@ -96,6 +96,11 @@ pub enum EngineError {
     /// A producer with the same id and a later epoch has taken over. Nothing was appended.
     #[error("producer {producer} has epoch {current} in {topic}/{partition}: its epoch {epoch} is over")]
     ProducerFenced { topic: TopicName, partition: PartitionId, producer: u64, epoch: u16, current: u16 },
+    /// A coordinator of a later term has ended a transaction of this producer. Nothing was appended.
+    #[error(
+        "a coordinator of term {current} has ended a transaction of producer {producer} in {topic}/{partition}: term {given} is over"
+    )]
+    CoordinatorFenced { topic: TopicName, partition: PartitionId, producer: u64, given: u32, current: u32 },
     /// A batch of the idempotent producer is missing before this one. Nothing was appended.
     #[error(
         "the batch of producer {producer} (epoch {epoch}) for {topic}/{partition} begins with sequence {sequence}, and the next one is \
@@ -197,6 +202,9 @@ impl EngineError {
             }
             StorageError::ProducerFenced { producer, epoch, current } => {
                 Self::ProducerFenced { topic, partition, producer, epoch, current }
+            }
+            StorageError::CoordinatorFenced { producer, given, current } => {
+                Self::CoordinatorFenced { topic, partition, producer, given, current }
             }
             StorageError::OutOfOrderSequence { producer, epoch, expected, found: sequence } => {
                 Self::OutOfOrderSequence { topic, partition, producer, epoch, expected, sequence }

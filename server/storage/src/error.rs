@@ -83,6 +83,9 @@ pub enum StorageError {
     /// A producer with the same id and a later epoch has taken over. Nothing was appended.
     #[error("producer {producer} has epoch {current} now: epoch {epoch} is over")]
     ProducerFenced { producer: u64, epoch: u16, current: u16 },
+    /// A later coordinator has ended a transaction of this producer. Nothing was appended.
+    #[error("a coordinator of term {current} has spoken for producer {producer}: term {given} is over")]
+    CoordinatorFenced { producer: u64, given: u32, current: u32 },
     /// A batch of this producer is missing before this one. Nothing was appended.
     #[error(
         "the batch of producer {producer} (epoch {epoch}) begins with sequence {found}, expected was {expected}"

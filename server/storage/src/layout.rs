@@ -10,7 +10,7 @@ pub(crate) enum Verdict {
     Damaged,
 }
 
-/// The only version so far of every format of this crate.
+/// The version of every format of this crate that does not say otherwise.
 pub(crate) const VERSION: u32 = 1;
 
 const MAGIC_BYTES: usize = 8;
@@ -41,8 +41,13 @@ pub(crate) fn get_i64(block: &[u8], at: usize) -> i64 {
 
 /// Writes magic, version and (last) the crc.
 pub(crate) fn seal(block: &mut [u8], magic: &[u8; MAGIC_BYTES]) {
+    seal_as(block, magic, VERSION);
+}
+
+/// As [`seal`], for a format that has versions of its own.
+pub(crate) fn seal_as(block: &mut [u8], magic: &[u8; MAGIC_BYTES], version: u32) {
     put(block, 0, *magic);
-    put(block, MAGIC_BYTES, VERSION.to_le_bytes());
+    put(block, MAGIC_BYTES, version.to_le_bytes());
     let at = block.len() - 4;
     let crc = crc32c::crc32c(&block[..at]);
     put(block, at, crc.to_le_bytes());

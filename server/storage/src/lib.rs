@@ -67,9 +67,10 @@ pub use disk::{
 pub use error::StorageError;
 pub use index::{IndexHealth, IndexStats, IndexStrategy};
 pub use log::{
-    Appended, Compacted, Compaction, EpochEnd, EpochStart, Export, FoundRecords, HeaderQuery, Install, Link,
-    Log, LogConfig, LogStats, ProducerLimits, Protected, RecoveryReport, Repaired, Replicated, Retention,
-    Retired, Scrubbed, SealedSegment, SegmentSpan, split_batches,
+    AbortedTransaction, Appended, Compacted, Compaction, EpochEnd, EpochStart, Export, FoundRecords,
+    HeaderQuery, Install, Link, Log, LogConfig, LogStats, OpenTransaction, ProducerLimits, Protected,
+    RecoveryReport, Repaired, Replicated, Retention, Retired, Scrubbed, SealedSegment, SegmentSpan,
+    split_batches,
 };
 pub use space::{SpaceOptions, SpaceReport, SpaceState, SpaceWatch};
 pub use sync::{DurableListener, SyncMode};

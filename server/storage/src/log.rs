@@ -21,6 +21,7 @@ mod retain;
 mod rewrap;
 mod scrub;
 mod spare;
+mod stable;
 mod start_at;
 mod truncate;
 mod view;
@@ -54,7 +55,8 @@ pub use export::{Export, SealedSegment, SegmentSpan};
 pub use find_header::{FoundRecords, HeaderQuery};
 pub use install::Install;
 pub use options::{Appended, LogConfig, LogStats, ProducerLimits, Retention, Retired};
-use producers::Producers;
+pub use producers::{AbortedTransaction, OpenTransaction};
+use producers::{Producers, Transactions};
 pub use repair::Repaired;
 pub use replica::{Replicated, split_batches};
 pub use report::RecoveryReport;
@@ -165,6 +167,8 @@ pub(crate) struct LogInner {
     /// Producers that the log knows, and how many had to go before their time since the start.
     producer_ids: AtomicU64,
     producers_evicted: AtomicU64,
+    /// As readers see them; changed with the writer's lock held, before what changes them can be read.
+    transactions: Mutex<Transactions>,
     /// Wall time of the last successful sync, Unix ms; `i64::MIN` before the first.
     last_sync: Mutex<Option<Timestamp>>,
 }

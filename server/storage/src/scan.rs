@@ -1,7 +1,8 @@
 //! Reading a segment from its bytes alone: is there a whole, verified batch at this position, and if not, where is
 //! the next one?
 
-use flymq_types::BatchHeader;
+use bytes::BytesMut;
+use flymq_types::{BatchHeader, RecordBatch};
 use flymq_wire::batch::{HEADER_LEN, MAGIC, verify_header_crc};
 
 use crate::crypt::{PLAIN, Protection, TAG_BYTES};
@@ -109,6 +110,17 @@ impl<'a> Window<'a> {
         let payload = batch.get(HEADER_LEN..).unwrap_or(&[]);
         let good = cfg!(mutant = "crc_not_checked_recovery") || protection.verifies(&header, &head, payload);
         Ok(if good { Found::Batch(header, head) } else { Found::BadPayload(header) })
+    }
+
+    /// The batch of this header at `position`, readable; `None` where its payload is damaged or cannot be opened here.
+    pub fn record_batch_at(
+        &mut self,
+        position: u64,
+        header: &BatchHeader,
+    ) -> io::Result<Option<RecordBatch>> {
+        let protection = self.protection;
+        let stored = BytesMut::from(self.bytes(position, header.batch_len())?);
+        Ok((stored.len() == header.batch_len()).then(|| protection.batch(header, stored)).flatten())
     }
 
     /// Whether every byte from `position` on is zero: preallocated and never written.

@@ -2,8 +2,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use flymq_wire::batch::{
-    BatchError, BatchHeader, Compression, HEADER_LEN, NO_PRODUCER_ID, NO_SEQUENCE, RecordIter, Records,
-    ServerFields, validate_produced, verify, verify_header_crc, verify_payload_crc,
+    BatchError, BatchFlags, BatchHeader, Compression, HEADER_LEN, NO_PRODUCER_ID, NO_SEQUENCE, RecordIter,
+    Records, ServerFields, validate_produced, verify, verify_header_crc, verify_payload_crc,
 };
 use flymq_wire::compress::InflateLimits;
 
@@ -83,14 +83,15 @@ impl RecordBatch {
         Self { header, head: Bytes::copy_from_slice(&head), payload: self.payload.clone(), whole: None }
     }
 
-    /// The batch as one that names no producer; to be stamped before it is stored.
+    /// The batch as one that names no producer and is in no transaction; to be stamped before it is stored.
     #[must_use]
     pub fn without_producer(self) -> Self {
         if !self.header.has_producer_id() {
             return self;
         }
         let (producer_id, producer_epoch, base_sequence) = (NO_PRODUCER_ID, 0, NO_SEQUENCE);
-        let header = BatchHeader { producer_id, producer_epoch, base_sequence, ..self.header };
+        let flags = self.header.flags.without(BatchFlags::TRANSACTIONAL);
+        let header = BatchHeader { producer_id, producer_epoch, base_sequence, flags, ..self.header };
         let mut whole = BytesMut::with_capacity(self.size());
         whole.put_slice(&header.encode_stamped(&header.server));
         whole.put_slice(&self.payload);

@@ -14,7 +14,7 @@ mod time;
 pub use ack::{Acks, Isolation, ParseAcksError};
 pub use batch::RecordBatch;
 pub use flymq_wire::batch::{
-    BatchError, BatchFlags, BatchHeader, Compression, RecordIter, RecordView, Records,
+    BatchError, BatchFlags, BatchHeader, Compression, Marker, Outcome, RecordIter, RecordView, Records,
 };
 pub use flymq_wire::compress::{InflateError, InflateLimits};
 pub use id::{

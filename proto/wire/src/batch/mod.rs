@@ -12,6 +12,7 @@
 mod builder;
 mod error;
 mod header;
+mod marker;
 mod packed;
 mod record;
 mod records;
@@ -24,6 +25,7 @@ pub use header::{
     BatchFlags, BatchHeader, Compression, FORMAT_VERSION, HEADER_LEN, MAGIC, NO_PRODUCER_ID, NO_SEQUENCE,
     ServerFields, chain, stamp_header,
 };
+pub use marker::{Marker, Outcome};
 pub use packed::pack;
 pub use record::{HeaderIter, MIN_RECORD_LEN, RecordIter, RecordView};
 pub use records::{Records, inflate_payload, records};

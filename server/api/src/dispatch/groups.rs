@@ -17,13 +17,14 @@ impl EngineBroker {
         let topic = convert::topic("topic", &request.topic)?;
         let partition = convert::partition(request.partition)?;
         let group = (!request.group.is_empty()).then(|| convert::group(&request.group)).transpose()?;
+        let isolation = convert::isolation(request.isolation)?;
         let otherwise = if group.is_some() { StartFrom::Committed } else { StartFrom::Latest };
         let from =
             convert::start_from("from", request.from, request.offset, request.timestamp_ms, otherwise)?;
         if group.is_none() && from == StartFrom::Committed {
             return Err(convert::invalid("group", "to begin at a committed offset, name the group"));
         }
-        let offset = self.engine.start_offset(group.as_ref(), &topic, partition, from).await?;
+        let offset = self.engine.start_offset(group.as_ref(), &topic, partition, from, isolation).await?;
         Ok(pb::GetStartOffsetResponse { offset: offset.get() })
     }
 

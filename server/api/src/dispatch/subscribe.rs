@@ -6,7 +6,7 @@ use flymq_engine::{
     Engine, EngineError, MemberGuard, MemberInfo, Pulled, StartFrom, SubscribeSpec, Subscription,
 };
 use flymq_proto::pb;
-use flymq_types::{GroupId, NodeId, Offset, PartitionId, TopicName};
+use flymq_types::{GroupId, Isolation, NodeId, Offset, PartitionId, TopicName};
 use futures::{StreamExt as _, stream};
 
 use super::{EngineBroker, placement::located};
@@ -73,6 +73,7 @@ impl EngineBroker {
         group: Option<&GroupId>,
         request: &pb::SubscribeRequest,
     ) -> Result<Vec<(PartitionId, Offset)>, BrokerError> {
+        let isolation = convert::isolation(request.isolation)?;
         let otherwise = if group.is_some() { StartFrom::Committed } else { StartFrom::Latest };
         let from =
             convert::start_from("from", request.from, request.offset, request.timestamp_ms, otherwise)?;
@@ -83,7 +84,7 @@ impl EngineBroker {
         };
         let mut positions = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            let offset = match self.engine.start_offset(group, topic, partition, from).await {
+            let offset = match self.engine.start_offset(group, topic, partition, from, isolation).await {
                 Err(EngineError::NotCoordinator { group, node: Some(node) }) => {
                     self.committed_at(ctx, &node, &group, topic, partition).await?
                 }
@@ -117,7 +118,8 @@ impl EngineBroker {
             return Err(BrokerError::new(ErrorCode::Internal, "another node answered another request"));
         };
         // It may not know yet what has been deleted here.
-        let start = self.engine.find_offset(topic, partition, StartFrom::Earliest).await?;
+        let start =
+            self.engine.find_offset(topic, partition, StartFrom::Earliest, Isolation::ReadCommitted).await?;
         Ok(Offset(found.offset).max(start))
     }
 }

@@ -149,7 +149,8 @@ impl EngineBroker {
             from: Offset(request.from_offset),
             limit: limit as usize,
         };
-        let found = self.engine.find_by_header(topic, partition, header).await?;
+        let isolation = convert::isolation(request.isolation)?;
+        let found = self.engine.find_by_header(topic, partition, header, isolation).await?;
         let next_offset = found.next.get();
         let offsets: Vec<_> = found.offsets.iter().map(|offset| offset.get()).collect();
         let offset = offsets.first().copied().unwrap_or(next_offset);
@@ -165,19 +166,21 @@ impl EngineBroker {
         if !request.header.is_empty() {
             return self.find_by_header(&topic, partition, request).await;
         }
+        let isolation = convert::isolation(request.isolation)?;
         if request.back > 0 {
             let at = pb::StartFrom::try_from(request.at);
             if !matches!(at, Ok(pb::StartFrom::Unspecified | pb::StartFrom::Latest)) {
                 return Err(convert::invalid("back", "counts from the latest offset: leave `at` out"));
             }
-            let offset = self.engine.find_offset_back(&topic, partition, request.back).await?.get();
+            let offset =
+                self.engine.find_offset_back(&topic, partition, request.back, isolation).await?.get();
             return Ok(pb::FindOffsetResponse { offset, ..Default::default() });
         }
         let at = convert::start_from("at", request.at, 0, request.timestamp_ms, StartFrom::Latest)?;
         if matches!(at, StartFrom::Committed | StartFrom::Offset(_)) {
             return Err(convert::invalid("at", "is one of earliest, latest and timestamp"));
         }
-        let offset = self.engine.find_offset(&topic, partition, at).await?;
+        let offset = self.engine.find_offset(&topic, partition, at, isolation).await?;
         Ok(pb::FindOffsetResponse { offset: offset.get(), ..Default::default() })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use flymq_types::Offset;
+use flymq_types::{Isolation, Offset};
 use tokio::time::{sleep, timeout};
 
 use super::poll::read_at;
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(10);
 pub(super) async fn until_mended(
     partition: &Partition,
     term: &HighWatermark,
-    offset: Offset,
+    (offset, isolation): (Offset, Isolation),
     clock: &SteadyClock,
     error: EngineError,
 ) -> Result<(), EngineError> {
@@ -37,7 +37,7 @@ pub(super) async fn until_mended(
             match term.stopped() {
                 Some(Stop::NotLeader) if !partition.is_led_elsewhere() => {}
                 Some(stop) => return Err(partition.stop_error(stop)),
-                None => match read_at(partition, term, from, 1, clock.now()) {
+                None => match read_at(partition, term, (from, isolation), 1, clock.now()) {
                     Err(EngineError::CorruptData { .. }) => {}
                     other => return other.map(drop),
                 },

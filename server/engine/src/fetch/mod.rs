@@ -32,7 +32,9 @@ pub struct Fetched {
     pub batches: Vec<RecordBatch>,
     /// The offset to ask for next.
     pub next_offset: Offset,
-    /// Offset after the last readable record.
+    /// Whether a committed reader waits for the end of a transaction, before the high watermark.
+    pub held: bool,
+    /// Offset after the last committed record.
     pub high_watermark: Offset,
     /// First offset that is still there.
     pub low_watermark: Offset,

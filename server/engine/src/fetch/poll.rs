@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use flymq_types::{Offset, PartitionId, Timestamp, TopicName};
+use flymq_types::{Isolation, Offset, PartitionId, Timestamp, TopicName};
 use tokio::time::sleep;
 
 use super::mend::until_mended;
@@ -40,11 +40,13 @@ impl Engine {
             max_bytes,
             min_bytes: spec.min_bytes.clamp(1, max_bytes.max(1)),
             max_wait: spec.max_wait.min(limit),
+            isolation: spec.isolation,
             clock: &self.steady,
         };
         let fetched = match poll.run().await {
             Err(error) => {
-                until_mended(&partition, poll.term, spec.offset, &self.steady, error).await?;
+                until_mended(&partition, poll.term, (spec.offset, spec.isolation), &self.steady, error)
+                    .await?;
                 poll.run().await?
             }
             Ok(fetched) => fetched,
@@ -77,6 +79,7 @@ struct Poll<'a> {
     max_bytes: usize,
     min_bytes: usize,
     max_wait: Duration,
+    isolation: Isolation,
     clock: &'a SteadyClock,
 }
 
@@ -114,12 +117,12 @@ impl Poll<'_> {
     }
 
     fn read(&self, from: Offset) -> Result<Fetched, EngineError> {
-        read_at(self.partition, self.term, from, self.max_bytes, self.clock.now())
+        read_at(self.partition, self.term, (from, self.isolation), self.max_bytes, self.clock.now())
     }
 
-    /// Whether the asked record is appended and only waits for its sync.
+    /// Whether the asked record is appended and only waits for its sync: not for the end of a transaction.
     fn commit_pending(&self, fetched: &Fetched) -> bool {
-        fetched.batches.is_empty() && fetched.next_offset < fetched.log_end_offset
+        fetched.batches.is_empty() && fetched.next_offset < fetched.log_end_offset && !fetched.held
     }
 }
 
@@ -127,7 +130,7 @@ impl Poll<'_> {
 pub(super) fn read_at(
     partition: &Partition,
     term: &HighWatermark,
-    offset: Offset,
+    (offset, isolation): (Offset, Isolation),
     max_bytes: usize,
     now: Timestamp,
 ) -> Result<Fetched, EngineError> {
@@ -137,11 +140,19 @@ pub(super) fn read_at(
     if offset < low_watermark || offset > log_end_offset {
         return Err(partition.out_of_range(offset, low_watermark, log_end_offset));
     }
-    let mut next_offset = offset;
+    let (mut next_offset, mut held) = (offset, false);
     let batches = loop {
-        let stored = partition.read(next_offset, max_bytes, term.get())?;
-        let Some(last) = stored.last() else { break stored };
+        let high = term.get();
+        let upto = partition.readable_below(high, isolation);
+        let mut stored = partition.read(next_offset, max_bytes, upto)?;
+        let Some(last) = stored.last() else {
+            held = upto < high;
+            break stored;
+        };
         next_offset = last.next_offset();
+        if isolation == Isolation::ReadCommitted && !cfg!(mutant = "aborted_batches_shown") {
+            log.retain_committed(&mut stored);
+        }
         let seen = visible(stored, now).map_err(EngineError::InvalidBatch)?;
         if !seen.is_empty() {
             break seen;
@@ -152,6 +163,7 @@ pub(super) fn read_at(
     Ok(Fetched {
         batches,
         next_offset,
+        held,
         high_watermark,
         low_watermark,
         log_end_offset: log_end_offset.max(high_watermark),

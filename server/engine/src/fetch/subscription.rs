@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use flymq_types::{Offset, PartitionId};
+use flymq_types::{Isolation, Offset, PartitionId};
 
 use super::mend::until_mended;
 use super::poll::read_at;
@@ -19,6 +19,7 @@ pub struct Subscription {
     ready: Arc<ReadyQueue>,
     sources: Vec<Source>,
     max_bytes: usize,
+    isolation: Isolation,
     clock: Arc<SteadyClock>,
 }
 
@@ -53,10 +54,10 @@ impl Engine {
             let partition = topic.partition(number)?;
             let term = partition.term();
             let listening = term.listen(&ready, index);
-            let look = || read_at(&partition, &term, position, 1, self.steady.now());
+            let look = || read_at(&partition, &term, (position, spec.isolation), 1, self.steady.now());
             let now = match look() {
                 Err(error) => {
-                    until_mended(&partition, &term, position, &self.steady, error).await?;
+                    until_mended(&partition, &term, (position, spec.isolation), &self.steady, error).await?;
                     look()?
                 }
                 Ok(now) => now,
@@ -68,7 +69,8 @@ impl Engine {
             sources.push(Source { partition, term, position, _listening: listening });
         }
         let max_bytes = self.options.limits.batch_bytes;
-        Ok(Subscription { ready, sources, max_bytes, clock: self.steady.clone() })
+        let (isolation, clock) = (spec.isolation, self.steady.clone());
+        Ok(Subscription { ready, sources, max_bytes, isolation, clock })
     }
 }
 
@@ -86,11 +88,12 @@ impl Subscription {
             let stopped = source.term.stopped();
             let max_bytes = max_bytes.min(self.max_bytes);
             let Source { partition, term, position, .. } = &*source;
-            let fetched = match read_at(partition, term, *position, max_bytes, self.clock.now()) {
+            let at = (*position, self.isolation);
+            let fetched = match read_at(partition, term, at, max_bytes, self.clock.now()) {
                 Err(error) => {
                     // The future may be dropped while it waits.
                     self.ready.push(index);
-                    until_mended(partition, term, *position, &self.clock, error).await?;
+                    until_mended(partition, term, at, &self.clock, error).await?;
                     continue;
                 }
                 Ok(fetched) => fetched,

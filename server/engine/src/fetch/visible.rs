@@ -1,4 +1,4 @@
-//! What readers see of stored batches: none without records, and no record that has expired.
+//! What readers see of stored batches: none without records, no marker, and no record that has expired.
 //!
 //! Batches without expiries, which are nearly all, pass as they are; only one in which something has expired is built
 //! anew, with its offsets.
@@ -8,9 +8,10 @@ use flymq_wire::batch::{BatchBuilder, BatchError, NewRecord, ProducerFields, pac
 
 /// Takes out of `batches` what is not to be seen at `now`. The first may begin before the asked offset, as always.
 pub(super) fn visible(batches: Vec<RecordBatch>, now: Timestamp) -> Result<Vec<RecordBatch>, BatchError> {
+    let special = BatchFlags::HAS_TTL.union(BatchFlags::COMPACTED).union(BatchFlags::CONTROL);
     let plain = |batch: &RecordBatch| {
         let flags = batch.header().flags;
-        !flags.contains(BatchFlags::HAS_TTL) && !flags.contains(BatchFlags::COMPACTED)
+        flags.without(special) == flags
     };
     if batches.iter().all(plain) {
         return Ok(batches);
@@ -22,7 +23,7 @@ pub(super) fn visible(batches: Vec<RecordBatch>, now: Timestamp) -> Result<Vec<R
 
 /// What is left of a batch.
 fn rest(batch: RecordBatch, now: Timestamp) -> Result<Option<RecordBatch>, BatchError> {
-    if batch.payload().is_empty() {
+    if batch.payload().is_empty() || batch.header().flags.contains(BatchFlags::CONTROL) {
         return Ok(None);
     }
     let header = *batch.header();

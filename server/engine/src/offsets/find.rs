@@ -1,7 +1,7 @@
 //! Where earliest, latest, a time and a group's commit are.
 
 use flymq_storage::{FoundRecords, HeaderQuery};
-use flymq_types::{GroupId, Offset, PartitionId, TopicName};
+use flymq_types::{GroupId, Isolation, Offset, PartitionId, TopicName};
 
 use super::StartFrom;
 use crate::engine::Engine;
@@ -29,12 +29,13 @@ impl Engine {
         topic: &TopicName,
         partition: PartitionId,
         at: StartFrom,
+        isolation: Isolation,
     ) -> Result<Offset, EngineError> {
         let partition = self.partition_soon(topic, partition).await?;
         let log = partition.log()?;
         match at {
             StartFrom::Earliest | StartFrom::Committed => Ok(log.start_offset()),
-            StartFrom::Latest => self.latest(&partition).await,
+            StartFrom::Latest => self.latest(&partition, isolation).await,
             StartFrom::Offset(offset) => {
                 let (start, end) = (log.start_offset(), log.end_offset());
                 let there = (start..=end).contains(&offset);
@@ -45,7 +46,7 @@ impl Engine {
                 let found = blocking(move || scanned.offset_for_timestamp(time)).await?;
                 match found.map_err(|error| partition.error(error))? {
                     Some(offset) => Ok(offset),
-                    None => self.latest(&partition).await,
+                    None => self.latest(&partition, isolation).await,
                 }
             }
         }
@@ -61,6 +62,7 @@ impl Engine {
         topic: &TopicName,
         partition: PartitionId,
         header: HeaderMatch,
+        isolation: Isolation,
     ) -> Result<FoundRecords, EngineError> {
         let open = self.topic_soon(topic).await?;
         let indexed: Vec<_> = open.view().meta.config.index.iter().flat_map(|i| i.headers.clone()).collect();
@@ -78,7 +80,8 @@ impl Engine {
             name: header.name,
             value: header.value,
             from: header.from,
-            upto: partition.high(),
+            upto: partition.readable_below(partition.high(), isolation),
+            committed: isolation == Isolation::ReadCommitted,
             limit: header.limit,
         };
         let log = partition.log()?.clone();
@@ -95,21 +98,27 @@ impl Engine {
         topic: &TopicName,
         partition: PartitionId,
         records: u64,
+        isolation: Isolation,
     ) -> Result<Offset, EngineError> {
         let partition = self.partition_soon(topic, partition).await?;
-        let latest = self.latest(&partition).await?;
+        let latest = self.latest(&partition, isolation).await?;
         let log = partition.log()?.clone();
         let found = blocking(move || log.offset_back(records, latest)).await?;
         found.map_err(|error| partition.error(error))
     }
 
-    /// Everything appended by now counts as before "latest", and it is readable when this returns.
-    async fn latest(&self, partition: &crate::partition::Partition) -> Result<Offset, EngineError> {
+    /// Everything appended by now counts as before "latest", and it is readable when this returns; for committed readers as far
+    /// as no transaction holds it back.
+    async fn latest(
+        &self,
+        partition: &crate::partition::Partition,
+        isolation: Isolation,
+    ) -> Result<Offset, EngineError> {
         let end = partition.log()?.end_offset();
         partition.settled().await?;
         partition.durable(end).await?;
         partition.check_sure()?;
-        Ok(end)
+        Ok(partition.readable_below(end, isolation))
     }
 
     /// Where a reader of the group begins: as [`Engine::find_offset`], and `Committed` is the group's committed
@@ -123,6 +132,7 @@ impl Engine {
         topic: &TopicName,
         partition: PartitionId,
         from: StartFrom,
+        isolation: Isolation,
     ) -> Result<Offset, EngineError> {
         if let (StartFrom::Committed, Some(group)) = (from, group) {
             let open = self.topics.get(topic)?;
@@ -139,7 +149,7 @@ impl Engine {
                 return Ok(offset.clamp(log.start_offset(), log.end_offset()));
             }
         }
-        self.find_offset(topic, partition, from).await
+        self.find_offset(topic, partition, from, isolation).await
     }
 
     /// As [`Engine::start_offset`] on the node that keeps the group's offsets, which mostly is another one than the
@@ -152,14 +162,15 @@ impl Engine {
         to: StartFrom,
     ) -> Result<Offset, EngineError> {
         let partition = self.partition(topic, number)?;
+        let isolation = Isolation::ReadCommitted;
         let own = partition.local_log().filter(|_| partition.is_replicated() && partition.log().is_err());
         let Some(log) = own.cloned() else {
-            return self.start_offset(Some(group), topic, number, to).await;
+            return self.start_offset(Some(group), topic, number, to, isolation).await;
         };
-        let (start, latest) = (log.start_offset(), partition.committed());
+        let (start, latest) = (log.start_offset(), partition.last_stable_offset());
         match to {
             StartFrom::Earliest => Ok(start),
-            StartFrom::Committed => self.start_offset(Some(group), topic, number, to).await,
+            StartFrom::Committed => self.start_offset(Some(group), topic, number, to, isolation).await,
             StartFrom::Latest => Ok(latest),
             StartFrom::Offset(offset) if (start..=log.end_offset()).contains(&offset) => Ok(offset),
             StartFrom::Offset(offset) => Err(partition.out_of_range(offset, start, log.end_offset())),

@@ -11,6 +11,7 @@ mod info;
 mod models;
 mod ready;
 mod replicated;
+mod transactions;
 mod turn;
 mod watermark;
 

@@ -74,7 +74,7 @@ impl Engine {
 
     /// Puts the batch where the log's order is decided, in the order of first polls also where they wait for this node's
     /// term to begin. What it returns waits for the acknowledgement.
-    async fn begin_append(
+    pub(super) async fn begin_append(
         &self,
         partition: &Arc<Partition>,
         batch: RecordBatch,
@@ -122,7 +122,7 @@ impl Engine {
     /// a blocking thread, as does one that has to wait for a descriptor. Others write to the page cache, within the first
     /// poll of this future; those that come while one of the former runs line up behind it, so that appends keep the
     /// order of their first polls.
-    async fn append_to(
+    pub(super) async fn append_to(
         &self,
         partition: &Arc<Partition>,
         batch: &RecordBatch,

@@ -14,6 +14,9 @@ pub(super) fn check_batch(bytes: Bytes, limits: &Limits) -> Result<RecordBatch, 
     if header.has_producer_id() && header.base_sequence < 0 {
         return Err(EngineError::InvalidBatch(BatchError::BadSequence { found: header.base_sequence }));
     }
+    if header.flags.contains(BatchFlags::TRANSACTIONAL) && !header.has_producer_id() {
+        return Err(EngineError::InvalidBatch(BatchError::BadFlags { found: header.flags.bits() }));
+    }
     let records = batch.record_count();
     too_large("number of records", records as usize, limits.batch_records as usize)?;
     check_claim(&batch, limits)?;
@@ -44,7 +47,7 @@ pub(crate) fn check_stored(bytes: Bytes, limits: &Limits) -> Result<RecordBatch,
     too_large("batch", bytes.len(), limits.batch_bytes)?;
     let batch = RecordBatch::from_broker(bytes).map_err(EngineError::InvalidBatch)?;
     let flags = batch.header().flags;
-    if flags.contains(BatchFlags::ENCRYPTED) {
+    if flags.contains(BatchFlags::ENCRYPTED) || flags.contains(BatchFlags::CONTROL) {
         return Err(EngineError::InvalidBatch(BatchError::BadFlags { found: flags.bits() }));
     }
     Ok(batch)

@@ -3,6 +3,7 @@
 mod append;
 mod check;
 mod ids;
+mod marker;
 mod ttl;
 
 use bytes::Bytes;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flymq_engine::{EngineError, FetchSpec, StartFrom};
-use flymq_types::{Acks, Offset, PartitionId, Timestamp};
+use flymq_types::{Acks, Isolation, Offset, PartitionId, Timestamp};
 
 use crate::support::*;
 
@@ -131,7 +131,7 @@ async fn offsets_are_found_by_meaning() {
     engine.create_topic(new_topic("t", 1)).await.unwrap();
     let find = |at| {
         let engine = engine.clone();
-        async move { engine.find_offset(&topic("t"), PartitionId(0), at).await }
+        async move { engine.find_offset(&topic("t"), PartitionId(0), at, Isolation::ReadCommitted).await }
     };
     assert_eq!(find(StartFrom::Latest).await.unwrap(), Offset(0), "an empty partition ends at 0");
     for at in [100, 200, 300] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use flymq_engine::{
     CommittedOffset, Engine, EngineError, GroupMember, GroupState, MemberInfo, OffsetCommit, StartFrom,
 };
-use flymq_types::{Acks, Offset, PartitionId};
+use flymq_types::{Acks, Isolation, Offset, PartitionId};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -89,7 +89,10 @@ async fn reset_goes_where_it_is_told() {
     assert_eq!(all(&engine, "g"), [("a".to_owned(), 0, 3), ("a".to_owned(), 1, 0)]);
     for (name, expected) in [("g", 3), ("new", 0)] {
         let (group, from) = (group(name), StartFrom::Committed);
-        let start = engine.start_offset(Some(&group), &topic("a"), PartitionId(0), from).await.unwrap();
+        let start = engine
+            .start_offset(Some(&group), &topic("a"), PartitionId(0), from, Isolation::ReadCommitted)
+            .await
+            .unwrap();
         assert_eq!(start, Offset(expected), "{name}");
     }
 }

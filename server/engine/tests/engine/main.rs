@@ -14,3 +14,4 @@ mod scale;
 mod subscribe;
 mod support;
 mod topics;
+mod transactions;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flymq_engine::{Engine, EngineError, NewTopic, OffsetCommit, RestoreTopic, Target, TopicInfo};
-use flymq_types::{Acks, Offset, PartitionId};
+use flymq_types::{Acks, Isolation, Offset, PartitionId};
 use flymq_wire::batch::{BatchBuilder, ServerFields, stamp_header};
 
 use crate::support::*;
@@ -81,7 +81,17 @@ async fn half_a_topic_takes_and_shows_nothing() {
     let target = Target::Partition(PartitionId(0));
     restoring(engine.append(&topic("t"), target, batch(&["x"]), Acks::Leader).await.err());
     restoring(engine.fetch(spec("t", 0, 500)).await.err());
-    restoring(engine.find_offset(&topic("t"), PartitionId(0), flymq_engine::StartFrom::Latest).await.err());
+    restoring(
+        engine
+            .find_offset(
+                &topic("t"),
+                PartitionId(0),
+                flymq_engine::StartFrom::Latest,
+                Isolation::ReadCommitted,
+            )
+            .await
+            .err(),
+    );
     engine.delete_topic(&topic("t")).await.unwrap();
     assert!(not_found(engine.topic(&topic("t"))));
 }

@@ -7,7 +7,7 @@ use flymq_engine::{
     CleanupPolicy, EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, Target, TopicChange,
     TopicConfig,
 };
-use flymq_types::{Acks, Offset, PartitionId};
+use flymq_types::{Acks, Isolation, Offset, PartitionId};
 use flymq_wire::batch::{BatchBuilder, NewRecord};
 
 use crate::support::*;
@@ -280,8 +280,15 @@ async fn deleted_records_are_gone_for_good_and_the_low_watermark_moves() {
     assert_eq!((info.low, info.high), (Offset(4), Offset(10)));
     let kept = engine.fetch(spec("t", 0, 4)).await.unwrap();
     assert_eq!(values(&kept, 4)[0], (4, "v4".to_owned()));
-    let start =
-        engine.start_offset(Some(&group("g")), &topic("t"), PartitionId(0), StartFrom::Committed).await;
+    let start = engine
+        .start_offset(
+            Some(&group("g")),
+            &topic("t"),
+            PartitionId(0),
+            StartFrom::Committed,
+            Isolation::ReadCommitted,
+        )
+        .await;
     assert_eq!(start.unwrap(), Offset(4), "a group whose place is gone goes on at the first record");
     assert_eq!(delete(&engine, Offset::MAX).await.unwrap(), Offset(10));
     assert_eq!(append(&engine, "t", 0, "next", Acks::All).await.base_offset, Offset(10));

@@ -5,7 +5,7 @@ use flymq_engine::{
     EngineError, EngineOptions, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, Target, TopicConfig,
 };
 use flymq_storage::LogConfig;
-use flymq_types::{Acks, GroupId, Offset, PartitionId};
+use flymq_types::{Acks, GroupId, Isolation, Offset, PartitionId};
 
 use crate::cluster::until;
 use crate::engines::{Engines, bytes_of, read_all, topic};
@@ -54,7 +54,10 @@ async fn offsets_move_to_the_next_coordinator() {
             assert!(cluster.engine(other).groups(None).is_empty(), "it knows only its own");
         }
         let (name, from) = (topic("t"), StartFrom::Committed);
-        let start = cluster.engine(first).start_offset(Some(&group()), &name, PartitionId(0), from).await;
+        let start = cluster
+            .engine(first)
+            .start_offset(Some(&group()), &name, PartitionId(0), from, Isolation::ReadCommitted)
+            .await;
         assert_eq!(start.unwrap(), Offset(offset));
         cluster.kill(first).await;
         let second = cluster.leader(OFFSETS_TOPIC, 0).await;

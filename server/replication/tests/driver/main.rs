@@ -18,3 +18,4 @@ mod producers;
 mod replicate;
 mod serve;
 mod throttle;
+mod transactions;

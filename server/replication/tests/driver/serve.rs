@@ -17,7 +17,10 @@ async fn the_leader_serves_and_the_others_name_it() {
         cluster.produce(leader, "t", &format!("v{number}"), Acks::All).await.unwrap();
     }
     assert_eq!(read_all(cluster.engine(leader), "t").await.len(), 10);
-    let latest = cluster.engine(leader).find_offset(&topic("t"), PartitionId(0), StartFrom::Latest).await;
+    let latest = cluster
+        .engine(leader)
+        .find_offset(&topic("t"), PartitionId(0), StartFrom::Latest, Isolation::ReadCommitted)
+        .await;
     assert_eq!(latest.unwrap(), Offset(10));
     for other in (0..3).filter(|other| *other != leader) {
         let names_it = |error: EngineError| match error {
@@ -26,7 +29,10 @@ async fn the_leader_serves_and_the_others_name_it() {
         };
         assert!(names_it(cluster.produce(other, "t", "v", Acks::Leader).await.unwrap_err()));
         assert!(names_it(cluster.engine(other).fetch(spec("t", 0)).await.unwrap_err()));
-        let latest = cluster.engine(other).find_offset(&topic("t"), PartitionId(0), StartFrom::Latest).await;
+        let latest = cluster
+            .engine(other)
+            .find_offset(&topic("t"), PartitionId(0), StartFrom::Latest, Isolation::ReadCommitted)
+            .await;
         assert!(names_it(latest.unwrap_err()));
         let info = cluster.engine(other).topic(&topic("t")).unwrap().partitions[0].clone();
         assert_eq!(info.log_end, Offset(10), "it has them all the same");

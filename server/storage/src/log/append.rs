@@ -4,10 +4,10 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use flymq_types::{LeaderEpoch, Offset, RecordBatch, Timestamp};
+use flymq_types::{BatchError, LeaderEpoch, Offset, RecordBatch, Timestamp};
 use flymq_wire::batch::{ServerFields, chain};
 
-use super::producers::{NewSequence, Verdict};
+use super::producers::{NewSequence, Verdict, is_control, marker_of};
 use super::view::SegmentView;
 use super::{Appended, Log, LogConfig, LogInner, Writer};
 use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
@@ -27,7 +27,7 @@ impl Log {
     /// idempotent producer has sent before (one of its last five) is not appended again: its offsets are told.
     ///
     /// # Errors
-    /// `StaleEpoch`, `BatchTooLarge`, `DiskFull`, `ReadOnly`, `UnknownProducer`, `ProducerFenced`, `OutOfOrderSequence`: nothing
+    /// `StaleEpoch`, `BatchTooLarge`, `DiskFull`, `ReadOnly`, `UnknownProducer`, `ProducerFenced`, `OutOfOrderSequence`, `CoordinatorFenced`, `InvalidBatch` (no marker): nothing
     /// was appended, the log goes on. `Poisoned` after
     /// an earlier failure, `Io` for the failure itself, `Closed`.
     pub fn append(&self, batch: &RecordBatch, epoch: LeaderEpoch, now: Timestamp) -> Result<Appended> {
@@ -331,6 +331,13 @@ fn judge(
     config: LogConfig,
     now: Timestamp,
 ) -> Option<Result<Appended>> {
+    if is_control(batch.header()) {
+        let Some(marker) = marker_of(batch) else {
+            let found = batch.header().flags.bits();
+            return Some(Err(BatchError::BadFlags { found }.into()));
+        };
+        return writer.producers.table.judge_marker(&marker).err().map(Err);
+    }
     let new = NewSequence::of(batch.header())?;
     let append_time = now.0.max(writer.tip.append_time);
     match writer.producers.table.judge(&new, append_time, config.producers) {
@@ -345,6 +352,10 @@ fn judge(
 fn in_sequence(writer: &Writer, batches: &[RecordBatch], config: LogConfig, now: Timestamp) -> usize {
     let mut expected: Vec<NewSequence> = Vec::new();
     for (i, batch) in batches.iter().enumerate() {
+        if is_control(batch.header()) {
+            // What follows is judged by what it leaves.
+            return i.max(1);
+        }
         let Some(new) = NewSequence::of(batch.header()) else { continue };
         match expected.iter_mut().find(|last| last.id == new.id) {
             Some(last) if new.follows(last) => *last = new,

@@ -10,7 +10,7 @@ use crate::segment::header::HEADER_BYTES;
 
 impl Log {
     /// The offset from which on there are `records` records below `upto`; the log start where there are fewer. What is
-    /// damaged, deleted or was compacted away does not count. Reads headers alone, from the end back.
+    /// damaged, deleted or was compacted away does not count, nor what was aborted, nor a marker. Reads headers alone, from the end back.
     ///
     /// # Errors
     /// `Io`, `Closed`; `Corrupt` when a compacted batch has to be opened and cannot.
@@ -20,7 +20,8 @@ impl Log {
             let view = self.0.view.lock();
             (view.segments.clone(), self.start_offset())
         };
-        let mut count = Countdown { left: records, start: start.0, upto: upto.min(self.end_offset()).0 };
+        let upto = upto.min(self.end_offset()).0;
+        let mut count = Countdown { log: self, left: records, start: start.0, upto };
         if records == 0 {
             return Ok(Offset(count.upto));
         }
@@ -34,7 +35,8 @@ impl Log {
 }
 
 /// How many records are still to be passed, and between which offsets they count.
-struct Countdown {
+struct Countdown<'a> {
+    log: &'a Log,
     left: u64,
     start: u64,
     upto: u64,
@@ -42,7 +44,7 @@ struct Countdown {
 
 impl Lookup<'_> {
     /// Passes the segment's records from its end; the offset of the last one to pass, if it is in here.
-    fn count_back(&self, count: &mut Countdown) -> Result<Option<Offset>> {
+    fn count_back(&self, count: &mut Countdown<'_>) -> Result<Option<Offset>> {
         let mut end = self.limit();
         while end > HEADER_BYTES as u64 {
             let run = self.run_before(end)?;
@@ -76,10 +78,10 @@ impl Lookup<'_> {
         &self,
         position: u64,
         header: &BatchHeader,
-        count: &mut Countdown,
+        count: &mut Countdown<'_>,
     ) -> Result<Option<Offset>> {
         let (from, to) = (header.server.base_offset.max(count.start), header.next_offset().min(count.upto));
-        if from >= to {
+        if from >= to || header.flags.contains(BatchFlags::CONTROL) || count.log.is_aborted(header) {
             return Ok(None);
         }
         if header.flags.contains(BatchFlags::COMPACTED) {
@@ -97,7 +99,7 @@ impl Lookup<'_> {
         &self,
         position: u64,
         header: &BatchHeader,
-        count: &mut Countdown,
+        count: &mut Countdown<'_>,
     ) -> Result<Option<Offset>> {
         let batches = self.take(position, header, 0, u64::MAX)?;
         let opened = batches.first().and_then(|batch| batch.open(&InflateLimits::BATCH).ok());

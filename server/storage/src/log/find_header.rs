@@ -27,6 +27,8 @@ pub struct HeaderQuery {
     pub from: Offset,
     /// Exclusive.
     pub upto: Offset,
+    /// Without records of aborted transactions.
+    pub committed: bool,
     /// Most offsets to answer, at least 1.
     pub limit: usize,
 }
@@ -101,7 +103,10 @@ impl Log {
         }
         let mut opened: Option<Records> = None;
         for offset in candidates.into_iter().map(|relative| base + relative) {
-            if lookup.has_header(offset, query, &mut opened)? {
+            let counts = |opened: &Option<Records>| {
+                !query.committed || !opened.as_ref().is_some_and(|records| self.is_aborted(records.header()))
+            };
+            if lookup.has_header(offset, query, &mut opened)? && counts(&opened) {
                 found.offsets.push(Offset(offset));
                 if found.offsets.len() >= query.limit {
                     found.next = Offset(offset + 1);
@@ -164,6 +169,7 @@ mod tests {
             value: vec![b'v', value],
             from: Offset(from),
             upto: ALL,
+            committed: true,
             limit,
         }
     }

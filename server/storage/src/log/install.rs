@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use flymq_types::{Offset, RecordBatch};
 
 use super::export::SegmentSpan;
-use super::producers::{ProducerTable, Producers};
+use super::producers::{ProducerTable, Producers, marker_of};
 use super::replica::check_next;
 use super::view::{SegmentView, View};
 use super::{CheckpointState, Log, LogInner};
@@ -108,7 +108,7 @@ impl Install {
             };
             writer.push(batch)?;
             self.epochs.observe(batch.leader_epoch(), batch.base_offset());
-            self.producers.note(batch.header(), limits);
+            self.producers.note(batch.header(), marker_of(batch), limits);
             (self.next, self.chain) = (batch.next_offset().0, batch.header().server.chain);
         }
         Ok(())
@@ -202,6 +202,7 @@ impl LogInner {
             true => Producers::default(),
             false => Producers::installed(std::mem::take(&mut staged.producers), staged.base),
         };
+        self.show_transactions(&writer.producers.table);
         self.show_installed(segments, start.0, mark.tip.next_offset);
         // A start takes the steps again: nothing may be appended before.
         pending.finish(vital, dir, file).inspect_err(|error| self.fail(error))

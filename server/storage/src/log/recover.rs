@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use flymq_types::Offset;
 use parking_lot::{Condvar, Mutex};
 
-use super::producers::{self, Producers};
+use super::producers::{self, Producers, Transactions};
 use super::view::{SegmentView, View};
 use super::{CheckpointState, Context, Log, LogConfig, LogInner, LogPlace, RecoveryReport, Writer};
 use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
@@ -62,6 +62,10 @@ impl Log {
             None => 0,
         };
         let producer_ids = producers.table.len() as u64;
+        let mut transactions = producers.table.transactions().clone();
+        if cfg!(mutant = "stable_offset_from_the_end") {
+            transactions = Transactions::default();
+        }
         let tail = TailCache::new(config.tail_cache_bytes, context.tail_budget.clone());
         let inner = LogInner {
             place,
@@ -88,6 +92,7 @@ impl Log {
             durable_changed: Condvar::new(),
             producer_ids: AtomicU64::new(producer_ids),
             producers_evicted: AtomicU64::new(0),
+            transactions: Mutex::new(transactions),
             last_sync: Mutex::new(None),
             context,
         };
@@ -245,6 +250,8 @@ impl<'a> Recovery<'a> {
         let snapshots = files.producers.iter().copied().filter(|of| *of <= end).collect();
         let limits = self.config.producers;
         self.producers = Producers::recover((disk, dir), snapshots, &self.segments, end, limits)?;
+        let start = self.checkpoint.as_ref().map_or(0, |file| file.current().log_start);
+        self.producers.table.forget_below(start);
         Ok(())
     }
 

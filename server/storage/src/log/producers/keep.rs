@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use flymq_types::RecordBatch;
+use flymq_types::{Marker, RecordBatch};
 
 use super::snapshot::{SUFFIX, Snapshot, path};
-use super::{NewSequence, ProducerTable, Producers};
+use super::{NewSequence, ProducerTable, Producers, is_control};
 use crate::disk::Disk;
 use crate::error::{IoContext, Result};
 use crate::log::{LogInner, ProducerLimits, Writer};
@@ -15,7 +15,7 @@ use crate::segment::parse_name;
 impl LogInner {
     /// Before the first batch that names a producer is written: from now on a start looks for them.
     pub(in crate::log) fn begin_producers(&self, writer: &mut Writer, run: &[RecordBatch]) -> Result<()> {
-        if writer.producers.is_kept() || !run.iter().any(|batch| NewSequence::of(batch.header()).is_some()) {
+        if writer.producers.is_kept() || !run.iter().any(names_producer) {
             return Ok(());
         }
         self.store_producers(writer)
@@ -32,7 +32,11 @@ impl LogInner {
             return;
         }
         let table = &mut writer.producers.table;
-        run.iter().for_each(|batch| table.note(batch.header(), limits));
+        for batch in run {
+            if let Some(change) = table.note(batch.header(), marker_of(batch), limits) {
+                self.transactions.lock().apply(change);
+            }
+        }
         self.producer_ids.store(table.len() as u64, Ordering::Relaxed);
         self.producers_evicted.store(table.evicted, Ordering::Relaxed);
     }
@@ -82,6 +86,9 @@ impl LogInner {
         let first = self.view.lock().segments.first().map(|view| view.segment.base_offset);
         let gone: Vec<u64> = {
             let mut writer = self.writer.lock();
+            let start = self.start.load(Ordering::Acquire);
+            writer.producers.table.forget_below(start);
+            self.transactions.lock().forget_below(start);
             let snapshots = &mut writer.producers.snapshots;
             let needed =
                 first.map_or(snapshots.len(), |first| snapshots.partition_point(|end| *end <= first));
@@ -103,14 +110,19 @@ impl LogInner {
         let place = (&*self.context.vital, self.place.dir.as_path());
         writer.producers = Producers::rebuild(place, snapshots, &segments, limits)?;
         writer.producers.table.evicted = evicted;
+        self.show_transactions(&writer.producers.table);
         Ok(())
+    }
+
+    /// Lets readers see the transactions of a log whose content is another one now.
+    pub(in crate::log) fn show_transactions(&self, table: &ProducerTable) {
+        *self.transactions.lock() = table.transactions().clone();
     }
 
     /// Batches from `from` on that had been damaged are there again: whoever appended them is known again.
     pub(in crate::log) fn mend_producers(&self, from: u64, given: &[RecordBatch]) -> Result<()> {
         let mut writer = self.writer.lock();
-        let named = || given.iter().any(|batch| NewSequence::of(batch.header()).is_some());
-        if !writer.producers.is_kept() && !named() {
+        if !writer.producers.is_kept() && !given.iter().any(names_producer) {
             return Ok(());
         }
         let limits = self.config.lock().producers;
@@ -122,6 +134,7 @@ impl LogInner {
         let evicted = writer.producers.table.evicted;
         writer.producers.table = table;
         writer.producers.table.evicted = evicted;
+        self.show_transactions(&writer.producers.table);
         self.store_producers(&mut writer)?;
         wrong.retain(|end| *end != writer.tip.next_offset);
         self.remove_snapshots(&wrong);
@@ -144,6 +157,16 @@ impl LogInner {
             }
         }
     }
+}
+
+/// Whether a batch changes what is known of its producer.
+fn names_producer(batch: &RecordBatch) -> bool {
+    NewSequence::of(batch.header()).is_some() || is_control(batch.header())
+}
+
+/// The marker that a batch is.
+pub(crate) fn marker_of(batch: &RecordBatch) -> Option<Marker> {
+    is_control(batch.header()).then(|| Marker::parse(batch.header(), batch.payload())).flatten()
 }
 
 /// Removes the snapshots of what a log does not have any more; the caller syncs the directory. Those of ends up to `end`

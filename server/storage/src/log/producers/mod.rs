@@ -8,19 +8,24 @@
 //! The rules are those of Kafka
 //! ([KIP-98](https://cwiki.apache.org/confluence/display/KAFKA/KIP-98+-+Exactly+Once+Delivery+and+Transactional+Messaging)),
 //! but for one: a producer that is not known begins with sequence 0, or is refused.
+//!
+//! Transactions are part of it: what is open, and what was aborted. A marker is noted like a batch of its producer.
 
 mod keep;
 mod replay;
 mod sequence;
 mod snapshot;
 mod table;
+mod transactions;
 
-pub(crate) use keep::{begin, remove_behind};
+pub(crate) use keep::{begin, marker_of, remove_behind};
 pub use sequence::NewSequence;
 pub(crate) use snapshot::SUFFIX;
 use snapshot::Snapshot;
 pub(crate) use table::ProducerTable;
 pub(crate) use table::Verdict;
+pub use transactions::{AbortedTransaction, OpenTransaction};
+pub(crate) use transactions::{Transactions, is_control};
 
 /// The producers of a log, and where its snapshots of them are.
 #[derive(Debug, Default)]

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use flymq_types::BatchHeader;
+use flymq_types::Marker;
 
-use super::{NewSequence, ProducerTable, Producers, Snapshot};
+use super::{ProducerTable, Producers, Snapshot, is_control};
 use crate::disk::Disk;
 use crate::error::{IoContext, Result};
 use crate::log::ProducerLimits;
@@ -72,14 +72,11 @@ impl ProducerTable {
         for view in segments.iter().filter(|view| view.tip.next_offset > from) {
             replay(view, from..upto, &mut table, limits)?;
         }
-        Ok(table)
-    }
-
-    /// Notes a batch by its header; one that names no producer changes nothing.
-    pub fn note(&mut self, header: &BatchHeader, limits: ProducerLimits) {
-        if let Some(new) = NewSequence::of(header) {
-            self.observe(&new, header.server.base_offset, header.server.append_time, limits);
+        #[cfg(mutant = "missing_aborted_index_believed")]
+        if snapshots.last().is_some_and(|newest| *newest != from) {
+            table.transactions.forget_aborted();
         }
+        Ok(table)
     }
 }
 
@@ -100,7 +97,12 @@ fn replay(
                     break;
                 }
                 if header.server.base_offset >= offsets.start {
-                    table.note(&header, limits);
+                    let marker = match is_control(&header) {
+                        true => window.record_batch_at(position, &header).on("read", &segment.path)?,
+                        false => None,
+                    };
+                    let marker = marker.and_then(|batch| Marker::parse(batch.header(), batch.payload()));
+                    table.note(&header, marker, limits);
                 }
                 position + header.batch_len() as u64
             }

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use flymq_types::{Offset, Timestamp};
+use flymq_types::{BatchHeader, Marker, Offset, Timestamp};
 
 use super::sequence::{NewSequence, plus};
+use super::transactions::{Change, OpenTransaction, Transactions, ended, opened};
 use crate::error::StorageError;
 use crate::log::{Appended, ProducerLimits};
 
@@ -33,32 +34,26 @@ impl KnownBatch {
     }
 }
 
-/// A producer. A transaction's first offset will stand here, too.
+/// A producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProducerState {
     pub(super) epoch: u16,
-    /// Oldest first; the last one of `count` is the newest, and there is one at least.
+    /// Oldest first; the last one of `count` is the newest. None where a marker has begun the epoch.
     batches: [KnownBatch; KEPT_BATCHES],
     count: usize,
+    /// Of its newest batch or marker.
+    pub(super) last_offset: u64,
+    /// Unix ms.
+    pub(super) last_time: i64,
+    /// Term of the coordinator that sent its newest marker.
+    pub(super) coordinator_epoch: u32,
 }
 
 impl ProducerState {
-    fn new(epoch: u16, batch: KnownBatch) -> Self {
-        let mut batches = [KnownBatch::default(); KEPT_BATCHES];
-        batches[0] = batch;
-        Self { epoch, batches, count: 1 }
-    }
-
-    /// `None` without batches or with too many.
-    pub(super) fn restore(epoch: u16, batches: impl Iterator<Item = KnownBatch>) -> Option<Self> {
-        let mut state: Option<Self> = None;
-        for batch in batches {
-            match &mut state {
-                None => state = Some(Self::new(epoch, batch)),
-                Some(state) => state.push(batch),
-            }
-        }
-        state
+    /// One of which nothing was appended yet.
+    pub(super) fn new(epoch: u16) -> Self {
+        let batches = [KnownBatch::default(); KEPT_BATCHES];
+        Self { epoch, batches, count: 0, last_offset: 0, last_time: 0, coordinator_epoch: 0 }
     }
 
     #[cfg(test)]
@@ -70,17 +65,32 @@ impl ProducerState {
         &self.batches[..self.count]
     }
 
-    fn newest(&self) -> &KnownBatch {
-        &self.batches[self.count - 1]
+    /// The sequence of its next batch.
+    fn next(&self) -> i32 {
+        self.batches().last().map_or(0, |newest| plus(newest.last, 1))
     }
 
-    fn push(&mut self, batch: KnownBatch) {
+    /// Its epoch from now on; a later one begins anew.
+    fn enter(&mut self, epoch: u16) {
+        if self.epoch != epoch {
+            (self.epoch, self.batches, self.count) = (epoch, Default::default(), 0);
+        }
+    }
+
+    pub(super) fn push(&mut self, batch: KnownBatch) {
         if self.count == KEPT_BATCHES {
             self.batches.copy_within(1.., 0);
             self.count -= 1;
         }
         self.batches[self.count] = batch;
         self.count += 1;
+        (self.last_offset, self.last_time) = (batch.base_offset, batch.append_time);
+    }
+
+    /// Whether a marker has left something in it.
+    pub(super) fn is_marked(&self) -> bool {
+        let newest = self.batches().last();
+        self.coordinator_epoch != 0 || newest.is_none_or(|newest| newest.base_offset != self.last_offset)
     }
 }
 
@@ -97,8 +107,10 @@ pub(crate) enum Verdict {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ProducerTable {
     producers: HashMap<u64, ProducerState>,
-    /// Ids by the offset of the producer's newest batch: who has not written for longest comes first.
+    /// Ids by the offset of the producer's newest batch: who has not written for longest comes first. Without those that
+    /// have a transaction open, which are never forgotten.
     by_age: BTreeMap<u64, u64>,
+    pub(super) transactions: Transactions,
     /// Producers that had to go before their time, for want of room.
     pub evicted: u64,
 }
@@ -106,7 +118,7 @@ pub(crate) struct ProducerTable {
 /// As far as the log's batches decide it.
 impl PartialEq for ProducerTable {
     fn eq(&self, other: &Self) -> bool {
-        self.producers == other.producers
+        (&self.producers, &self.transactions) == (&other.producers, &other.transactions)
     }
 }
 
@@ -116,7 +128,16 @@ impl ProducerTable {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.producers.is_empty()
+        self.producers.is_empty() && self.transactions.is_empty()
+    }
+
+    /// Forgets what was aborted below the log's start.
+    pub fn forget_below(&mut self, start: u64) {
+        self.transactions.forget_below(start);
+    }
+
+    pub fn transactions(&self) -> &Transactions {
+        &self.transactions
     }
 
     pub fn knows(&self, id: u64) -> bool {
@@ -133,7 +154,10 @@ impl ProducerTable {
         now: i64,
         limits: ProducerLimits,
     ) -> Result<Verdict, StorageError> {
-        let known = self.producers.get(&new.id).filter(|state| !limits.has_expired(state.newest(), now));
+        let lives = |state: &&ProducerState| {
+            !limits.has_expired(state, now) || self.transactions.open_of(new.id).is_some()
+        };
+        let known = self.producers.get(&new.id).filter(lives);
         let out_of_order = |expected| {
             let (producer, epoch, found) = (new.id, new.epoch, new.first);
             Err(StorageError::OutOfOrderSequence { producer, epoch, expected, found })
@@ -155,29 +179,93 @@ impl ProducerTable {
         if let Some(known) = state.batches().iter().find(same) {
             return Ok(Verdict::Duplicate(known.appended()));
         }
-        let expected = plus(state.newest().last, 1);
+        let expected = state.next();
         if new.first == expected { Ok(Verdict::New) } else { out_of_order(expected) }
+    }
+
+    /// Whether a marker may be appended.
+    ///
+    /// # Errors
+    /// `ProducerFenced`, `CoordinatorFenced`: it must not be.
+    pub fn judge_marker(&self, marker: &Marker) -> Result<(), StorageError> {
+        let Some(state) = self.producers.get(&marker.producer_id) else { return Ok(()) };
+        let (producer, epoch, current) = (marker.producer_id, marker.producer_epoch, state.epoch);
+        if epoch < current {
+            return Err(StorageError::ProducerFenced { producer, epoch, current });
+        }
+        let (given, current) = (marker.coordinator_epoch, state.coordinator_epoch);
+        if given < current && !cfg!(mutant = "marker_of_an_old_coordinator") {
+            return Err(StorageError::CoordinatorFenced { producer, given, current });
+        }
+        Ok(())
+    }
+
+    /// Notes a batch by its header, and its marker where it is one; one that names no producer changes nothing. Says what it
+    /// changes of the transactions.
+    pub fn note(
+        &mut self,
+        header: &BatchHeader,
+        marker: Option<Marker>,
+        limits: ProducerLimits,
+    ) -> Option<Change> {
+        if let Some(new) = NewSequence::of(header) {
+            let change = opened(self.transactions.open_of(new.id), header);
+            change.into_iter().for_each(|change| self.transactions.apply(change));
+            self.observe(&new, header.server.base_offset, header.server.append_time, limits);
+            return change;
+        }
+        let (offset, time) = (header.server.base_offset, header.server.append_time);
+        marker.and_then(|marker| self.observe_marker(&marker, offset, time, limits))
     }
 
     /// Notes a batch that is in the log, whatever it is: the leader has judged it.
     pub fn observe(&mut self, new: &NewSequence, base_offset: u64, append_time: i64, limits: ProducerLimits) {
-        self.forget_expired(append_time, limits);
         let batch = KnownBatch { first: new.first, last: new.last, base_offset, append_time };
-        match self.producers.get_mut(&new.id) {
-            Some(state) => {
-                self.by_age.remove(&state.newest().base_offset);
-                if state.epoch == new.epoch {
-                    state.push(batch);
-                } else {
-                    *state = ProducerState::new(new.epoch, batch);
-                }
-            }
-            None => {
-                self.producers.insert(new.id, ProducerState::new(new.epoch, batch));
-            }
+        self.update(new.id, new.epoch, append_time, limits, |state| state.push(batch));
+    }
+
+    fn observe_marker(
+        &mut self,
+        marker: &Marker,
+        offset: u64,
+        append_time: i64,
+        limits: ProducerLimits,
+    ) -> Option<Change> {
+        let (id, epoch) = (marker.producer_id, marker.producer_epoch);
+        if self.producers.get(&id).is_some_and(|state| epoch < state.epoch) {
+            return None;
         }
-        self.by_age.insert(base_offset, new.id);
-        while self.producers.len() > limits.max_ids.max(1) {
+        let change = self.transactions.open_of(id).map(|_| ended(marker, offset));
+        change.into_iter().for_each(|change| self.transactions.apply(change));
+        self.update(id, epoch, append_time, limits, |state| {
+            (state.last_offset, state.last_time) = (offset, append_time);
+            state.coordinator_epoch = state.coordinator_epoch.max(marker.coordinator_epoch);
+        });
+        change
+    }
+
+    /// Changes a producer by what was appended last.
+    fn update(
+        &mut self,
+        id: u64,
+        epoch: u16,
+        now: i64,
+        limits: ProducerLimits,
+        change: impl FnOnce(&mut ProducerState),
+    ) {
+        self.forget_expired(now, limits);
+        let state = self.producers.entry(id).or_insert_with(|| ProducerState::new(epoch));
+        if self.by_age.get(&state.last_offset) == Some(&id) {
+            self.by_age.remove(&state.last_offset);
+        }
+        state.enter(epoch);
+        change(state);
+        let last_offset = state.last_offset;
+        let ages = self.transactions.open_of(id).is_none();
+        if ages {
+            self.by_age.insert(last_offset, id);
+        }
+        while self.producers.len() > limits.max_ids.max(1) && self.by_age.len() > usize::from(ages) {
             self.forget_oldest();
             self.evicted += 1;
         }
@@ -186,7 +274,7 @@ impl ProducerTable {
     /// Forgets who has not written for too long at `now` (Unix ms).
     pub fn forget_expired(&mut self, now: i64, limits: ProducerLimits) {
         while let Some(oldest) = self.oldest()
-            && limits.has_expired(oldest.newest(), now)
+            && limits.has_expired(oldest, now)
         {
             self.forget_oldest();
         }
@@ -205,24 +293,34 @@ impl ProducerTable {
     /// Epoch and next sequence of a producer.
     #[cfg(test)]
     pub fn next_of(&self, id: u64) -> Option<(u16, i32)> {
-        self.producers.get(&id).map(|state| (state.epoch, plus(state.newest().last, 1)))
+        self.producers.get(&id).map(|state| (state.epoch, state.next()))
     }
 
-    /// In the order of their newest batches.
+    /// In the order of their newest batches, and then those that have a transaction open.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &ProducerState)> {
-        self.by_age.values().filter_map(|id| Some((*id, self.producers.get(id)?)))
+        let open = self.transactions.all_open().map(|open| &open.producer);
+        self.by_age.values().chain(open).filter_map(|id| Some((*id, self.producers.get(id)?)))
     }
 
-    /// Puts a producer back, as a snapshot has it.
-    pub(super) fn restore(&mut self, id: u64, state: ProducerState) {
-        self.by_age.insert(state.newest().base_offset, id);
+    /// Puts a producer back, as a snapshot has it, with the first offset of what it has open.
+    pub(super) fn restore(&mut self, id: u64, state: ProducerState, open: Option<u64>) {
+        match open {
+            Some(first) => self.transactions.apply(Change::Opened(OpenTransaction {
+                producer: id,
+                epoch: state.epoch,
+                first: Offset(first),
+            })),
+            None => {
+                self.by_age.insert(state.last_offset, id);
+            }
+        }
         self.producers.insert(id, state);
     }
 }
 
 impl ProducerLimits {
-    fn has_expired(self, newest: &KnownBatch, now: i64) -> bool {
-        u64::try_from(now.saturating_sub(newest.append_time)).is_ok_and(|age| age > self.expiration_ms)
+    fn has_expired(self, state: &ProducerState, now: i64) -> bool {
+        u64::try_from(now.saturating_sub(state.last_time)).is_ok_and(|age| age > self.expiration_ms)
     }
 }
 

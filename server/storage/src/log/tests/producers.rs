@@ -1,15 +1,15 @@
 //! Random histories of idempotent producers: whatever happens to the log, it knows of them what its batches say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use flymq_types::{LeaderEpoch, Offset, RecordBatch, Timestamp};
-use flymq_wire::batch::{BatchBuilder, NewRecord, ProducerFields};
+use flymq_types::{BatchFlags, LeaderEpoch, Marker, Offset, Outcome, RecordBatch, Timestamp};
+use flymq_wire::batch::{BatchBuilder, NewRecord, ProducerFields, ServerFields};
 use proptest::prelude::*;
 
 use super::support::*;
-use crate::log::producers::{NewSequence, ProducerTable, SUFFIX, Verdict};
+use crate::log::producers::{NewSequence, ProducerTable, SUFFIX, Verdict, marker_of};
 use crate::testing::batch;
-use crate::{Appended, LogConfig, ProducerLimits, Retention, SimDisk, StorageError};
+use crate::{AbortedTransaction, Appended, LogConfig, ProducerLimits, Retention, SimDisk, StorageError};
 
 const LIMITS: ProducerLimits = ProducerLimits { expiration_ms: 2_000, max_ids: 4 };
 
@@ -27,6 +27,20 @@ fn produced(id: u64, epoch: u16, base_sequence: i32, records: u32) -> RecordBatc
     RecordBatch::from_producer(builder.build().unwrap()).unwrap()
 }
 
+fn transactional(id: u64, epoch: u16, base_sequence: i32, records: u32) -> RecordBatch {
+    let mut builder = BatchBuilder::new();
+    builder.set_producer(ProducerFields { id, epoch, base_sequence }).add_flags(BatchFlags::TRANSACTIONAL);
+    for _ in 0..records {
+        builder.push(&NewRecord { value: Some(&[8; 300]), ..NewRecord::default() }).unwrap();
+    }
+    RecordBatch::from_producer(builder.build().unwrap()).unwrap()
+}
+
+fn marker(id: u64, epoch: u16, coordinator_epoch: u32, outcome: Outcome) -> RecordBatch {
+    let marker = Marker { producer_id: id, producer_epoch: epoch, coordinator_epoch, outcome };
+    RecordBatch::from_broker(marker.encode(NOW.0).unwrap()).unwrap()
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Next,
@@ -37,6 +51,11 @@ enum Kind {
     NewEpoch,
     /// Without producer.
     Plain,
+    /// The next one, in a transaction.
+    Transactional,
+    End(Outcome),
+    /// A marker of a coordinator that was replaced.
+    OldCoordinator,
 }
 
 #[derive(Debug, Clone)]
@@ -68,6 +87,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Kind::OldEpoch),
         1 => Just(Kind::NewEpoch),
         1 => Just(Kind::Plain),
+        4 => Just(Kind::Transactional),
+        2 => Just(Kind::End(Outcome::Commit)),
+        3 => Just(Kind::End(Outcome::Abort)),
+        1 => Just(Kind::OldCoordinator),
     ];
     prop_oneof![
         10 => prop::collection::vec((0_u64..6, kind, 1_u32..4), 1..6).prop_map(Op::Append),
@@ -106,13 +129,58 @@ impl Model {
     /// What all batches say.
     fn expected(&self) -> ProducerTable {
         let mut table = ProducerTable::default();
-        self.batches.values().for_each(|batch| table.note(batch.header(), LIMITS));
+        for batch in self.batches.values() {
+            table.note(batch.header(), marker_of(batch), LIMITS);
+        }
+        table.forget_below(self.fixture().log.start_offset().0);
         table
     }
 
+    /// What is open, and what was aborted, with the offsets of the batches that do not count: without any index.
+    fn transactions(&self) -> (BTreeMap<u64, u64>, Vec<AbortedTransaction>, BTreeSet<u64>) {
+        let (mut open, mut aborted, mut gone) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
+        let mut own: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for (base, batch) in &self.batches {
+            let header = batch.header();
+            let producer = header.producer_id;
+            if let Some(marker) = marker_of(batch) {
+                let offsets = own.remove(&producer).unwrap_or_default();
+                let Some(first) = open.remove(&producer) else { continue };
+                if marker.outcome == Outcome::Abort {
+                    gone.extend(offsets);
+                    aborted.push(AbortedTransaction { producer, first: Offset(first), last: Offset(*base) });
+                }
+            } else if header.flags.contains(BatchFlags::TRANSACTIONAL) {
+                open.entry(producer).or_insert(*base);
+                own.entry(producer).or_default().push(*base);
+            }
+        }
+        (open, aborted, gone)
+    }
+
+    fn check_transactions(&self) {
+        let log = &self.fixture().log;
+        let (start, end) = (log.start_offset(), log.end_offset());
+        let (open, mut aborted, gone) = self.transactions();
+        aborted.retain(|aborted| aborted.last >= start);
+        assert_eq!(log.aborted_transactions(), aborted);
+        let found: BTreeMap<_, _> =
+            log.open_transactions().iter().map(|open| (open.producer, open.first.0)).collect();
+        assert_eq!(found, open);
+        let first = open.values().min().copied().unwrap_or(end.0);
+        assert_eq!(log.last_stable(end), Offset(first).max(start));
+        let mut seen: Vec<_> = self.batches.range(start.0..).map(|(_, batch)| batch.clone()).collect();
+        log.retain_committed(&mut seen);
+        let seen: Vec<_> = seen.iter().map(|batch| batch.base_offset().0).collect();
+        let all = self.batches.range(start.0..).map(|(base, _)| *base);
+        assert_eq!(seen, all.filter(|base| !gone.contains(base)).collect::<Vec<_>>());
+    }
+
     fn check(&self) {
+        self.check_transactions();
         let mut known = self.fixture().log.0.writer.lock().producers.table.clone();
         let mut expected = self.expected();
+        known.forget_below(self.fixture().log.start_offset().0); // it does so itself once a segment goes
         known.forget_expired(self.now, LIMITS);
         expected.forget_expired(self.now, LIMITS);
         let of = |table: &ProducerTable| -> BTreeMap<u64, String> {
@@ -123,7 +191,8 @@ impl Model {
     }
 
     fn make(&self, table: &ProducerTable, (id, kind, records): (u64, Kind, u32)) -> RecordBatch {
-        let known: Vec<_> = self.batches.values().filter(|batch| batch.header().producer_id == id).collect();
+        let own = |batch: &&RecordBatch| batch.header().producer_id == id && marker_of(batch).is_none();
+        let known: Vec<_> = self.batches.values().filter(own).collect();
         let (epoch, next) = table.next_of(id).unwrap_or((0, 0));
         match kind {
             Kind::Next => produced(id, epoch, next, records),
@@ -135,6 +204,9 @@ impl Model {
             Kind::OldEpoch => produced(id, epoch.saturating_sub(1), next, records),
             Kind::NewEpoch => produced(id, epoch + 1, 0, records),
             Kind::Plain => batch(&[&[1; 400]]),
+            Kind::Transactional => transactional(id, epoch, next, records),
+            Kind::End(outcome) => marker(id, epoch + 1, 2, outcome),
+            Kind::OldCoordinator => marker(id, epoch + 1, 1, Outcome::Abort),
         }
     }
 
@@ -145,12 +217,15 @@ impl Model {
         let (mut made, mut expected) = (Vec::new(), Vec::new());
         for one in batches {
             let batch = self.make(&table, *one);
-            let new = NewSequence::of(batch.header());
-            let judged = new.map_or(Ok(Verdict::New), |new| table.judge(&new, self.now, LIMITS));
+            let judged = match (NewSequence::of(batch.header()), marker_of(&batch)) {
+                (Some(new), _) => table.judge(&new, self.now, LIMITS),
+                (None, Some(marker)) => table.judge_marker(&marker).map(|()| Verdict::New),
+                (None, None) => Ok(Verdict::New),
+            };
             if matches!(judged, Ok(Verdict::New)) {
-                if let Some(new) = new {
-                    table.observe(&new, end.0, self.now, LIMITS);
-                }
+                let server =
+                    ServerFields { base_offset: end.0, append_time: self.now, ..ServerFields::default() };
+                table.note(batch.stamp(server).header(), marker_of(&batch), LIMITS);
                 expected.push(Ok(None));
                 end = end.plus(u64::from(batch.record_count()));
             } else {
@@ -433,4 +508,37 @@ fn mended_batches_are_known_again() {
     fixture.log.repair(damaged[0].clone(), chain, &given).unwrap();
     assert!(put(&fixture, 2, 5, 1).unwrap().duplicate);
     assert!(!put(&fixture, 2, 6, 1).unwrap().duplicate);
+}
+
+/// Whatever is left of the snapshots: what was aborted is read from the log again.
+#[test]
+fn aborted_transactions_are_found_without_their_index() {
+    for damage in [false, true] {
+        let disk = SimDisk::new();
+        let fixture = Fixture::open(&disk, from_files(4096));
+        for i in 0..12_u16 {
+            fixture.log.append(&transactional(2, 2 * i, 0, 2), EPOCH, NOW).unwrap();
+            let outcome = if i % 2 == 0 { Outcome::Abort } else { Outcome::Commit };
+            fixture.log.append(&marker(2, 2 * i + 1, 1, outcome), EPOCH, NOW).unwrap();
+            // The next one begins with the epoch that this one has given.
+            fixture.log.append(&transactional(2, 2 * i + 1, 0, 1), EPOCH, NOW).unwrap();
+            fixture.log.append(&marker(2, 2 * i + 2, 1, Outcome::Commit), EPOCH, NOW).unwrap();
+        }
+        let aborted = fixture.log.aborted_transactions();
+        assert_eq!(aborted.len(), 6);
+        let ends = fixture.log.0.writer.lock().producers.ends().to_vec();
+        assert!(ends.len() > 2);
+        fixture.sync();
+        drop(fixture);
+        disk.restart();
+        for end in &ends[1..] {
+            let path = log_dir().join(format!("{end:020}{SUFFIX}"));
+            match damage {
+                true => disk.tamper(&path, |bytes| bytes[30] ^= 1).unwrap(),
+                false => drop(crate::Disk::remove_file(&disk, &path)),
+            }
+        }
+        let fixture = Fixture::open(&disk, from_files(4096));
+        assert_eq!(fixture.log.aborted_transactions(), aborted);
+    }
 }
