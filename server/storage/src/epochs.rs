@@ -103,6 +103,18 @@ impl Epochs {
         }
     }
 
+    /// Takes in where a batch shows that its epoch had begun by `offset`: the list may have been rebuilt without it.
+    pub fn learn(&mut self, epoch: LeaderEpoch, offset: Offset) {
+        let at = self.0.partition_point(|(known, _)| *known < epoch);
+        let fits = self.0[..at].last().is_none_or(|(_, first)| *first <= offset);
+        match self.0.get_mut(at) {
+            Some((known, first)) if *known == epoch => *first = (*first).min(offset),
+            Some((_, after)) if fits && offset <= *after => self.0.insert(at, (epoch, offset)),
+            None if fits => self.0.push((epoch, offset)),
+            Some(_) | None => {}
+        }
+    }
+
     /// Forgets what a cut tail had announced.
     pub fn cut(&mut self, end: Offset) {
         self.0.retain(|(_, first)| *first <= end);
@@ -142,6 +154,20 @@ mod tests {
 
     fn epochs(list: &[(u32, u64)]) -> Epochs {
         Epochs(list.iter().map(|(e, o)| (LeaderEpoch(*e), Offset(*o))).collect())
+    }
+
+    #[test]
+    fn what_was_lost_is_learnt_and_nothing_that_does_not_fit() {
+        let learnt = |epoch: u32, offset: u64| {
+            let mut known = epochs(&[(1, 0), (4, 9)]);
+            known.learn(LeaderEpoch(epoch), Offset(offset));
+            known
+        };
+        assert_eq!(learnt(3, 5), epochs(&[(1, 0), (3, 5), (4, 9)]));
+        assert_eq!(learnt(4, 6), epochs(&[(1, 0), (4, 6)]), "it began earlier");
+        for (epoch, offset) in [(1, 3), (4, 9), (4, 11), (3, 10), (5, 8)] {
+            assert_eq!(learnt(epoch, offset), epochs(&[(1, 0), (4, 9)]), "{epoch} at {offset}");
+        }
     }
 
     #[test]

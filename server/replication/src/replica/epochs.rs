@@ -77,6 +77,21 @@ impl EpochList {
         }
     }
 
+    /// Takes in epochs that the list may lack: it was rebuilt while their batches were damaged. An epoch of which it knows
+    /// begins where the earlier of the two says.
+    pub fn learn(&mut self, runs: &[EpochStart]) {
+        for run in runs {
+            let at = self.0.partition_point(|entry| entry.epoch < run.epoch);
+            let fits = self.0[..at].last().is_none_or(|before| before.start <= run.start);
+            match self.0.get_mut(at) {
+                Some(known) if known.epoch == run.epoch => known.start = known.start.min(run.start),
+                Some(after) if fits && run.start <= after.start => self.0.insert(at, *run),
+                None if fits => self.0.push(*run),
+                Some(_) | None => {}
+            }
+        }
+    }
+
     /// Forgets what lies at or above `end`.
     pub fn truncate(&mut self, end: Offset) {
         self.0.retain(|entry| entry.start < end);
@@ -100,6 +115,21 @@ mod tests {
 
     fn end_of(list: &EpochList, epoch: u32, log_end: u64) -> Option<(u32, u64)> {
         list.end_of(LeaderEpoch(epoch), Offset(log_end)).map(|(epoch, end)| (epoch.0, end.0))
+    }
+
+    #[test]
+    fn what_was_lost_is_learnt_and_nothing_that_does_not_fit() {
+        let learnt = |run: (u32, u64)| {
+            let mut known = list(&[(1, 0), (4, 9)]);
+            known.learn(&[EpochStart { epoch: LeaderEpoch(run.0), start: Offset(run.1) }]);
+            known
+        };
+        assert_eq!(learnt((3, 5)), list(&[(1, 0), (3, 5), (4, 9)]));
+        assert_eq!(learnt((4, 6)), list(&[(1, 0), (4, 6)]), "it began earlier");
+        assert_eq!(learnt((5, 12)), list(&[(1, 0), (4, 9), (5, 12)]));
+        for known in [(1, 3), (4, 9), (4, 11), (3, 10), (5, 8)] {
+            assert_eq!(learnt(known), list(&[(1, 0), (4, 9)]), "{known:?}");
+        }
     }
 
     #[test]

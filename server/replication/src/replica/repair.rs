@@ -54,13 +54,17 @@ impl Replica {
         }
     }
 
-    /// The same offsets of the same epochs are the same bytes; any others are not taken.
-    pub(super) fn on_repair_reply(&self, chunk: Chunk, out: &mut Vec<ReplicaAction>) {
-        let log = &self.core.log;
+    /// The same offsets of the same epochs are the same bytes; any others are not taken. But where the list of epochs was
+    /// lost as well, and rebuilt without the damaged batches, it may not know theirs: what is committed is the same at the
+    /// leader, whatever the list says.
+    pub(super) fn on_repair_reply(&mut self, from: BrokerId, chunk: Chunk, out: &mut Vec<ReplicaAction>) {
+        let core = &mut self.core;
         let span = Span { from: chunk.first, until: chunk.until };
-        let same = log.epochs.runs(span.from, span.until) == chunk.epochs
-            || cfg!(mutant = "replica_repairs_with_other_epochs");
-        if same && log.corrupt.contains(&span) {
+        let same = core.log.epochs.runs(span.from, span.until) == chunk.epochs;
+        let committed = core.meta.leader == Some(from) && span.until <= core.high_watermark;
+        let taken = same || committed || cfg!(mutant = "replica_repairs_with_other_epochs");
+        if taken && core.log.corrupt.contains(&span) {
+            core.log.epochs.learn(&chunk.epochs);
             out.push(ReplicaAction::Repair { chunk });
         }
     }

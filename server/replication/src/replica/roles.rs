@@ -113,7 +113,7 @@ impl Replica {
                 }
             }
             Frame::RepairRequest { span, .. } => self.on_repair_request(from, span, out),
-            Frame::RepairReply { chunk, .. } => self.on_repair_reply(chunk, out),
+            Frame::RepairReply { chunk, .. } => self.on_repair_reply(from, chunk, out),
             Frame::StaleEpoch { .. } => {}
         }
     }

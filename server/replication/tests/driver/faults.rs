@@ -154,3 +154,42 @@ async fn damaged_records_are_mended_by_the_others() {
         assert_eq!(cluster.equal_logs().await, values);
     }
 }
+
+/// The list of epochs is lost with the header of the batch that began one: what is rebuilt lacks it, and the range is
+/// mended all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_records_are_mended_where_the_list_of_epochs_is_lost_as_well() {
+    let mut cluster = Cluster::simulated(3).await;
+    let first = cluster.leader().await;
+    let mut values = cluster.produce_all(first, 20).await;
+    cluster.kill(first).await;
+    cluster.fence(first).await;
+    let second = cluster.leader().await;
+    values.extend(cluster.produce_all(second, 20).await);
+    cluster.start(first).await;
+    cluster.in_sync(3).await;
+    let victim = (0..3).find(|node| *node != second).expect("two follow");
+    cluster.kill(victim).await;
+    cluster.fence(victim).await;
+    let disk = cluster.nodes[victim].disk.clone().unwrap();
+    let of_kind = |kind: &str| {
+        disk.files()
+            .into_iter()
+            .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(kind)))
+    };
+    disk.tamper(&of_kind("epochs").expect("it is there"), |bytes| bytes[20] ^= 1).unwrap();
+    // From its beginning: the checkpoint knows nothing.
+    disk.tamper(&of_kind("checkpoint").expect("it is there"), |bytes| bytes.fill(0)).unwrap();
+    disk.tamper(&of_kind(".log").expect("it is there"), |bytes| {
+        let value = bytes.windows(8).position(|bytes| bytes == b"value 20").expect("it is there");
+        let header = bytes[..value].windows(4).rposition(|bytes| bytes == b"FQB1").expect("a batch");
+        bytes[header + 40] ^= 1;
+    })
+    .unwrap();
+    cluster.start(victim).await;
+    assert!(!cluster.node(victim).log.damaged().is_empty());
+    until("it is mended", || cluster.node(victim).log.damaged().is_empty()).await;
+    cluster.in_sync(3).await;
+    assert_eq!(cluster.equal_logs().await, values);
+    assert_eq!(cluster.node(victim).log.epochs(), cluster.node(second).log.epochs());
+}

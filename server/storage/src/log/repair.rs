@@ -104,8 +104,21 @@ impl LogInner {
             }
         }
         self.view.lock().mend(&range);
+        self.mend_epochs(given)?;
         self.mend_producers(range.start, given)?;
         Ok(done)
+    }
+
+    /// A list of epochs that was rebuilt while the batches were damaged knows nothing of theirs.
+    fn mend_epochs(&self, given: &[RecordBatch]) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let mut epochs = writer.epochs.clone();
+        given.iter().for_each(|batch| epochs.learn(batch.leader_epoch(), batch.base_offset()));
+        if epochs != writer.epochs {
+            epochs.store(&*self.context.vital, &self.place.dir)?;
+            writer.epochs = epochs;
+        }
+        Ok(())
     }
 
     /// The segments that have offsets of `range`, and the gaps between them.
