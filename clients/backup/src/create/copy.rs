@@ -34,7 +34,7 @@ struct Cursor {
     partition: u32,
     /// The next offset to copy.
     next: u64,
-    /// Where the high watermark was.
+    /// Where committed readers ended.
     end: u64,
     low_watermark: u64,
     chunks: Vec<ChunkEntry>,
@@ -50,7 +50,8 @@ impl Copy<'_> {
         for partition in &self.topic.partitions {
             let number =
                 u32::try_from(partition.partition).map_err(|_| self.broken(0, &"has a negative number"))?;
-            let mut cursor = Cursor::new(number, partition.low_watermark, partition.high_watermark);
+            let end = self.end(partition).await?;
+            let mut cursor = Cursor::new(number, partition.low_watermark, end);
             self.partition(&mut cursor).await?;
             partitions.push(cursor.into_backup());
         }
@@ -61,6 +62,22 @@ impl Copy<'_> {
             settings: self.settings().await?,
             partitions,
         })
+    }
+
+    /// Where committed readers end: what is behind it may belong to a transaction that is open.
+    async fn end(&self, partition: &pb::Partition) -> Result<u64, BackupError> {
+        let (low, high) = (partition.low_watermark, partition.high_watermark);
+        if low == high {
+            return Ok(high);
+        }
+        let request = pb::FindOffsetRequest {
+            topic: self.topic.name.clone(),
+            partition: partition.partition,
+            at: pb::StartFrom::Latest.into(),
+            ..pb::FindOffsetRequest::default()
+        };
+        let latest = self.client.call::<_, pb::FindOffsetResponse>("FindOffset", &request).await?;
+        Ok(latest.offset.clamp(low, high))
     }
 
     /// The topic's settings as the API shows them, so that none is forgotten that came later.

@@ -244,7 +244,9 @@ impl EngineBroker {
     /// Fetches; a read between high watermark and log end waits for the sync even where no wait was asked for.
     async fn fetch_synced(&self, spec: FetchSpec) -> Result<Fetched, BrokerError> {
         let fetched = self.fetch_until_stop(spec.clone()).await?;
-        let unsynced = fetched.batches.is_empty() && spec.offset < fetched.log_end_offset;
+        // What is left out, or held back by a transaction, does not come by waiting for the disk.
+        let unsynced =
+            fetched.batches.is_empty() && !fetched.held && fetched.next_offset < fetched.log_end_offset;
         if unsynced && spec.max_wait.is_zero() {
             return self.fetch_until_stop(FetchSpec { max_wait: SYNC_WAIT, ..spec }).await;
         }
