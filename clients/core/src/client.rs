@@ -122,6 +122,23 @@ impl Client {
             .map_err(|e| ClientError::protocol(format!("the server's reply cannot be read: {e}")))
     }
 
+    /// As [`Client::ask`], for a request of which a repeat does no harm, whatever its rpc is as such.
+    pub(crate) async fn ask_again<Req, Resp>(
+        &self,
+        to: To<'_>,
+        rpc: &str,
+        request: &Req,
+    ) -> Result<Resp, ClientError>
+    where
+        Req: prost::Message,
+        Resp: prost::Message + Default,
+    {
+        let (rpc, body) = (rpc_by_name(rpc)?, Bytes::from(request.encode_to_vec()));
+        let body = self.with_retry(&rpc.name, true, to, |link| link.call(rpc, body.clone())).await?;
+        Resp::decode(body)
+            .map_err(|e| ClientError::protocol(format!("the server's reply cannot be read: {e}")))
+    }
+
     /// Any unary rpc by name, JSON in and out (proto field names). What bindings use for control operations.
     ///
     /// # Errors

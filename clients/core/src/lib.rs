@@ -26,6 +26,7 @@ mod producer;
 mod retry;
 mod runtime;
 pub mod serde;
+mod transaction;
 mod transport;
 
 pub use client::Client;
@@ -39,3 +40,4 @@ pub use message::{FetchSpec, Fetched, FetchedBatches, Message, NewMessage, Recor
 pub use pb::{Acks, Isolation, StartFrom};
 pub use producer::{Answered, Deliveries, Delivery, Producer};
 pub use runtime::runtime;
+pub use transaction::{TransactionalConfig, TransactionalProducer};

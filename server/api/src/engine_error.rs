@@ -37,20 +37,11 @@ impl From<EngineError> for BrokerError {
             E::NotRestoring { topic, backup } => {
                 failed(ErrorCode::Conflict).with("topic", topic).with("backup_id", backup)
             }
-            E::InvalidArgument { field, .. } => failed(ErrorCode::InvalidArgument).with("field", field),
-            E::ReplicationFactor { asked, nodes } => failed(ErrorCode::InvalidArgument)
-                .with("field", "replication_factor")
-                .with("asked", asked)
-                .with("nodes", nodes),
-            E::PartitionsShrink { topic, current, asked } => failed(ErrorCode::InvalidArgument)
-                .with("field", "partitions")
-                .with("topic", topic)
-                .with("partitions", current)
-                .with("asked", asked),
+            E::InvalidArgument { .. }
+            | E::ReplicationFactor { .. }
+            | E::PartitionsShrink { .. }
+            | E::KeyRequired { .. } => argument_refused(&error),
             E::InternalTopic { topic } => failed(ErrorCode::PermissionDenied).with("topic", topic),
-            E::KeyRequired { topic } => {
-                failed(ErrorCode::InvalidArgument).with("field", "key").with("topic", topic)
-            }
             E::LimitReached { what, limit } => {
                 failed(ErrorCode::Overloaded).with("what", what).with("limit", limit)
             }
@@ -84,19 +75,25 @@ impl From<EngineError> for BrokerError {
             }
             // Retryable: whoever asks again finds the node that is ready.
             E::NotCoordinator { group, node: None } => failed(ErrorCode::Unavailable).with("group", group),
+            E::NotTransactionCoordinator { .. }
+            | E::TransactionNotFound { .. }
+            | E::TransactionState { .. }
+            | E::TransactionFenced { .. }
+            | E::TransactionUnreadable { .. }
+            | E::TransactionsOff
+            | E::FeatureOff { .. }
+            | E::PeerUnavailable { .. } => transaction_refused(&error),
             E::CorruptData { topic, partition, start, end } => {
                 damaged(failed(ErrorCode::CorruptData), topic, *partition, *start..*end)
             }
             E::Mending { topic, partition, start, end } => {
                 damaged(failed(ErrorCode::Unavailable), topic, *partition, *start..*end)
             }
-            E::StorageFull => failed(ErrorCode::StorageFull),
-            E::StorageLow { free, min_free } => {
-                failed(ErrorCode::StorageFull).with("free_bytes", free).with("min_free_bytes", min_free)
-            }
-            E::TooManyOpenFiles => failed(ErrorCode::Overloaded).with("what", "open files"),
-            E::ReadOnly => failed(ErrorCode::ReadOnly),
-            E::StorageFailed { .. } => failed(ErrorCode::StorageFailed),
+            E::StorageFull
+            | E::StorageLow { .. }
+            | E::TooManyOpenFiles
+            | E::ReadOnly
+            | E::StorageFailed { .. } => disk_refused(&error),
             E::PartitionOffline { topic, partition, .. } => {
                 failed(ErrorCode::Unavailable).with("topic", topic).with("partition", partition)
             }
@@ -106,6 +103,38 @@ impl From<EngineError> for BrokerError {
             E::MetaUnavailable { .. } => failed(ErrorCode::StorageFailed).with("what", "metadata"),
             E::ShuttingDown => failed(ErrorCode::Unavailable),
         }
+    }
+}
+
+/// Which field of a request cannot be like that.
+fn argument_refused(error: &EngineError) -> BrokerError {
+    use EngineError as E;
+    let failed = |field| BrokerError::new(ErrorCode::InvalidArgument, error.to_string()).with("field", field);
+    match error {
+        E::InvalidArgument { field, .. } => failed(field),
+        E::ReplicationFactor { asked, nodes } => {
+            failed(&"replication_factor").with("asked", asked).with("nodes", nodes)
+        }
+        E::PartitionsShrink { topic, current, asked } => {
+            failed(&"partitions").with("topic", topic).with("partitions", current).with("asked", asked)
+        }
+        E::KeyRequired { topic } => failed(&"key").with("topic", topic),
+        _ => BrokerError::new(ErrorCode::InvalidArgument, error.to_string()),
+    }
+}
+
+/// Why the disk takes nothing.
+fn disk_refused(error: &EngineError) -> BrokerError {
+    use EngineError as E;
+    let failed = |code| BrokerError::new(code, error.to_string());
+    match error {
+        E::StorageFull => failed(ErrorCode::StorageFull),
+        E::StorageLow { free, min_free } => {
+            failed(ErrorCode::StorageFull).with("free_bytes", free).with("min_free_bytes", min_free)
+        }
+        E::TooManyOpenFiles => failed(ErrorCode::Overloaded).with("what", "open files"),
+        E::ReadOnly => failed(ErrorCode::ReadOnly),
+        _ => failed(ErrorCode::StorageFailed),
     }
 }
 
@@ -143,6 +172,35 @@ fn producer_refused(error: &EngineError) -> BrokerError {
         return failed.with("sequence", sequence);
     }
     failed
+}
+
+/// Why something of a transaction is refused.
+fn transaction_refused(error: &EngineError) -> BrokerError {
+    use EngineError as E;
+    let failed = |code| BrokerError::new(code, error.to_string());
+    let about = |code, id| failed(code).with("transactional_id", id);
+    match error {
+        E::NotTransactionCoordinator { id, node: Some(node) } => {
+            about(ErrorCode::NotLeader, id).with("leader", node)
+        }
+        // Retryable: whoever asks again finds the node that is ready.
+        E::NotTransactionCoordinator { id, node: None } => about(ErrorCode::Unavailable, id),
+        E::TransactionNotFound { id } => about(ErrorCode::TransactionNotFound, id),
+        E::TransactionState { id, epoch, why } => {
+            about(ErrorCode::TransactionState, id).with("epoch", epoch).with("why", why)
+        }
+        E::TransactionFenced { id, epoch, current } => {
+            about(ErrorCode::ProducerFenced, id).with("epoch", epoch).with("current_epoch", current)
+        }
+        E::TransactionUnreadable { id } => {
+            about(ErrorCode::Unimplemented, id).with("feature", "transactions")
+        }
+        E::TransactionsOff => failed(ErrorCode::Unimplemented).with("feature", "transactions"),
+        E::FeatureOff { feature, needed } => {
+            failed(ErrorCode::Unimplemented).with("feature", feature).with("needed", needed)
+        }
+        _ => failed(ErrorCode::Unavailable).with("what", "another node"),
+    }
 }
 
 /// With the partition that it is about.

@@ -9,7 +9,7 @@ use crate::{
     Broker, ClusterLinks, EngineBroker, Node,
     layers::{
         Audit, Authenticate, Authorize, Deadline, Forward, Forwarded, Forwarder, LimitOptions, Limited,
-        Measure, Totals, Trace,
+        Measure, Places, Totals, Trace,
     },
 };
 
@@ -77,11 +77,15 @@ pub fn cluster_stack(
 ) -> Stack {
     let totals = Arc::new(Totals::default());
     let forwarder = links.as_ref().map(|links| Arc::new(Forwarder::new(&node.node_id, links.peers.clone())));
+    if let Some(links) = &links {
+        engine.connect_transactions(Arc::new(Places(links.peers.clone())));
+    }
     let control = links.map(|links| links.control);
+    let place = engine.clone();
     let engine = EngineBroker::new(engine, node, totals.clone(), clock, options.bounds, options.default_acks)
         .in_cluster(forwarder.clone(), control);
     let measured = Arc::new(Measure::new(engine, totals));
-    let forwarded = Arc::new(Forwarded::new(measured.clone()));
+    let forwarded = Arc::new(Forwarded::new(measured.clone()).with_engine(place));
     let audited = Audit::new(Forward::new(measured, forwarder), options.audit_enabled);
     let authorized = Authorize::new(audited, options.auth_enabled);
     let authenticated = Authenticate::new(authorized, options.auth_enabled);

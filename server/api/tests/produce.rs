@@ -156,7 +156,7 @@ async fn bad_batches_are_refused() {
         (Bytes::from_static(b"garbage"), ErrorCode::Protocol),
         (batch(&["v"]).slice(..HEADER_LEN + 2), ErrorCode::Protocol),
         (damaged.into(), ErrorCode::CorruptBatch),
-        (flagged(BatchFlags::TRANSACTIONAL, None), ErrorCode::Unimplemented),
+        (flagged(BatchFlags::TRANSACTIONAL, None), ErrorCode::InvalidArgument),
         (flagged(BatchFlags::CONTROL, None), ErrorCode::Protocol),
         (flagged(BatchFlags::empty(), Some(idempotent)), ErrorCode::InvalidArgument),
         (vec![0; 33 << 20].into(), ErrorCode::FrameTooLarge),

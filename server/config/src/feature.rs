@@ -55,7 +55,7 @@ pub const FEATURES: &[FeatureState] = &[
     plain(Feature::Dlq, "dead letter queues", false),
     plain(Feature::Ttl, "record expiry (TTL)", true),
     plain(Feature::Delayed, "delayed delivery", false),
-    plain(Feature::Transactions, "transactions", false),
+    plain(Feature::Transactions, "transactions", true),
     plain(Feature::Tracing, "OpenTelemetry tracing", false),
     plain(Feature::Audit, "the audit trail", false),
     plain(Feature::WebSocket, "the WebSocket listener", false),

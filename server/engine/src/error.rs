@@ -1,10 +1,13 @@
 //! Every way in which the engine can refuse or fail, one variant per failure, with the facts of it.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flymq_storage::StorageError;
-use flymq_types::{BatchError, GroupId, LeaderEpoch, NodeId, Offset, PartitionId, TopicName};
+use flymq_types::{
+    BatchError, GroupId, LeaderEpoch, NodeId, Offset, PartitionId, TopicName, TransactionalId,
+};
 
 use crate::meta::{MetaError, NodeRejection, PartitionRejection, Rejection};
 
@@ -146,6 +149,35 @@ pub enum EngineError {
     /// Another node keeps the group's offsets, or this one is not ready to yet.
     #[error("not the coordinator of consumer group {group}: that is {}", node.as_ref().map_or("nobody yet", NodeId::as_str))]
     NotCoordinator { group: GroupId, node: Option<NodeId> },
+    /// Another node coordinates the transactional id, or this one is not ready to yet.
+    #[error(
+        "not the coordinator of transactional id {id}: that is {}",
+        node.as_ref().map_or("nobody yet", NodeId::as_str)
+    )]
+    NotTransactionCoordinator { id: TransactionalId, node: Option<NodeId> },
+    /// Nothing is known of the transactional id: it was never given, or was not used for longer than it is kept.
+    #[error("no transaction of transactional id {id} is known")]
+    TransactionNotFound { id: TransactionalId },
+    /// The transaction is in another state than the call needs. Nothing was done.
+    #[error("the transaction of {id} with epoch {epoch} is not open for this: {why}")]
+    TransactionState { id: TransactionalId, epoch: u16, why: Cow<'static, str> },
+    /// Another producer has the transactional id now, or its coordinator aborted the transaction after its timeout.
+    #[error(
+        "epoch {epoch} of transactional id {id} is over, {current} is the current one: another producer has taken its place, or the          transaction was open for longer than its timeout"
+    )]
+    TransactionFenced { id: TransactionalId, epoch: u16, current: u16 },
+    /// A later version of the broker has written the state of the id.
+    #[error("the state of transactional id {id} was written by a later version of FlyMQ: use that one")]
+    TransactionUnreadable { id: TransactionalId },
+    /// The configuration says so.
+    #[error("this server has no transactions (transaction.enabled is false)")]
+    TransactionsOff,
+    /// Not every node of the cluster has this yet.
+    #[error("{feature} need feature version {needed} of the cluster: upgrade all of its nodes")]
+    FeatureOff { feature: &'static str, needed: u32 },
+    /// Another node that is needed for it cannot be reached. It may have done it.
+    #[error("another node is needed for this: {reason}")]
+    PeerUnavailable { reason: String },
     /// The stored bytes of `start..end` are damaged; offsets around them can be read.
     #[error("offsets {start} to {end} (exclusive) of {topic}/{partition} are damaged on disk")]
     CorruptData { topic: TopicName, partition: PartitionId, start: Offset, end: Offset },

@@ -8,12 +8,15 @@
 //!          ├── fetch      batches below the high watermark, long poll, subscriptions
 //!          ├── offsets    earliest, latest, by time
 //!          ├── groups     offsets on `__consumer_offsets`, members
+//!          ├── transactions  coordinator of transactional ids on `__transactions`
+//!          ├── durable_map  a map with a compacted topic as its truth, which both of these are
 //!          ├── replication  the traits of whoever keeps partitions on several nodes
 //!          └── meta       Command → State::apply, the MetaStore trait
 //! ```
 //!
 //! Time, randomness and disk come by trait ([`EngineDeps`]); tasks start in the module `task` alone.
 
+mod durable_map;
 mod engine;
 mod error;
 mod fetch;
@@ -28,6 +31,7 @@ mod replication;
 mod steady;
 mod task;
 mod topic;
+mod transactions;
 
 pub use engine::{Engine, EngineDeps, EngineStats, StorageHealth};
 pub use error::EngineError;
@@ -45,4 +49,8 @@ pub use replication::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaListe
 pub use topic::{
     CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, ScrubPass, TopicChange, TopicConfig,
     TopicInfo, TopicSettings,
+};
+pub use transactions::{
+    InvalidTransaction, Outcome, Phase, Place, PlaceCall, TRANSACTIONS_TOPIC, TransactionHandle,
+    TransactionInfo, TransactionPeers, TransactionTimeout, What,
 };

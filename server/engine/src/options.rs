@@ -18,10 +18,14 @@ pub struct EngineOptions {
     pub topic_defaults: TopicSettings,
     /// The acknowledgement of producers that say nothing (`performance.acks`).
     pub default_acks: Acks,
-    /// Partitions of `__consumer_offsets`, when it is created.
+    /// Partitions of `__consumer_offsets` and of `__transactions`, when they are created.
     pub offsets_partitions: u32,
-    /// `__consumer_offsets` is shortened whenever it has grown by this many bytes.
+    /// Each of these is shortened whenever it has grown by this many bytes.
     pub offsets_checkpoint_bytes: u64,
+    /// Whether clients may have transactions (`transaction.enabled`).
+    pub transactions: bool,
+    /// How long a transaction of which nothing else is said may be open, ms (`transaction.timeout`).
+    pub transaction_timeout_ms: u32,
     pub limits: Limits,
 }
 
@@ -45,6 +49,8 @@ impl Default for EngineOptions {
             default_acks: Acks::Leader,
             offsets_partitions: 1,
             offsets_checkpoint_bytes: 4 << 20,
+            transactions: true,
+            transaction_timeout_ms: 60_000,
             limits: Limits::DEFAULT,
         }
     }

@@ -14,3 +14,4 @@ mod missing_files;
 mod mounts;
 mod producer;
 mod refusals;
+mod transactions;

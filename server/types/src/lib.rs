@@ -21,7 +21,7 @@ pub use id::{
     BrokerEpoch, InvalidId, LeaderEpoch, NodeId, Offset, PartitionEpoch, PartitionId, ProducerId, TopicId,
 };
 pub use limits::Limits;
-pub use name::{GroupId, InvalidName, MAX_NAME_BYTES, TopicName};
+pub use name::{GroupId, InvalidName, MAX_NAME_BYTES, TopicName, TransactionalId};
 pub use partitioner::{fnv1a_32, partition_for_key};
 pub use random::{Rng, SeededRng, SystemRng};
 pub use random_id::{ClusterId, DirectoryId, IncarnationId};

@@ -1,4 +1,4 @@
-//! Names that users choose: topics and consumer groups (`features.md` decision 23).
+//! Names that users choose: topics, consumer groups and transactional producers (`features.md` decision 23).
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -144,6 +144,10 @@ name! {
 name! {
     /// The name of a consumer group, under the same rules as [`TopicName`]. Cheap to clone.
     GroupId
+}
+name! {
+    /// The user's name for a transactional producer over its restarts, under the same rules as [`TopicName`]. Cheap to clone.
+    TransactionalId
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 
 pub use delivery::{Answered, Deliveries, Delivery};
 use identity::Identity;
-pub(crate) use queue::{ANY_PARTITION, batch_of_one};
+pub(crate) use queue::{ANY_PARTITION, batch_of_one, transactional_batch};
 use queue::{Pushed, Queues, unix_ms};
 use room::Line;
 use sequence::Sequences;

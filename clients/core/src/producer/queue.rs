@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use flymq_wire::batch::{BatchBuilder, BatchFlags, NewRecord};
+use flymq_wire::batch::{BatchBuilder, BatchFlags, NewRecord, ProducerFields};
 
 use super::{Delivery, delivery::BatchResult, sequence::Number};
 use crate::{ClientError, NewMessage, ProducerConfig, encryption::is_sealed};
@@ -427,6 +427,20 @@ pub(crate) fn batch_of_one(message: &NewMessage) -> Result<Bytes, ClientError> {
     let mut builder = BatchBuilder::with_capacity(weight(message));
     encode(&mut builder, message, unix_ms())?;
     builder.build().map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
+}
+
+/// A batch of a transaction: producer id, epoch, and the number of its first message.
+pub(crate) fn transactional_batch(
+    messages: &[NewMessage],
+    (id, epoch, base_sequence): (u64, u16, i32),
+) -> Result<Bytes, ClientError> {
+    let mut builder = BatchBuilder::with_capacity(messages.iter().map(weight).sum());
+    builder.set_producer(ProducerFields { id, epoch, base_sequence }).add_flags(BatchFlags::TRANSACTIONAL);
+    let now = unix_ms();
+    for message in messages {
+        encode(&mut builder, message, now)?;
+    }
+    builder.build().map_err(|e| ClientError::invalid(format!("the messages cannot be encoded: {e}")))
 }
 
 pub(super) fn unix_ms() -> i64 {

@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 
-use flymq_engine::StartFrom;
+use flymq_engine::{InvalidTransaction, StartFrom, TransactionHandle};
 use flymq_proto::pb;
-use flymq_types::{Acks, GroupId, InvalidName, Isolation, Offset, PartitionId, Timestamp, TopicName};
+use flymq_types::{
+    Acks, GroupId, InvalidName, Isolation, Offset, PartitionId, Timestamp, TopicName, TransactionalId,
+};
 
 use crate::{BrokerError, ErrorCode};
 
@@ -20,6 +22,20 @@ pub(crate) fn topic(field: &str, name: &str) -> Result<TopicName, BrokerError> {
 
 pub(crate) fn group(name: &str) -> Result<GroupId, BrokerError> {
     GroupId::new(name).map_err(|why| invalid("group", why))
+}
+
+/// The user's name for a producer.
+pub(crate) fn transactional_id(id: &str) -> Result<TransactionalId, BrokerError> {
+    TransactionalId::new(id).map_err(|why| invalid("transactional_id", why))
+}
+
+/// One transaction, as `BeginTransaction` has named it.
+pub(crate) fn transaction(id: &str) -> Result<TransactionHandle, BrokerError> {
+    id.parse().map_err(|why: InvalidTransaction| invalid("transaction_id", why))
+}
+
+pub(crate) fn epoch(field: &str, number: u32) -> Result<u16, BrokerError> {
+    u16::try_from(number).map_err(|_| invalid(field, "is above 65535").with("value", number))
 }
 
 pub(crate) fn partition(number: i32) -> Result<PartitionId, BrokerError> {

@@ -8,7 +8,8 @@ mod read;
 mod topics;
 
 pub(crate) use fields::{
-    acks, acks_message, group, invalid, isolation, optional_partition, partition, start_from, topic,
+    acks, acks_message, epoch, group, invalid, isolation, optional_partition, partition, start_from, topic,
+    transaction, transactional_id,
 };
 pub(crate) use open::Opener;
 pub(crate) use produce::{BuiltBatch, Produce, ProducePlan, ReadyBatch, build, key_of, value_of};

@@ -5,7 +5,7 @@ use flymq_proto::pb;
 use flymq_types::{
     Acks, BatchFlags, BatchHeader, Compression, Limits, PartitionId, RecordIter, Timestamp, TopicName,
 };
-use flymq_wire::batch::{BatchBuilder, HEADER_LEN, NewRecord, records};
+use flymq_wire::batch::{BatchBuilder, HEADER_LEN, NO_SEQUENCE, NewRecord, ProducerFields, records};
 
 use super::{acks, invalid, optional_partition};
 use crate::{BrokerError, ErrorCode, dispatch::not_built};
@@ -42,8 +42,12 @@ pub(crate) struct ReadyBatch {
 }
 
 impl Produce {
-    /// Checks everything that needs no look at the topic.
-    pub fn parse(request: pb::ProduceRequest, limits: &Limits) -> Result<Self, BrokerError> {
+    /// Checks everything that needs no look at the topic. `transactional`: it is inside a transaction.
+    pub fn parse(
+        request: pb::ProduceRequest,
+        transactional: bool,
+        limits: &Limits,
+    ) -> Result<Self, BrokerError> {
         let topic = TopicName::new(&request.topic).map_err(|why| invalid("topic", why))?;
         let partition = optional_partition(request.partition)?;
         let acks = acks(request.acks)?;
@@ -59,7 +63,9 @@ impl Produce {
         let plan = match (request.records.is_empty(), request.batch.is_empty()) {
             (true, true) => return Err(invalid("records", "a produce needs records or a batch")),
             (false, false) => return Err(invalid("batch", "a produce has records or a batch, not both")),
-            (true, false) => ProducePlan::Ready(ready(request.batch, partition.is_none(), limits)?),
+            (true, false) => {
+                ProducePlan::Ready(ready(request.batch, partition.is_none(), transactional, limits)?)
+            }
             (false, true) => {
                 for (index, record) in request.records.iter().enumerate() {
                     check_record(index, record, limits)?;
@@ -72,7 +78,12 @@ impl Produce {
 }
 
 /// Checks what the engine does not: features that are not built, and the limit on single records.
-fn ready(bytes: Bytes, needs_key: bool, limits: &Limits) -> Result<ReadyBatch, BrokerError> {
+fn ready(
+    bytes: Bytes,
+    needs_key: bool,
+    transactional: bool,
+    limits: &Limits,
+) -> Result<ReadyBatch, BrokerError> {
     if bytes.len() > limits.batch_bytes {
         let message =
             format!("a batch of {} bytes is larger than the limit of {}", bytes.len(), limits.batch_bytes);
@@ -81,8 +92,13 @@ fn ready(bytes: Bytes, needs_key: bool, limits: &Limits) -> Result<ReadyBatch, B
             .with("limit", limits.batch_bytes));
     }
     let header = BatchHeader::parse(&bytes)?;
-    if header.flags.contains(BatchFlags::TRANSACTIONAL) {
-        return Err(not_built("transactions (batch flag TRANSACTIONAL)"));
+    if header.flags.contains(BatchFlags::TRANSACTIONAL) != transactional {
+        let why = if transactional {
+            "has not the flag TRANSACTIONAL"
+        } else {
+            "with the flag TRANSACTIONAL goes through ProduceInTransaction"
+        };
+        return Err(invalid("batch", why));
     }
     // The sequence counts in one partition: a batch that is sent again must not get to another one.
     if header.has_producer_id() && needs_key {
@@ -175,16 +191,23 @@ pub(crate) struct BuiltBatch {
 }
 
 /// Builds as few batches as the limit allows out of the records named by `indexes`; a record without time gets `now`,
-/// one without expiry `ttl_ms` more unless that is 0.
+/// one without expiry `ttl_ms` more unless that is 0. `transaction`: producer id and epoch of the one that they are part of.
 pub(crate) fn build(
     records: &[pb::Record],
     indexes: &[usize],
-    now: Timestamp,
-    ttl_ms: i64,
+    (now, ttl_ms): (Timestamp, i64),
+    transaction: Option<(u64, u16)>,
     limits: &Limits,
 ) -> Result<Vec<BuiltBatch>, BrokerError> {
     let mut built = Vec::new();
-    let mut builder = BatchBuilder::with_capacity(capacity(records, indexes, limits));
+    let begin = |mut builder: BatchBuilder| {
+        if let Some((id, epoch)) = transaction {
+            let producer = ProducerFields { id, epoch, base_sequence: NO_SEQUENCE };
+            builder.set_producer(producer).add_flags(BatchFlags::TRANSACTIONAL);
+        }
+        builder
+    };
+    let mut builder = begin(BatchBuilder::with_capacity(capacity(records, indexes, limits)));
     let mut held = Vec::with_capacity(indexes.len());
     for &index in indexes {
         let record = &records[index];
@@ -199,7 +222,7 @@ pub(crate) fn build(
         let full =
             builder.size() + bound > limits.batch_bytes || builder.record_count() >= limits.batch_records;
         if full && !builder.is_empty() {
-            let bytes = std::mem::take(&mut builder).build()?;
+            let bytes = std::mem::replace(&mut builder, begin(BatchBuilder::new())).build()?;
             built.push(BuiltBatch { bytes, indexes: std::mem::take(&mut held) });
         }
         let headers = record.headers.iter().map(|header| (header.name.as_str(), &header.value[..]));

@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
-use flymq_engine::{Appended, EngineError, FetchSpec, Fetched, Target};
+use flymq_engine::{Appended, EngineError, FetchSpec, Fetched, Target, TransactionHandle};
 use flymq_proto::pb;
-use flymq_types::{Acks, NodeId, Offset, PartitionId, Timestamp, TopicName};
+use flymq_types::{Acks, BatchHeader, NodeId, Offset, PartitionId, Timestamp, TopicName};
 use futures::future::join_all;
 
 use super::EngineBroker;
@@ -25,6 +25,8 @@ struct Destination<'a> {
     partition: Option<PartitionId>,
     acks: Acks,
     elsewhere: Option<(&'a Forwarder, &'a CallContext)>,
+    /// The one that the records are part of.
+    transaction: Option<TransactionHandle>,
 }
 
 /// Has a batch appended by the node that leads the partition.
@@ -35,6 +37,9 @@ async fn append_at(
     partition: PartitionId,
     batch: Bytes,
 ) -> Result<Appended, BrokerError> {
+    if let Some(transaction) = &to.transaction {
+        return append_in_transaction_at(forwarder, (leader, ctx), (to, transaction), partition, batch).await;
+    }
     let request = pb::ProduceRequest {
         topic: to.topic.to_string(),
         partition: Some(convert::count(partition.get() as usize)),
@@ -56,16 +61,101 @@ async fn append_at(
     })
 }
 
+/// As [`append_at`], inside a transaction.
+async fn append_in_transaction_at(
+    forwarder: &Forwarder,
+    (leader, ctx): (&NodeId, &CallContext),
+    (to, transaction): (&Destination<'_>, &TransactionHandle),
+    partition: PartitionId,
+    batch: Bytes,
+) -> Result<Appended, BrokerError> {
+    let count = BatchHeader::parse(&batch)?.record_count;
+    let request = pb::ProduceInTransactionRequest {
+        transaction_id: transaction.to_string(),
+        topic: to.topic.to_string(),
+        partition: Some(convert::count(partition.get() as usize)),
+        records: Vec::new(),
+        batch,
+    };
+    let served = forwarder.send(leader, ctx, request.into()).await?;
+    let first = match served.response {
+        Response::ProduceInTransaction(reply) => reply.records.into_iter().next(),
+        _ => None,
+    };
+    let Some(first) = first else {
+        return Err(BrokerError::new(ErrorCode::Internal, "another node answered another request"));
+    };
+    let base_offset = Offset(first.offset);
+    Ok(Appended {
+        partition: convert::partition(first.partition)?,
+        base_offset,
+        last_offset: base_offset.plus(u64::from(count.saturating_sub(1))),
+        append_time: Timestamp::from_millis(first.timestamp_ms),
+        duplicate: false,
+    })
+}
+
 impl EngineBroker {
+    /// Appends records or a batch inside a transaction, always with `acks=all`. For a batch the answer has one entry: its first
+    /// record.
+    pub(super) async fn produce_in_transaction(
+        &self,
+        ctx: &CallContext,
+        request: pb::ProduceInTransactionRequest,
+    ) -> Result<pb::ProduceInTransactionResponse, BrokerError> {
+        let transaction = convert::transaction(&request.transaction_id)?;
+        let pb::ProduceInTransactionRequest { topic, partition, records, batch, .. } = request;
+        let request =
+            pb::ProduceRequest { topic, partition, records, batch, ..pb::ProduceRequest::default() };
+        let produce = Produce::parse(request, true, &self.limits)?;
+        let elsewhere = self.forwarder.as_deref().filter(|_| Forwarder::takes(ctx, false));
+        let to = Destination {
+            topic: produce.topic,
+            partition: produce.partition,
+            acks: Acks::All,
+            elsewhere: elsewhere.map(|forwarder| (forwarder, ctx)),
+            transaction: Some(transaction),
+        };
+        let records = match produce.plan {
+            ProducePlan::Ready(batch) => {
+                let appended = self.append_ready(to, batch).await?;
+                vec![pb::RecordMetadata {
+                    topic: appended.topic,
+                    partition: appended.partition,
+                    offset: appended.base_offset,
+                    timestamp_ms: appended.timestamp_ms,
+                    ..pb::RecordMetadata::default()
+                }]
+            }
+            ProducePlan::Records(records) => self.append_records(to, &records, 0).await?.records,
+        };
+        Ok(pb::ProduceInTransactionResponse { records })
+    }
+
+    async fn append_here(
+        &self,
+        to: &Destination<'_>,
+        target: Target,
+        batch: Bytes,
+    ) -> Result<Appended, EngineError> {
+        match &to.transaction {
+            None => self.engine.append(&to.topic, target, batch, to.acks).await,
+            Some(transaction) => {
+                self.engine.append_in_transaction(transaction, &to.topic, target, batch).await
+            }
+        }
+    }
+
     pub(super) async fn produce(
         &self,
         ctx: &CallContext,
         request: pb::ProduceRequest,
     ) -> Result<pb::ProduceResponse, BrokerError> {
         let elsewhere = self.elsewhere(ctx, &request);
-        let produce = Produce::parse(request, &self.limits)?;
+        let produce = Produce::parse(request, false, &self.limits)?;
         let acks = produce.acks.unwrap_or(self.default_acks);
-        let to = Destination { topic: produce.topic, partition: produce.partition, acks, elsewhere };
+        let (topic, partition) = (produce.topic, produce.partition);
+        let to = Destination { topic, partition, acks, elsewhere, transaction: None };
         match produce.plan {
             ProducePlan::Ready(batch) => self.append_ready(to, batch).await,
             ProducePlan::Records(records) => self.append_records(to, &records, produce.ttl_ms).await,
@@ -91,11 +181,11 @@ impl EngineBroker {
     ) -> Result<Appended, BrokerError> {
         // A batch is kept only where it may be needed: one that nobody else holds is stamped in its place.
         let Some((forwarder, ctx)) = to.elsewhere else {
-            return Ok(self.engine.append(&to.topic, target, batch, to.acks).await?);
+            return Ok(self.append_here(to, target, batch).await?);
         };
         let patience = Patience::of(ctx);
         loop {
-            let error = match self.engine.append(&to.topic, target.clone(), batch.clone(), to.acks).await {
+            let error = match self.append_here(to, target.clone(), batch.clone()).await {
                 Ok(appended) => return Ok(appended),
                 Err(error) => error,
             };
@@ -147,7 +237,8 @@ impl EngineBroker {
         let now = self.clock.wall();
         let mut batches = Vec::new();
         for (partition, indexes) in self.route(&to.topic, to.partition, records).await? {
-            for batch in convert::build(records, &indexes, now, ttl_ms, &self.limits)? {
+            let transaction = to.transaction.as_ref().map(|of| (of.producer_id, of.epoch));
+            for batch in convert::build(records, &indexes, (now, ttl_ms), transaction, &self.limits)? {
                 batches.push((partition, batch));
             }
         }

@@ -33,17 +33,22 @@ impl EngineBroker {
         request: pb::CommitOffsetsRequest,
     ) -> Result<pb::CommitOffsetsResponse, BrokerError> {
         let group = convert::group(&request.group)?;
-        let text_bytes = self.limits.text_bytes;
-        let offsets = request.offsets.into_iter().map(|offset| commit(offset, text_bytes));
-        let offsets = offsets.collect::<Result<Vec<_>, _>>()?;
-        if offsets.is_empty() {
-            return Err(convert::invalid("offsets", "a commit names at least one partition"));
-        }
+        let offsets = self.offsets_to_commit(request.offsets)?;
         match members::commits_as(request.member_id, request.generation)? {
             Some(member) => self.engine.commit_as_member(&group, &member, offsets).await?,
             None => self.engine.commit_offsets(&group, offsets).await?,
         }
         Ok(pb::CommitOffsetsResponse {})
+    }
+
+    pub(super) fn offsets_to_commit(
+        &self,
+        offsets: Vec<pb::PartitionOffset>,
+    ) -> Result<Vec<OffsetCommit>, BrokerError> {
+        if offsets.is_empty() {
+            return Err(convert::invalid("offsets", "a commit names at least one partition"));
+        }
+        offsets.into_iter().map(|offset| commit(offset, self.limits.text_bytes)).collect()
     }
 
     pub(super) fn get_offsets(

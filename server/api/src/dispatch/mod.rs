@@ -106,6 +106,12 @@ impl EngineBroker {
             R::DrainNode(m) => self.drain_node(&m).await?.into(),
 
             R::InitProducer(m) => self.init_producer(&m).await?.into(),
+            R::BeginTransaction(m) => self.begin_transaction(&ctx, m).await?.into(),
+            R::ProduceInTransaction(m) => self.produce_in_transaction(&ctx, m).await?.into(),
+            R::CommitOffsetsInTransaction(m) => self.commit_offsets_in_transaction(m).await?.into(),
+            R::CommitTransaction(m) => self.commit_transaction(&m).await?.into(),
+            R::AbortTransaction(m) => self.abort_transaction(&m).await?.into(),
+            R::ListTransactions(m) => self.list_transactions(&ctx, m).await?.into(),
 
             R::WhoAmI(m) => Self::who_am_i(&ctx, m).into(),
 
@@ -116,12 +122,6 @@ impl EngineBroker {
             R::Acknowledge(_)
             | R::Nack(_)
             | R::JoinCluster(_)
-            | R::BeginTransaction(_)
-            | R::CommitTransaction(_)
-            | R::AbortTransaction(_)
-            | R::ProduceInTransaction(_)
-            | R::CommitOffsetsInTransaction(_)
-            | R::ListTransactions(_)
             | R::ListDeadLetters(_)
             | R::ReplayDeadLetters(_)
             | R::PurgeDeadLetters(_)

@@ -23,7 +23,6 @@ pub(super) fn rpc(rpc: Rpc) -> BrokerError {
     let feature = match (meta.service, rpc) {
         (_, Rpc::Acknowledge | Rpc::Nack) => "acknowledging and redelivering single records",
         ("ClusterService", _) => "clusters of several nodes",
-        ("TransactionService", _) => "transactions",
         ("DeadLetterService", _) => "dead-letter topics",
         ("ScheduleService", _) => "delayed messages",
         ("SchemaService", _) => "schemas",

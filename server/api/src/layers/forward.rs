@@ -6,6 +6,7 @@
 //! ```
 
 mod envelope;
+mod places;
 mod receive;
 
 use std::{
@@ -19,6 +20,7 @@ use flymq_types::NodeId;
 use futures::{FutureExt as _, future::BoxFuture};
 use tracing::debug;
 
+pub(crate) use places::Places;
 pub use receive::Forwarded;
 
 use super::{Authorized, AuthorizedBroker, Served, deadline::long_poll};
@@ -51,7 +53,8 @@ impl Patience {
     /// Waits a moment where another try may do better: the request certainly had no effect, and somebody will lead soon.
     pub(crate) async fn again(&self, error: &BrokerError) -> bool {
         // A node that is away, a coordinator that is not ready.
-        let away = ["node", "group"].iter().any(|fact| error.metadata.contains_key(*fact));
+        let away =
+            ["node", "group", "transactional_id"].iter().any(|fact| error.metadata.contains_key(*fact));
         let passes = error.code == ErrorCode::NotLeader || error.code == ErrorCode::Unavailable && away;
         let again = passes && Instant::now() + LOOK < self.until;
         if again {
@@ -141,7 +144,8 @@ impl<B> Forward<B> {
     fn forwarder(&self, ctx: &CallContext, request: &Request) -> Option<&Forwarder> {
         let forwarder = self.forwarder.as_deref()?;
         let batches = matches!(request, Request::Fetch(fetch) if fetch.batches);
-        let takes = !matches!(request, Request::Produce(_)) && Forwarder::takes(ctx, batches);
+        let inside = matches!(request, Request::Produce(_) | Request::ProduceInTransaction(_));
+        let takes = !inside && Forwarder::takes(ctx, batches);
         takes.then_some(forwarder)
     }
 }

@@ -25,6 +25,7 @@ use crate::replication::Replication;
 use crate::steady::SteadyClock;
 use crate::task::blocking;
 use crate::topic::{Registry, TopicInfo};
+use crate::transactions::Transactions;
 
 /// What the engine works with; all of it can be real or simulated.
 #[derive(Debug)]
@@ -65,6 +66,7 @@ pub struct Engine {
     pub(crate) replication: Option<Arc<dyn Replication>>,
     pub(crate) topics: Registry,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) counters: Arc<Counters>,
     /// Topics are created, changed and deleted one at a time.
@@ -102,6 +104,7 @@ impl Engine {
             replication,
             topics: Registry::default(),
             groups: Groups::default(),
+            transactions: Transactions::default(),
             producer_ids: ProducerIds::default(),
             counters,
             admin: Mutex::new(()),
@@ -113,9 +116,11 @@ impl Engine {
         let image = engine.meta.image();
         engine.open_topics(&image).await?;
         engine.load_offsets().await?;
+        engine.load_transactions().await?;
         if engine.is_member() {
             engine.follow_metadata(image);
         }
+        engine.watch_transactions();
         Ok(engine)
     }
 

@@ -1,40 +1,36 @@
-//! The committed offsets and the memberships of all groups, in memory: what replaying `__consumer_offsets` gives.
+//! The committed offsets, the memberships and the open transactions' offsets of all groups, in memory: what replaying
+//! `__consumer_offsets` gives.
 
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
 use flymq_types::{GroupId, Offset, PartitionId, TopicId};
 
-use super::record::{Change, OffsetKey, OffsetValue};
+use super::Groups;
+use super::record::{Change, OffsetKey, OffsetValue, Pending};
+use crate::durable_map::DurableMap;
 
 /// What is kept of a group: never nothing.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Kept {
     offsets: BTreeMap<(TopicId, PartitionId), OffsetValue>,
     membership: Option<Bytes>,
+    /// Offsets of transactions by producer id: those that wait for their marker, and the epoch that a marker has ended.
+    pending: BTreeMap<u64, Pending>,
 }
 
-/// All groups with an offset or a membership.
+impl Kept {
+    /// Whether there is more than what transactions have left, of which nobody is told.
+    fn is_group(&self) -> bool {
+        !self.offsets.is_empty() || self.membership.is_some()
+    }
+}
+
+/// All groups of which anything is kept.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Book(HashMap<GroupId, Kept>);
 
 impl Book {
-    /// Applies a record; later ones overwrite earlier ones, whatever their offset says.
-    pub(super) fn apply(&mut self, change: Change) {
-        match change {
-            Change::Offset(OffsetKey { group, topic, partition }, Some(value)) => {
-                self.0.entry(group).or_default().offsets.insert((topic, partition), value);
-            }
-            Change::Membership(group, Some(value)) => {
-                self.0.entry(group).or_default().membership = Some(value);
-            }
-            Change::Offset(OffsetKey { group, topic, partition }, None) => {
-                self.forget(&group, |kept| drop(kept.offsets.remove(&(topic, partition))));
-            }
-            Change::Membership(group, None) => self.forget(&group, |kept| kept.membership = None),
-        }
-    }
-
     fn forget(&mut self, group: &GroupId, what: impl FnOnce(&mut Kept)) {
         if let Some(kept) = self.0.get_mut(group) {
             what(kept);
@@ -58,35 +54,27 @@ impl Book {
         &self,
         group: &GroupId,
     ) -> Option<impl Iterator<Item = (TopicId, PartitionId, &OffsetValue)>> {
-        let offsets = self.0.get(group)?.offsets.iter();
+        let offsets = self.0.get(group).filter(|kept| kept.is_group())?.offsets.iter();
         Some(offsets.map(|((topic, partition), value)| (*topic, *partition, value)))
     }
 
     pub(super) fn contains(&self, group: &GroupId) -> bool {
-        self.0.contains_key(group)
+        self.0.get(group).is_some_and(Kept::is_group)
     }
 
     pub(super) fn groups(&self) -> impl Iterator<Item = &GroupId> {
-        self.0.keys()
+        self.0.iter().filter(|(_, kept)| kept.is_group()).map(|(group, _)| group)
     }
 
-    /// Takes over what `other` has of its groups, and forgets every other group that `mine` says yes to.
-    pub(super) fn replace(&mut self, mine: impl Fn(&GroupId) -> bool, other: Self) {
-        self.0.retain(|group, _| !mine(group));
-        self.0.extend(other.0);
+    /// What the producer's transactions have in the group.
+    pub(super) fn pending(&self, group: &GroupId, producer: u64) -> Option<&Pending> {
+        self.0.get(group)?.pending.get(&producer)
     }
 
-    /// Everything of the groups that `mine` says yes to, as changes that make it.
-    pub(super) fn changes_of(&self, mine: impl Fn(&GroupId) -> bool) -> Vec<Change> {
-        let all = self.0.iter().filter(|(group, _)| mine(group)).flat_map(|(group, kept)| {
-            let offsets = kept.offsets.iter().map(|((topic, partition), value)| {
-                let key = OffsetKey { group: group.clone(), topic: *topic, partition: *partition };
-                Change::Offset(key, Some(value.clone()))
-            });
-            let membership = kept.membership.iter();
-            offsets.chain(membership.map(|value| Change::Membership(group.clone(), Some(value.clone()))))
-        });
-        all.collect()
+    /// Everything that transactions have in the group, by producer id.
+    pub(super) fn all_pending(&self, group: &GroupId) -> impl Iterator<Item = (u64, &Pending)> {
+        let kept = self.0.get(group).into_iter();
+        kept.flat_map(|kept| kept.pending.iter().map(|(producer, pending)| (*producer, pending)))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -101,5 +89,70 @@ impl Book {
         all.filter(|(_, topic, _)| gone(*topic))
             .map(|(group, topic, partition)| OffsetKey { group: group.clone(), topic, partition })
             .collect()
+    }
+}
+
+impl DurableMap for Book {
+    type Change = Change;
+
+    const WHAT: &'static str = "committed offsets";
+
+    /// Commits there are lost; their groups go back to the ones before and read some records twice.
+    const SKIPS_DAMAGE: bool = true;
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Offset(OffsetKey { group, topic, partition }, Some(value)) => {
+                self.0.entry(group).or_default().offsets.insert((topic, partition), value);
+            }
+            Change::Membership(group, Some(value)) => {
+                self.0.entry(group).or_default().membership = Some(value);
+            }
+            Change::Pending(group, producer, Some(pending)) => {
+                self.0.entry(group).or_default().pending.insert(producer, pending);
+            }
+            Change::Offset(OffsetKey { group, topic, partition }, None) => {
+                self.forget(&group, |kept| drop(kept.offsets.remove(&(topic, partition))));
+            }
+            Change::Membership(group, None) => self.forget(&group, |kept| kept.membership = None),
+            Change::Pending(group, producer, None) => {
+                self.forget(&group, |kept| drop(kept.pending.remove(&producer)));
+            }
+        }
+    }
+
+    fn encode(change: &Change) -> (Vec<u8>, Option<Bytes>) {
+        change.encode()
+    }
+
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Option<Change> {
+        Change::decode(key, value).ok()
+    }
+
+    fn replace(&mut self, index: usize, of: usize, other: Self) {
+        self.0.retain(|group, _| Groups::log_index(group, of) != index);
+        self.0.extend(other.0);
+    }
+
+    fn changes_of(&self, index: usize, of: usize) -> Vec<Change> {
+        let mine = self.0.iter().filter(|(group, _)| Groups::log_index(group, of) == index);
+        let all = mine.flat_map(|(group, kept)| {
+            let offsets = kept.offsets.iter().map(|((topic, partition), value)| {
+                let key = OffsetKey { group: group.clone(), topic: *topic, partition: *partition };
+                Change::Offset(key, Some(value.clone()))
+            });
+            let membership =
+                kept.membership.iter().map(|value| Change::Membership(group.clone(), Some(value.clone())));
+            let pending = kept
+                .pending
+                .iter()
+                .map(|(producer, pending)| Change::Pending(group.clone(), *producer, Some(pending.clone())));
+            offsets.chain(membership).chain(pending)
+        });
+        all.collect()
+    }
+
+    fn extra_bytes(change: &Change) -> usize {
+        change.extra_bytes()
     }
 }

@@ -2,29 +2,18 @@
 
 use std::sync::Arc;
 
-use flymq_types::{GroupId, LeaderEpoch, Offset, PartitionId, TopicId, TopicName};
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use flymq_types::{GroupId, LeaderEpoch, PartitionId, TopicId, TopicName};
 
-use super::book::Book;
 use super::coordinate::not_coordinator;
-use super::offsets_log::{MAX_CHANGES, OffsetsLog};
 use super::record::{Change, OffsetKey, OffsetValue};
-use super::{CommittedOffset, Groups, OFFSETS_TOPIC, OffsetCommit};
+use super::{CommittedOffset, Groups, OFFSETS_TOPIC, OffsetCommit, OffsetsLog};
+use crate::durable_map::{Appending, MAX_CHANGES, read_alone};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::offsets::StartFrom;
-use crate::task::{blocking, to_the_end};
-use crate::topic::{CleanupPolicy, NewTopic, TopicConfig};
 
 /// Longest metadata of a committed offset, bytes.
 const MAX_METADATA_BYTES: usize = 4_096;
-
-/// Appended to a log of `__consumer_offsets`, and not known to be durable.
-pub(super) enum Appending {
-    Alone(Offset),
-    Replicated(BoxFuture<'static, Result<(), EngineError>>),
-}
 
 impl Engine {
     /// Commits offsets, each the next to read; they may also go back. All of them are durable in one batch of
@@ -138,16 +127,14 @@ impl Engine {
             // Each is loaded once this node leads it.
             return Ok(());
         }
-        let book = blocking(move || {
-            let mut book = Book::default();
-            let load = |log: &Arc<OffsetsLog>| log.load(&mut book, log.high());
-            logs.iter().try_for_each(load).map(|()| book)
-        })
-        .await??;
+        let (book, unread) = read_alone(logs).await?;
+        if let Some((_, error)) = unread.into_iter().next() {
+            return Err(error);
+        }
         let image = self.meta.image();
         let known: std::collections::HashSet<_> = image.topics.values().map(|topic| topic.id).collect();
         let gone = book.keys_of(|topic| !known.contains(&topic));
-        *self.groups.book.write() = book;
+        *self.groups.kept.map.write() = book;
         self.delete_keys(gone).await
     }
 
@@ -161,8 +148,8 @@ impl Engine {
             let appending = self.append_changes(log, group, chunk, None)?;
             self.appended(log, group, appending).await?;
         }
-        log.settle(&self.groups.book);
-        self.clean_offsets_if_due(log).await;
+        log.settle(&self.groups.kept.map);
+        self.groups.kept.clean_if_due(self, log).await;
         Ok(())
     }
 
@@ -174,13 +161,8 @@ impl Engine {
         changes: Vec<Change>,
         only: Option<LeaderEpoch>,
     ) -> Result<Appending, EngineError> {
-        let now = self.clock.wall();
-        if !log.partition().is_replicated() {
-            return log.append(changes, now).map(Appending::Alone);
-        }
-        let committed = log.commit(&self.groups.book, changes, only, now)?;
-        let committed = committed.ok_or_else(|| not_coordinator(log.partition(), group))?;
-        Ok(Appending::Replicated(committed.boxed()))
+        let appending = log.begin(&self.groups.kept.map, changes, only, self.clock.wall())?;
+        appending.ok_or_else(|| not_coordinator(log.partition(), group))
     }
 
     /// Waits until it is durable. It is to be called right after the append, which goes on also if the caller goes away then.
@@ -190,12 +172,11 @@ impl Engine {
         group: &GroupId,
         appending: Appending,
     ) -> Result<(), EngineError> {
-        match appending {
-            Appending::Alone(end) => log.durable(end).await,
-            Appending::Replicated(committed) => match to_the_end(committed).await {
-                Err(EngineError::NotLeader { .. }) => Err(not_coordinator(log.partition(), group)),
-                other => other,
-            },
+        match log.appended(appending).await {
+            Err(EngineError::NotLeader { .. }) if log.partition().is_replicated() => {
+                Err(not_coordinator(log.partition(), group))
+            }
+            other => other,
         }
     }
 
@@ -205,14 +186,7 @@ impl Engine {
         if !logs.is_empty() {
             return Ok(logs);
         }
-        let config = TopicConfig {
-            cleanup_policy: CleanupPolicy::Compact,
-            // Only closed segments are cleaned.
-            segment_bytes: Some(self.options.offsets_checkpoint_bytes.clamp(1 << 20, 64 << 20)),
-            ..TopicConfig::default()
-        };
-        let partitions = Some(self.options.offsets_partitions);
-        self.get_or_create(NewTopic { name: offsets_topic(), partitions, config, restore: None }).await?;
+        self.groups.kept.create(self, offsets_topic()).await?;
         Ok(self.adopt_offsets_logs())
     }
 
@@ -237,7 +211,7 @@ impl Engine {
 
     pub(super) fn check_new_group(&self, group: &GroupId) -> Result<(), EngineError> {
         let limit = self.options.limits.groups;
-        let book = self.groups.book.read();
+        let book = self.groups.kept.map.read();
         if book.len() >= limit && !book.contains(group) {
             return Err(EngineError::LimitReached { what: "consumer groups", limit });
         }

@@ -9,8 +9,8 @@ use flymq_types::{GroupId, LeaderEpoch, TopicName};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use super::OffsetsLog;
 use super::membership::{Group, Topics};
-use super::offsets_log::OffsetsLog;
 use super::record::Change;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -112,7 +112,7 @@ impl Engine {
             return Some(live.clone());
         }
         let stored = self.groups.settled().membership(group).cloned();
-        // The book has none that cannot be read: see `OffsetsLog::load`, which says so.
+        // The book has none that cannot be read: see `MapLog::load`, which says so.
         let read = stored.and_then(|bytes| Group::decode(&bytes, self.clock.monotonic()).ok());
         if read.is_none() && !make {
             return None;
@@ -190,9 +190,9 @@ impl Engine {
         };
         let (appending, revision) = self.with_group(live, append);
         self.appended(log, name, appending?).await?;
-        log.settle(&self.groups.book);
+        log.settle(&self.groups.kept.map);
         live.written.store(revision, Ordering::Release);
-        self.clean_offsets_if_due(log).await;
+        self.groups.kept.clean_if_due(self, log).await;
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl Engine {
         let turn = live.writing.lock().await;
         let (appending, revision) = self.with_group(&live, delete);
         self.appended(&log, name, appending?).await?;
-        log.settle(&self.groups.book);
+        log.settle(&self.groups.kept.map);
         live.written.store(revision, Ordering::Release);
         drop(turn);
         self.groups.live.forget_unused(name, &live);

@@ -13,8 +13,8 @@ use super::live::LiveGroup;
 use super::membership::{
     Assigned, Assignor, Beat, Group, Join, MAX_MEMBERS, MemberId, Place, Refusal, TopicFilters, View,
 };
-use super::offsets_log::{MAX_CHANGES, OffsetsLog};
-use super::{Groups, OffsetCommit};
+use super::{Groups, OffsetCommit, OffsetsLog};
+use crate::durable_map::MAX_CHANGES;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::meta::MetaImage;
@@ -206,13 +206,13 @@ impl Engine {
             self.append_if((&log, &live), group, changes, may).await?;
             changes = rest;
         }
-        log.settle(&self.groups.book);
-        self.clean_offsets_if_due(&log).await;
+        log.settle(&self.groups.kept.map);
+        self.groups.kept.clean_if_due(self, &log).await;
         Ok(())
     }
 
     /// The group of somebody who says to be its member.
-    fn attended(&self, group: &GroupId, id: &str) -> Result<Attended, EngineError> {
+    pub(super) fn attended(&self, group: &GroupId, id: &str) -> Result<Attended, EngineError> {
         self.check_running()?;
         self.find_group(group)?.ok_or_else(|| refused(group, id, Refusal::UnknownMember))
     }
@@ -236,7 +236,7 @@ impl Engine {
 }
 
 /// A group, and the log that keeps it.
-type Attended = (Arc<OffsetsLog>, Arc<LiveGroup>);
+pub(super) type Attended = (Arc<OffsetsLog>, Arc<LiveGroup>);
 
 struct Looked {
     told: Assigned,
@@ -252,7 +252,7 @@ async fn next<T>(changes: &mut watch::Receiver<T>) {
     }
 }
 
-fn refused(group: &GroupId, id: &str, refusal: Refusal) -> EngineError {
+pub(super) fn refused(group: &GroupId, id: &str, refusal: Refusal) -> EngineError {
     let (group, member) = (group.clone(), MemberId::from(id));
     match refusal {
         Refusal::UnknownMember => EngineError::UnknownMember { group, member },

@@ -4,7 +4,6 @@
 //! them when it begins to lead and forgets them when it ends.
 
 mod book;
-mod cleaning;
 mod commit;
 mod coordinate;
 mod inspect;
@@ -13,23 +12,23 @@ mod live;
 mod member_calls;
 mod members;
 mod membership;
-mod offsets_log;
 mod record;
+mod transactional;
 mod types;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use flymq_types::{GroupId, Offset, PartitionId, TopicId, fnv1a_32};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLockReadGuard;
 
+use crate::durable_map::{DurableLogs, MapLog};
+use crate::transactions::KeyedTurns;
 use book::Book;
 use live::LiveGroups;
 pub use member_calls::{CommitAs, Heartbeat, JoinGroup};
 pub use members::MemberGuard;
 use members::Members;
 pub use membership::{Assigned, Assignor, GroupMember, InvalidFilter, TopicFilters, UnknownAssignor};
-use offsets_log::OffsetsLog;
 pub use types::{
     CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberInfo, OffsetCommit, PartitionLag,
 };
@@ -40,23 +39,22 @@ pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// All groups of this node.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
-    book: Arc<RwLock<Book>>,
+    /// The partitions of `__consumer_offsets`, and what they say.
+    kept: DurableLogs<Book>,
+    /// What a producer's transactions have in a group changes one at a time.
+    pending_turns: KeyedTurns<(GroupId, u64)>,
     members: Arc<Members>,
     /// Those with members that are given partitions.
     live: Arc<LiveGroups>,
-    /// The partitions of `__consumer_offsets`; none before it exists.
-    logs: ArcSwap<Vec<Arc<OffsetsLog>>>,
-    /// Held while `logs` is made anew.
-    adopting: Mutex<()>,
 }
+
+/// One partition of `__consumer_offsets`.
+type OffsetsLog = MapLog<Book>;
 
 impl Groups {
     /// The book with everything that is durable by now in it.
-    fn settled(&self) -> parking_lot::RwLockReadGuard<'_, Book> {
-        for log in self.logs.load().iter() {
-            log.settle(&self.book);
-        }
-        self.book.read()
+    fn settled(&self) -> RwLockReadGuard<'_, Book> {
+        self.kept.settled()
     }
 
     /// A committed offset.

@@ -16,6 +16,16 @@
 //! | u8 kind = 2 (membership) |
 //! | u16 group length, group |
 //!
+//! and what a transactional producer has committed in a group, from its first offset in the transaction on; the marker that ends
+//! the transaction writes the offsets themselves, and leaves the epoch behind without offsets, in one batch:
+//!
+//! | key | value |
+//! |---|---|
+//! | u8 version = 1 | u8 version = 1 |
+//! | u8 kind = 3 (offsets of a transaction) | u16 epoch of the transaction, or of the marker that ended it |
+//! | u16 group length, group | i64 written at, Unix ms |
+//! | u64 producer id | u32 count of offsets, each 16 bytes topic id, u32 partition, u32 length, and a value as above |
+//!
 //! A record without value deletes its key. The topic stands there by id: one made again under an old name has no
 //! offsets.
 
@@ -29,6 +39,7 @@ use super::membership;
 const VERSION: u8 = 1;
 const KIND_OFFSET: u8 = 1;
 const KIND_MEMBERSHIP: u8 = 2;
+const KIND_PENDING: u8 = 3;
 
 /// Whose offset it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,6 +65,17 @@ pub(super) enum Change {
     Offset(OffsetKey, Option<OffsetValue>),
     /// As `membership::Group::encode` has it.
     Membership(GroupId, Option<Bytes>),
+    /// Of the transactions of a producer id.
+    Pending(GroupId, u64, Option<Pending>),
+}
+
+/// The offsets of a producer's transaction in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pending {
+    /// Of the transaction; without offsets: of the marker that ended it.
+    pub(super) epoch: u16,
+    pub(super) written_at: Timestamp,
+    pub(super) offsets: Vec<(TopicId, PartitionId, OffsetValue)>,
 }
 
 /// A record that this build cannot read.
@@ -67,6 +89,7 @@ impl Change {
         match self {
             Self::Offset(..) => 0,
             Self::Membership(_, value) => value.as_ref().map_or(0, Bytes::len),
+            Self::Pending(_, _, value) => value.as_ref().map_or(0, |pending| pending.offsets.len() * 64),
         }
     }
 
@@ -79,10 +102,27 @@ impl Change {
                 put_text(&mut key, group.as_str().as_bytes());
                 (key, value.clone())
             }
+            Self::Pending(group, producer, value) => {
+                let mut key = vec![VERSION, KIND_PENDING];
+                put_text(&mut key, group.as_str().as_bytes());
+                key.put_u64_le(*producer);
+                (key, value.as_ref().map(|pending| pending.encode().into()))
+            }
         }
     }
 
     pub(super) fn decode(mut key: &[u8], value: Option<&[u8]>) -> Result<Self, UnknownRecord> {
+        if key.starts_with(&[VERSION, KIND_PENDING]) {
+            key.advance(2);
+            let group = GroupId::any(take_text(&mut key)?).map_err(|_| UnknownRecord)?;
+            let producer = key.try_get_u64_le().map_err(|_| UnknownRecord)?;
+            let pending = value.map(Pending::decode).transpose()?;
+            return if key.is_empty() {
+                Ok(Self::Pending(group, producer, pending))
+            } else {
+                Err(UnknownRecord)
+            };
+        }
         if !key.starts_with(&[VERSION, KIND_MEMBERSHIP]) {
             let value = value.map(OffsetValue::decode).transpose()?;
             return Ok(Self::Offset(OffsetKey::decode(key)?, value));
@@ -97,6 +137,44 @@ impl Change {
         } else {
             Err(UnknownRecord)
         }
+    }
+}
+
+impl Pending {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(15 + self.offsets.len() * 64);
+        out.put_u8(VERSION);
+        out.put_u16_le(self.epoch);
+        out.put_i64_le(self.written_at.as_millis());
+        out.put_u32_le(u32::try_from(self.offsets.len()).unwrap_or(u32::MAX));
+        for (topic, partition, value) in &self.offsets {
+            let value = value.encode();
+            out.put_slice(topic.as_bytes());
+            out.put_u32_le(partition.get());
+            out.put_u32_le(u32::try_from(value.len()).unwrap_or(u32::MAX));
+            out.put_slice(&value);
+        }
+        out
+    }
+
+    fn decode(mut bytes: &[u8]) -> Result<Self, UnknownRecord> {
+        let bytes = &mut bytes;
+        if take_u8(bytes)? != VERSION {
+            return Err(UnknownRecord);
+        }
+        let epoch = bytes.try_get_u16_le().map_err(|_| UnknownRecord)?;
+        let written_at = Timestamp(bytes.try_get_i64_le().map_err(|_| UnknownRecord)?);
+        let mut offsets = Vec::new();
+        for _ in 0..bytes.try_get_u32_le().map_err(|_| UnknownRecord)? {
+            let mut topic = [0; 16];
+            bytes.try_copy_to_slice(&mut topic).map_err(|_| UnknownRecord)?;
+            let partition = PartitionId(bytes.try_get_u32_le().map_err(|_| UnknownRecord)?);
+            let len = bytes.try_get_u32_le().map_err(|_| UnknownRecord)? as usize;
+            let (value, rest) = bytes.split_at_checked(len).ok_or(UnknownRecord)?;
+            offsets.push((TopicId::from_bytes(topic), partition, OffsetValue::decode(value)?));
+            *bytes = rest;
+        }
+        if bytes.is_empty() { Ok(Self { epoch, written_at, offsets }) } else { Err(UnknownRecord) }
     }
 }
 
@@ -208,9 +286,37 @@ mod tests {
         assert_eq!(Change::decode(&bytes, None), Ok(Change::Membership(group, None)));
         assert_eq!(Change::decode(&bytes, Some(b"?")), Err(UnknownRecord));
         assert_eq!(Change::decode(&key().encode(), None), Ok(Change::Offset(key(), None)));
-        assert_eq!(Change::decode(&[1, 3, 1, 0, b'g'], None), Err(UnknownRecord), "a later build's");
+        assert_eq!(Change::decode(&[1, 4, 1, 0, b'g'], None), Err(UnknownRecord), "a later build's");
         // What builds without membership make of it.
         assert_eq!(OffsetKey::decode(&bytes), Err(UnknownRecord));
+    }
+
+    #[test]
+    fn offsets_of_a_transaction_come_back() {
+        let value = OffsetValue {
+            offset: Offset(5),
+            committed_at: Timestamp(-1),
+            topic_name: TopicName::new("t").unwrap(),
+            metadata: "m".to_owned(),
+        };
+        let offsets = vec![(TopicId::from_bytes([7; 16]), PartitionId(2), value)];
+        let pending = Pending { epoch: 3, written_at: Timestamp(4), offsets };
+        let change = Change::Pending(GroupId::new("g").unwrap(), 9, Some(pending));
+        let (key, value) = change.encode();
+        assert_eq!(key, [1, 3, 1, 0, b'g', 9, 0, 0, 0, 0, 0, 0, 0]);
+        let bytes = value.unwrap();
+        let golden = [
+            &[1, 3, 0, 4, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0][..],
+            &[7; 16],
+            &[2, 0, 0, 0, 21, 0, 0, 0, 1, 5, 0, 0, 0, 0, 0, 0, 0],
+            &[0xff; 8],
+            &[1, 0, b't', b'm'],
+        ];
+        assert_eq!(bytes, golden.concat());
+        for cut in 0..bytes.len() {
+            assert_eq!(Change::decode(&key, Some(&bytes[..cut])), Err(UnknownRecord), "cut at {cut}");
+        }
+        assert_eq!(Change::decode(&key, Some(&bytes)), Ok(change));
     }
 
     proptest! {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flymq_storage::Log;
-use flymq_types::{Acks, Offset, PartitionId, RecordBatch, Timestamp, TopicName};
+use flymq_types::{Acks, Offset, PartitionId, ProducerId, RecordBatch, Timestamp, TopicName};
 
-use super::check::{check_batch, check_keys};
+use super::check::{check_batch, check_keys, check_transaction};
 use super::ttl::with_expiry;
 use super::{Appended, Target};
 use crate::engine::Engine;
@@ -15,12 +15,14 @@ use crate::error::EngineError;
 use crate::partition::Partition;
 use crate::task::blocking;
 use crate::topic::{CleanupPolicy, NODES, OpenTopic};
+use crate::transactions::{Place, PlaceCall, TransactionHandle, What};
 
 impl Engine {
     /// Appends one batch as the producer made it, and waits as long as `acks` asks (`features.md` decision 9). An
     /// unknown topic is created where that is on. Batches of one caller that waits for each keep their order.
     ///
-    /// A batch that its idempotent producer has sent before is not appended again; the answer is that of the first time.
+    /// A batch that its idempotent producer has sent before is not appended again; the answer is that of the first time. One that is
+    /// flagged as part of a transaction goes through [`Engine::append_in_transaction`].
     ///
     /// Dropping the future ends the wait; an append that has begun stays.
     ///
@@ -34,11 +36,41 @@ impl Engine {
         batch: Bytes,
         acks: Acks,
     ) -> Result<Appended, EngineError> {
+        self.append_as(topic, target, batch, (acks, None)).await
+    }
+
+    /// As [`Engine::append`] with `acks=all`, for a batch that is flagged as part of a transaction, of which it names the producer id
+    /// and epoch: it counts once the transaction is committed, or never.
+    ///
+    /// # Errors
+    /// As for `append`, and `TransactionFenced`, `TransactionState`, `TransactionNotFound`: nothing was appended. `InvalidArgument`: the batch
+    /// is not one of this transaction.
+    pub async fn append_in_transaction(
+        &self,
+        transaction: &TransactionHandle,
+        topic: &TopicName,
+        target: Target,
+        batch: Bytes,
+    ) -> Result<Appended, EngineError> {
+        // With fewer acknowledgements a part of the transaction could be lost, and the rest be committed.
+        self.append_as(topic, target, batch, (Acks::All, Some(transaction))).await
+    }
+
+    async fn append_as(
+        &self,
+        topic: &TopicName,
+        target: Target,
+        batch: Bytes,
+        (acks, transaction): (Acks, Option<&TransactionHandle>),
+    ) -> Result<Appended, EngineError> {
         self.check_running()?;
         if topic.is_internal() {
             return Err(EngineError::InternalTopic { topic: topic.clone() });
         }
-        let batch = check_batch(batch, &self.options.limits)?;
+        let batch = check_batch(batch, transaction.is_some(), &self.options.limits)?;
+        if let Some(transaction) = transaction {
+            check_transaction(&batch, transaction)?;
+        }
         let topic = self.topic_or_create(topic).await?;
         topic.check_whole()?;
         match topic.view().settings.cleanup_policy {
@@ -56,6 +88,9 @@ impl Engine {
             }
         };
         let partition = topic.route(&target)?;
+        if let Some(transaction) = transaction {
+            self.verify_or_add(transaction, &topic, &partition).await?;
+        }
         let records = batch.record_count();
         let appended = match partition.replica() {
             Some(_) => {
@@ -70,6 +105,29 @@ impl Engine {
             self.counters.count_produced(records);
         }
         Ok(appended)
+    }
+
+    /// The partition's leader asks the transaction's coordinator before the first batch of the transaction: what it does not know of
+    /// is not appended, and nothing is appended that the end of the transaction would not be told to.
+    async fn verify_or_add(
+        &self,
+        transaction: &TransactionHandle,
+        topic: &OpenTopic,
+        partition: &Arc<Partition>,
+    ) -> Result<(), EngineError> {
+        let TransactionHandle { id, producer_id, epoch } = transaction;
+        partition.term_begun().await;
+        // Another node leads: it is the one to ask.
+        partition.log()?;
+        // What is open here was added.
+        let known = ProducerId::from_wire(*producer_id);
+        if known.is_some_and(|producer| partition.has_open(producer, *epoch)) {
+            return Ok(());
+        }
+        let name = partition.topic().clone();
+        let place = Place::Partition { topic: topic.view().meta.id, name, partition: partition.number() };
+        let (id, producer_id, epoch) = (id.clone(), *producer_id, *epoch);
+        self.send_to_place(PlaceCall { id, producer_id, epoch, place, what: What::Add }).await
     }
 
     /// Puts the batch where the log's order is decided, in the order of first polls also where they wait for this node's

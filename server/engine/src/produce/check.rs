@@ -2,16 +2,27 @@
 
 use bytes::Bytes;
 use flymq_types::{BatchError, BatchFlags, Compression, InflateLimits, Limits, RecordBatch, TopicName};
-use flymq_wire::{batch::MIN_RECORD_LEN, compress::claimed_len};
+use flymq_wire::{
+    batch::{MIN_RECORD_LEN, NO_SEQUENCE},
+    compress::claimed_len,
+};
 
 use crate::error::EngineError;
+use crate::transactions::TransactionHandle;
 
 /// Checks checksums, framing and sizes; the bytes are shared, not copied.
-pub(super) fn check_batch(bytes: Bytes, limits: &Limits) -> Result<RecordBatch, EngineError> {
+///
+/// `unnumbered`: a batch with a producer may be without sequence, as the broker builds them inside a transaction.
+pub(super) fn check_batch(
+    bytes: Bytes,
+    unnumbered: bool,
+    limits: &Limits,
+) -> Result<RecordBatch, EngineError> {
     too_large("batch", bytes.len(), limits.batch_bytes)?;
     let batch = RecordBatch::from_producer(bytes).map_err(EngineError::InvalidBatch)?;
     let header = batch.header();
-    if header.has_producer_id() && header.base_sequence < 0 {
+    let numbered = header.base_sequence >= 0 || unnumbered && header.base_sequence == NO_SEQUENCE;
+    if header.has_producer_id() && !numbered {
         return Err(EngineError::InvalidBatch(BatchError::BadSequence { found: header.base_sequence }));
     }
     if header.flags.contains(BatchFlags::TRANSACTIONAL) && !header.has_producer_id() {
@@ -25,6 +36,21 @@ pub(super) fn check_batch(bytes: Bytes, limits: &Limits) -> Result<RecordBatch, 
         check_records(&batch, limits)?;
     }
     Ok(batch)
+}
+
+/// Refuses a batch that is not one of this transaction.
+pub(super) fn check_transaction(
+    batch: &RecordBatch,
+    transaction: &TransactionHandle,
+) -> Result<(), EngineError> {
+    let header = batch.header();
+    let named = (header.producer_id, header.producer_epoch);
+    let flagged = header.flags.contains(BatchFlags::TRANSACTIONAL);
+    if flagged && named == (transaction.producer_id, transaction.epoch) {
+        return Ok(());
+    }
+    let reason = format!("it is not flagged TRANSACTIONAL, or names another producer than {transaction}");
+    Err(EngineError::InvalidArgument { field: "batch", reason })
 }
 
 /// A compressed batch is not opened, but one that says itself that no reader will open it is refused.
@@ -106,8 +132,8 @@ mod tests {
     #[test]
     fn sizes_are_bounded() {
         let limits = Limits { batch_bytes: 2_000, record_bytes: 500, batch_records: 5, ..Limits::DEFAULT };
-        assert!(check_batch(batch(&[500, 500, 500]), &limits).is_ok());
-        let what = |bytes| match check_batch(bytes, &limits) {
+        assert!(check_batch(batch(&[500, 500, 500]), false, &limits).is_ok());
+        let what = |bytes| match check_batch(bytes, false, &limits) {
             Err(EngineError::TooLarge { what, .. }) => what,
             other => panic!("{other:?}"),
         };
@@ -120,8 +146,8 @@ mod tests {
     fn a_compressed_batch_is_judged_by_what_it_claims() {
         let plain = batch(&[3_000, 3_000]);
         let packed = pack(plain, Compression::Zstd, None).unwrap();
-        assert!(check_batch(packed.clone(), &Limits::DEFAULT).is_ok());
-        let refused = |bytes| match check_batch(bytes, &Limits::DEFAULT) {
+        assert!(check_batch(packed.clone(), false, &Limits::DEFAULT).is_ok());
+        let refused = |bytes| match check_batch(bytes, false, &Limits::DEFAULT) {
             Err(EngineError::InvalidBatch(why)) => why,
             other => panic!("{other:?}"),
         };
@@ -146,9 +172,9 @@ mod tests {
         let mut bytes = batch(&[10]).to_vec();
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
-        let result = check_batch(bytes.into(), &Limits::DEFAULT);
+        let result = check_batch(bytes.into(), false, &Limits::DEFAULT);
         assert!(matches!(result, Err(EngineError::InvalidBatch(BatchError::PayloadCrc { .. }))));
-        let result = check_batch(Bytes::from_static(b"short"), &Limits::DEFAULT);
+        let result = check_batch(Bytes::from_static(b"short"), false, &Limits::DEFAULT);
         assert!(matches!(result, Err(EngineError::InvalidBatch(BatchError::Truncated { .. }))));
     }
 }

@@ -97,6 +97,7 @@ impl Engine {
             }
         }
         self.follow_offsets_topic();
+        self.follow_transactions_topic();
         self.followed.send_replace(image.version);
     }
 

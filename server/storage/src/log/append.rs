@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use flymq_types::{BatchError, LeaderEpoch, Offset, RecordBatch, Timestamp};
 use flymq_wire::batch::{ServerFields, chain};
 
-use super::producers::{NewSequence, Verdict, is_control, marker_of};
+use super::producers::{NewSequence, Verdict, is_control, is_unnumbered, marker_of};
 use super::view::SegmentView;
 use super::{Appended, Log, LogConfig, LogInner, Writer};
 use crate::checkpoint::{Checkpoint, CheckpointFile, Mark};
@@ -338,6 +338,9 @@ fn judge(
         };
         return writer.producers.table.judge_marker(&marker).err().map(Err);
     }
+    if is_unnumbered(batch.header()) {
+        return writer.producers.table.judge_unnumbered(batch.header()).err().map(Err);
+    }
     let new = NewSequence::of(batch.header())?;
     let append_time = now.0.max(writer.tip.append_time);
     match writer.producers.table.judge(&new, append_time, config.producers) {
@@ -352,7 +355,7 @@ fn judge(
 fn in_sequence(writer: &Writer, batches: &[RecordBatch], config: LogConfig, now: Timestamp) -> usize {
     let mut expected: Vec<NewSequence> = Vec::new();
     for (i, batch) in batches.iter().enumerate() {
-        if is_control(batch.header()) {
+        if is_control(batch.header()) || is_unnumbered(batch.header()) {
             // What follows is judged by what it leaves.
             return i.max(1);
         }

@@ -11,7 +11,7 @@ fn batches_split_at_the_limits_and_keep_the_order() {
     let limits = Limits { batch_bytes: 1_000, batch_records: 3, ..Limits::DEFAULT };
     let records: Vec<pb::Record> = [1, 1, 1, 1, 600, 600, 1].map(record).into();
     let indexes: Vec<usize> = (0..records.len()).collect();
-    let built = build(&records, &indexes, Timestamp(5), 0, &limits).expect("valid records");
+    let built = build(&records, &indexes, (Timestamp(5), 0), None, &limits).expect("valid records");
     let runs: Vec<&[usize]> = built.iter().map(|batch| &batch.indexes[..]).collect();
     assert_eq!(runs, [&[0, 1, 2][..], &[3, 4], &[5, 6]]);
     for batch in &built {
@@ -52,8 +52,8 @@ fn a_record_above_the_limit_in_a_ready_batch_is_found() {
         }
         builder.build().expect("records")
     };
-    assert_eq!(ready(batch(&[90, 90]), true, &limits).expect("each is small enough").records, 2);
-    let error = ready(batch(&[10, 101]), true, &limits).expect_err("the second is too large");
+    assert_eq!(ready(batch(&[90, 90]), true, false, &limits).expect("each is small enough").records, 2);
+    let error = ready(batch(&[10, 101]), true, false, &limits).expect_err("the second is too large");
     assert_eq!((error.code, error.metadata["record"].as_str()), (ErrorCode::RecordTooLarge, "1"));
 }
 
@@ -63,7 +63,7 @@ fn the_key_of_a_compressed_record_decides_where_no_partition_is_named() {
     let value = [7; 1_000];
     builder.push(&NewRecord { key: Some(b"k"), value: Some(&value), ..Default::default() }).expect("small");
     let packed = builder.build_compressed(Compression::Zstd, None).expect("records");
-    let key = |needs_key| ready(packed.clone(), needs_key, &Limits::DEFAULT).expect("a batch").key;
+    let key = |needs_key| ready(packed.clone(), needs_key, false, &Limits::DEFAULT).expect("a batch").key;
     assert_eq!(key(true).as_deref(), Some(&b"k"[..]));
     assert_eq!(key(false), None, "not opened for nothing");
 }

@@ -3,11 +3,12 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use flymq_engine::Engine;
 use futures::FutureExt as _;
 use tokio::sync::Semaphore;
 use tracing::{Instrument as _, debug, debug_span, warn};
 
-use super::envelope;
+use super::{envelope, places};
 use crate::{
     BrokerError, CallContext, ErrorCode, Request,
     layers::{Authorized, AuthorizedBroker, Served},
@@ -22,6 +23,8 @@ const IN_FLIGHT: usize = 4_096;
 /// there, once, and writes their audit events.
 pub struct Forwarded {
     inner: Arc<dyn AuthorizedBroker>,
+    /// For what nodes say to each other about transactions.
+    engine: Option<Arc<Engine>>,
     turns: Semaphore,
 }
 
@@ -33,11 +36,22 @@ impl std::fmt::Debug for Forwarded {
 
 impl Forwarded {
     pub fn new(inner: Arc<dyn AuthorizedBroker>) -> Self {
-        Self { inner, turns: Semaphore::new(IN_FLIGHT) }
+        Self { inner, engine: None, turns: Semaphore::new(IN_FLIGHT) }
+    }
+
+    /// As one that takes part in transactions, too.
+    #[must_use]
+    pub fn with_engine(self, engine: Arc<Engine>) -> Self {
+        Self { engine: Some(engine), ..self }
     }
 
     /// Answers the body that [`crate::PeerBroker::forward`] brought. It always has an answer: an error is one, too.
     pub async fn answer(&self, body: Bytes) -> Bytes {
+        if let Some(engine) = &self.engine
+            && let Some(answer) = places::answer(engine, &body).await
+        {
+            return answer;
+        }
         envelope::seal_reply(match envelope::open(body, Instant::now()) {
             Ok((ctx, request)) => self.run(ctx, request).await,
             Err(error) => {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use flymq_types::{Marker, RecordBatch};
 
 use super::snapshot::{SUFFIX, Snapshot, path};
-use super::{NewSequence, ProducerTable, Producers, is_control};
+use super::{NewSequence, ProducerTable, Producers, is_control, is_unnumbered};
 use crate::disk::Disk;
 use crate::error::{IoContext, Result};
 use crate::log::{LogInner, ProducerLimits, Writer};
@@ -161,7 +161,8 @@ impl LogInner {
 
 /// Whether a batch changes what is known of its producer.
 fn names_producer(batch: &RecordBatch) -> bool {
-    NewSequence::of(batch.header()).is_some() || is_control(batch.header())
+    let header = batch.header();
+    NewSequence::of(header).is_some() || is_control(header) || is_unnumbered(header)
 }
 
 /// The marker that a batch is.

@@ -20,6 +20,7 @@ mod transactions;
 
 pub(crate) use keep::{begin, marker_of, remove_behind};
 pub use sequence::NewSequence;
+pub(crate) use sequence::is_unnumbered;
 pub(crate) use snapshot::SUFFIX;
 use snapshot::Snapshot;
 pub(crate) use table::ProducerTable;

@@ -36,6 +36,15 @@ impl NewSequence {
     }
 }
 
+/// Whether it is part of a transaction without being numbered, as what the broker itself builds: it opens the transaction, and may
+/// be stored twice.
+pub(crate) fn is_unnumbered(header: &BatchHeader) -> bool {
+    header.producer_id != NO_PRODUCER_ID
+        && header.base_sequence < 0
+        && header.flags.contains(BatchFlags::TRANSACTIONAL)
+        && !header.flags.contains(BatchFlags::CONTROL)
+}
+
 /// The sequence `records` after this one.
 pub(super) fn plus(sequence: i32, records: u32) -> i32 {
     ((i64::from(sequence) + i64::from(records)) & i64::from(i32::MAX)) as i32

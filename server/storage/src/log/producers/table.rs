@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use flymq_types::{BatchHeader, Marker, Offset, Timestamp};
 
-use super::sequence::{NewSequence, plus};
+use super::sequence::{NewSequence, is_unnumbered, plus};
 use super::transactions::{Change, OpenTransaction, Transactions, ended, opened};
 use crate::error::StorageError;
 use crate::log::{Appended, ProducerLimits};
@@ -183,6 +183,20 @@ impl ProducerTable {
         if new.first == expected { Ok(Verdict::New) } else { out_of_order(expected) }
     }
 
+    /// Whether a batch without number may be appended to its transaction.
+    ///
+    /// # Errors
+    /// `ProducerFenced`: it must not be.
+    pub fn judge_unnumbered(&self, header: &BatchHeader) -> Result<(), StorageError> {
+        let (producer, epoch) = (header.producer_id, header.producer_epoch);
+        match self.producers.get(&producer).map(|state| state.epoch) {
+            Some(current) if epoch < current => {
+                Err(StorageError::ProducerFenced { producer, epoch, current })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// Whether a marker may be appended.
     ///
     /// # Errors
@@ -215,6 +229,15 @@ impl ProducerTable {
             return change;
         }
         let (offset, time) = (header.server.base_offset, header.server.append_time);
+        if is_unnumbered(header) {
+            let (id, epoch) = (header.producer_id, header.producer_epoch);
+            let change = opened(self.transactions.open_of(id), header);
+            change.into_iter().for_each(|change| self.transactions.apply(change));
+            self.update(id, epoch, time, limits, |state| {
+                (state.last_offset, state.last_time) = (offset, time);
+            });
+            return change;
+        }
         marker.and_then(|marker| self.observe_marker(&marker, offset, time, limits))
     }
 

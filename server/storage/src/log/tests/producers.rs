@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flymq_types::{BatchFlags, LeaderEpoch, Marker, Offset, Outcome, RecordBatch, Timestamp};
-use flymq_wire::batch::{BatchBuilder, NewRecord, ProducerFields, ServerFields};
+use flymq_wire::batch::{BatchBuilder, NO_SEQUENCE, NewRecord, ProducerFields, ServerFields};
 use proptest::prelude::*;
 
 use super::support::*;
@@ -53,6 +53,8 @@ enum Kind {
     Plain,
     /// The next one, in a transaction.
     Transactional,
+    /// In a transaction, without number, this many epochs too late.
+    Unnumbered(u16),
     End(Outcome),
     /// A marker of a coordinator that was replaced.
     OldCoordinator,
@@ -88,6 +90,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Kind::NewEpoch),
         1 => Just(Kind::Plain),
         4 => Just(Kind::Transactional),
+        3 => (0..2u16).prop_map(Kind::Unnumbered),
         2 => Just(Kind::End(Outcome::Commit)),
         3 => Just(Kind::End(Outcome::Abort)),
         1 => Just(Kind::OldCoordinator),
@@ -205,6 +208,7 @@ impl Model {
             Kind::NewEpoch => produced(id, epoch + 1, 0, records),
             Kind::Plain => batch(&[&[1; 400]]),
             Kind::Transactional => transactional(id, epoch, next, records),
+            Kind::Unnumbered(age) => transactional(id, epoch.saturating_sub(age), NO_SEQUENCE, records),
             Kind::End(outcome) => marker(id, epoch + 1, 2, outcome),
             Kind::OldCoordinator => marker(id, epoch + 1, 1, Outcome::Abort),
         }
@@ -220,7 +224,7 @@ impl Model {
             let judged = match (NewSequence::of(batch.header()), marker_of(&batch)) {
                 (Some(new), _) => table.judge(&new, self.now, LIMITS),
                 (None, Some(marker)) => table.judge_marker(&marker).map(|()| Verdict::New),
-                (None, None) => Ok(Verdict::New),
+                (None, None) => table.judge_unnumbered(batch.header()).map(|()| Verdict::New),
             };
             if matches!(judged, Ok(Verdict::New)) {
                 let server =

@@ -1,81 +1,125 @@
-//! One partition of `__consumer_offsets`: changes go to the log first, and into the book once they are durable.
+//! One partition of a map's topic: changes go to the log first, and into the map once they are durable.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use flymq_types::{Acks, GroupId, LeaderEpoch, Offset, RecordBatch, Timestamp};
+use flymq_types::{Acks, LeaderEpoch, Offset, RecordBatch, Timestamp};
 use flymq_wire::batch::{BatchBuilder, NewRecord};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
 
-use super::Groups;
-use super::book::Book;
-use super::record::Change;
+use super::DurableMap;
 use crate::error::EngineError;
 use crate::partition::Partition;
 use crate::produce::Appended;
+use crate::task::to_the_end;
 
 /// A durable map with the log as its truth.
 #[derive(Debug)]
-pub(super) struct OffsetsLog {
+pub(crate) struct MapLog<M: DurableMap> {
     partition: Arc<Partition>,
     /// Which of how many.
     index: usize,
     of: usize,
-    pending: Mutex<Pending>,
+    pending: Mutex<Pending<M::Change>>,
     /// Bytes since the last cleaning.
     grown: AtomicU64,
     /// Bytes that the last summary of a replicated log took.
     summary: AtomicU64,
+    /// Of a log that is kept alone: it could not be read.
+    unread: AtomicBool,
+}
+
+/// Appended, and not known to be durable.
+pub(crate) enum Appending {
+    Alone(Offset),
+    Replicated(BoxFuture<'static, Result<(), EngineError>>),
 }
 
 /// Appended, in log order, not yet applied.
-#[derive(Debug, Default)]
-pub(super) struct Pending {
-    queue: VecDeque<Entry>,
+#[derive(Debug)]
+struct Pending<C> {
+    queue: VecDeque<Entry<C>>,
     tickets: u64,
-    /// On a cluster: the term whose offsets are in the book.
-    pub(super) loaded: Option<LeaderEpoch>,
+    /// On a cluster: the term whose part is in the map.
+    loaded: Option<LeaderEpoch>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Entry<C> {
     ticket: u64,
-    changes: Vec<Change>,
+    changes: Vec<C>,
     /// Where the partition is kept alone: what has to be durable. On a cluster: whether it was committed, once known.
     end: Option<Offset>,
     outcome: Option<bool>,
 }
 
 /// Most changes in one batch.
-pub(super) const MAX_CHANGES: usize = 10_000;
-/// A batch of a summary takes no further change from so many bytes of memberships on.
+pub(crate) const MAX_CHANGES: usize = 10_000;
+/// A batch of a summary takes no further change from so many bytes on.
 const FULL: usize = 4 << 20;
 
-impl OffsetsLog {
+impl<M: DurableMap> MapLog<M> {
     pub(super) fn new(partition: Arc<Partition>, index: usize, of: usize) -> Self {
         let (grown, summary) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { partition, index, of, pending: Mutex::default(), grown, summary }
+        let pending = Mutex::new(Pending { queue: VecDeque::new(), tickets: 0, loaded: None });
+        Self { partition, index, of, pending, grown, summary, unread: AtomicBool::new(false) }
     }
 
-    /// Whether it is the place of this group's offsets.
-    pub(super) fn keeps(&self, group: &GroupId) -> bool {
-        Groups::log_index(group, self.of) == self.index
+    /// Which partition of how many it is.
+    pub(crate) fn place(&self) -> (usize, usize) {
+        (self.index, self.of)
+    }
+
+    /// Appends the changes as one batch: on a cluster in the term `only`, where it has to be that one. None where this node does
+    /// not lead in it. [`MapLog::appended`] is to be called right after.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        map: &Arc<RwLock<M>>,
+        changes: Vec<M::Change>,
+        only: Option<LeaderEpoch>,
+        now: Timestamp,
+    ) -> Result<Option<Appending>, EngineError> {
+        if !self.partition.is_replicated() {
+            return self.append(changes, now).map(|end| Some(Appending::Alone(end)));
+        }
+        let committed = self.commit(map, changes, only, now)?;
+        Ok(committed.map(|committed| Appending::Replicated(committed.boxed())))
+    }
+
+    /// Waits until it is durable. The append goes on also if the caller goes away then.
+    pub(crate) async fn appended(&self, appending: Appending) -> Result<(), EngineError> {
+        match appending {
+            Appending::Alone(end) => self.durable(end).await,
+            Appending::Replicated(committed) => to_the_end(committed).await,
+        }
+    }
+
+    /// The log of a broker without cluster could not be read: nothing of it is known.
+    pub(crate) fn set_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the map has what this log says.
+    pub(crate) fn is_read(&self) -> bool {
+        if self.partition.is_replicated() { self.is_loaded() } else { !self.unread.load(Ordering::Relaxed) }
     }
 
     /// Appends the changes as one batch; returns the offset that has to become durable. The order of appends is the
     /// order in which they are applied.
-    pub(super) fn append(&self, changes: Vec<Change>, now: Timestamp) -> Result<Offset, EngineError> {
-        let batch = encode(&changes, now)?;
+    fn append(&self, changes: Vec<M::Change>, now: Timestamp) -> Result<Offset, EngineError> {
+        let batch = encode::<M>(&changes, now)?;
         let mut pending = self.pending.lock();
         self.append_locked(&mut pending, &batch, changes, now).map(|appended| appended.last_offset.plus(1))
     }
 
     fn append_locked(
         &self,
-        pending: &mut Pending,
+        pending: &mut Pending<M::Change>,
         batch: &RecordBatch,
-        changes: Vec<Change>,
+        changes: Vec<M::Change>,
         now: Timestamp,
     ) -> Result<Appended, EngineError> {
         let appended = self.partition.append(batch, now)?;
@@ -90,7 +134,7 @@ impl OffsetsLog {
         self.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reset).is_ok()
     }
 
-    pub(super) fn partition(&self) -> &Arc<Partition> {
+    pub(crate) fn partition(&self) -> &Arc<Partition> {
         &self.partition
     }
 
@@ -100,37 +144,37 @@ impl OffsetsLog {
     }
 
     /// Waits until `end` is durable; concurrent commits share the sync.
-    pub(super) async fn durable(&self, end: Offset) -> Result<(), EngineError> {
+    async fn durable(&self, end: Offset) -> Result<(), EngineError> {
         self.partition.durable(end).await
     }
 
     /// Brings the book up to what is durable, or on a cluster committed. Whoever comes first does it, so nothing is lost
     /// when a commit's caller goes away before its answer.
-    pub(super) fn settle(&self, book: &RwLock<Book>) {
-        self.settle_locked(&mut self.pending.lock(), book);
+    pub(crate) fn settle(&self, map: &RwLock<M>) {
+        self.settle_locked(&mut self.pending.lock(), map);
     }
 
-    fn settle_locked(&self, pending: &mut Pending, book: &RwLock<Book>) {
+    fn settle_locked(&self, pending: &mut Pending<M::Change>, map: &RwLock<M>) {
         let durable = self.partition.high();
-        let known = |entry: &Entry| entry.outcome.is_some() || entry.end.is_some_and(|end| end <= durable);
+        let known =
+            |entry: &Entry<M::Change>| entry.outcome.is_some() || entry.end.is_some_and(|end| end <= durable);
         let ready = pending.queue.iter().take_while(|entry| known(entry)).count();
         if ready > 0 {
-            let mut book = book.write();
+            let mut map = map.write();
             let done = pending.queue.drain(..ready).filter(|entry| entry.outcome != Some(false));
-            done.flat_map(|entry| entry.changes).for_each(|change| book.apply(change));
+            done.flat_map(|entry| entry.changes).for_each(|change| map.apply(change));
         }
     }
 
-    /// Reads everything below `end` into the book.
-    pub(super) fn load(&self, book: &mut Book, end: Offset) -> Result<(), EngineError> {
+    /// Reads everything below `end` into the map.
+    pub(super) fn load(&self, map: &mut M, end: Offset) -> Result<(), EngineError> {
         const CHUNK: usize = 4 << 20;
         let mut from = self.partition.log()?.start_offset();
         loop {
             let batches = match self.partition.read(from, CHUNK, end) {
                 Ok(batches) => batches,
-                // Commits there are lost; their groups go back to the ones before and read some records twice.
-                Err(EngineError::CorruptData { start, end, .. }) => {
-                    tracing::error!(%start, %end, "committed offsets are damaged on disk: skipped");
+                Err(EngineError::CorruptData { start, end, .. }) if M::SKIPS_DAMAGE => {
+                    tracing::error!(%start, %end, "{} are damaged on disk: skipped", M::WHAT);
                     from = end;
                     continue;
                 }
@@ -143,13 +187,13 @@ impl OffsetsLog {
             for batch in &batches {
                 for record in batch.records().map_err(EngineError::InvalidBatch)? {
                     let record = record.map_err(EngineError::InvalidBatch)?;
-                    match decode(record.key, record.value) {
-                        Some(change) => book.apply(change),
+                    match record.key.and_then(|key| M::decode(key, record.value)) {
+                        Some(change) => map.apply(change),
                         None => tracing::error!(
-                            topic = super::OFFSETS_TOPIC,
+                            topic = %self.partition.topic(),
                             partition = self.index,
                             offset = record.offset,
-                            "skipped a record of a later build: the group that it is of goes back to the one before, or begins anew"
+                            "skipped a record of a later build: what it is of goes back to the one before, or begins anew"
                         ),
                     }
                 }
@@ -158,49 +202,49 @@ impl OffsetsLog {
     }
 }
 
-impl Pending {
-    fn push(&mut self, changes: Vec<Change>, end: Option<Offset>) -> u64 {
+impl<C> Pending<C> {
+    fn push(&mut self, changes: Vec<C>, end: Option<Offset>) -> u64 {
         self.tickets += 1;
         let ticket = self.tickets;
         self.queue.push_back(Entry { ticket, changes, end, outcome: None });
         ticket
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 }
 
 /// On a cluster.
-impl OffsetsLog {
-    /// Whether the book has what this log says of its groups.
-    pub(super) fn is_loaded(&self) -> bool {
+impl<M: DurableMap> MapLog<M> {
+    /// On a cluster: whether the map has what this log says.
+    pub(crate) fn is_loaded(&self) -> bool {
         self.term().is_some()
     }
 
-    /// The book has this term's offsets; none: it has none of this log any more.
-    pub(super) fn set_loaded(&self, book: &RwLock<Book>, term: Option<LeaderEpoch>, offsets: Book) {
+    /// The map has this term's part; none: it has nothing of this log any more.
+    pub(super) fn set_loaded(&self, map: &RwLock<M>, term: Option<LeaderEpoch>, part: M) {
         let mut pending = self.pending.lock();
         pending.queue.clear();
         pending.loaded = term;
-        book.write().replace(|group| self.keeps(group), offsets);
+        map.write().replace(self.index, self.of, part);
     }
 
-    /// The term whose offsets the book has.
-    pub(super) fn term(&self) -> Option<LeaderEpoch> {
+    /// The term whose part the map has.
+    pub(crate) fn term(&self) -> Option<LeaderEpoch> {
         self.pending.lock().loaded
     }
 
     /// Appends the changes as one batch, and applies them once they are committed; goes on to its end also if the caller
     /// goes away. None where the log is not loaded, or (where it has to be) not in the term `only`.
-    pub(super) fn commit(
+    fn commit(
         self: &Arc<Self>,
-        book: &Arc<RwLock<Book>>,
-        changes: Vec<Change>,
+        map: &Arc<RwLock<M>>,
+        changes: Vec<M::Change>,
         only: Option<LeaderEpoch>,
         now: Timestamp,
-    ) -> Result<Option<impl Future<Output = Result<(), EngineError>> + Send + use<>>, EngineError> {
-        let batch = encode(&changes, now)?;
+    ) -> Result<Option<impl Future<Output = Result<(), EngineError>> + Send + use<M>>, EngineError> {
+        let batch = encode::<M>(&changes, now)?;
         let bytes = batch.size() as u64;
         let mut pending = self.pending.lock();
         let Some(term) = pending.loaded.filter(|term| only.is_none_or(|only| only == *term)) else {
@@ -210,15 +254,15 @@ impl OffsetsLog {
         let ticket = pending.push(changes, None);
         drop(pending);
         self.grown.fetch_add(bytes, Ordering::Relaxed);
-        let (log, book) = (self.clone(), book.clone());
+        let (log, map) = (self.clone(), map.clone());
         Ok(Some(async move {
             let appended = answer.await;
-            log.finish(&book, (term, ticket), appended.is_ok());
+            log.finish(&map, (term, ticket), appended.is_ok());
             appended.map(|_appended| ())
         }))
     }
 
-    fn finish(&self, book: &RwLock<Book>, (term, ticket): (LeaderEpoch, u64), committed: bool) {
+    fn finish(&self, map: &RwLock<M>, (term, ticket): (LeaderEpoch, u64), committed: bool) {
         let mut pending = self.pending.lock();
         if pending.loaded != Some(term) {
             return;
@@ -226,23 +270,23 @@ impl OffsetsLog {
         if let Some(entry) = pending.queue.iter_mut().find(|entry| entry.ticket == ticket) {
             entry.outcome = Some(committed);
         }
-        self.settle_locked(&mut pending, book);
+        self.settle_locked(&mut pending, map);
     }
 
-    /// Writes all offsets of the log again at its end, if nothing else is under way: what stands before them may go then.
+    /// Writes everything of the log again at its end, if nothing else is under way: what stands before them may go then.
     /// The answers to the appends, in order.
     pub(super) fn summarize(
         &self,
-        book: &RwLock<Book>,
+        map: &RwLock<M>,
         now: Timestamp,
-    ) -> Result<Vec<impl Future<Output = Result<Appended, EngineError>> + Send + use<>>, EngineError> {
+    ) -> Result<Vec<impl Future<Output = Result<Appended, EngineError>> + Send + use<M>>, EngineError> {
         // Held until all is appended, so that no commit comes in between.
         let pending = self.pending.lock();
         if pending.loaded.is_none() || !pending.is_empty() {
             return Ok(Vec::new());
         }
-        let all = book.read().changes_of(|group| self.keeps(group));
-        let batches = parts(&all).map(|changes| encode(changes, now));
+        let all = map.read().changes_of(self.index, self.of);
+        let batches = parts::<M>(&all).map(|changes| encode::<M>(changes, now));
         let batches = batches.collect::<Result<Vec<_>, _>>()?;
         let bytes: usize = batches.iter().map(RecordBatch::size).sum();
         self.summary.store(bytes as u64, Ordering::Relaxed);
@@ -256,12 +300,12 @@ impl OffsetsLog {
 }
 
 /// The changes in parts that are a batch each.
-fn parts(mut changes: &[Change]) -> impl Iterator<Item = &[Change]> {
+fn parts<M: DurableMap>(mut changes: &[M::Change]) -> impl Iterator<Item = &[M::Change]> {
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let fits = |change: &&Change| {
+        let fits = |change: &&M::Change| {
             let before = bytes;
-            bytes += change.extra_bytes();
+            bytes += M::extra_bytes(change);
             before < FULL
         };
         let count = changes.iter().take(MAX_CHANGES).take_while(fits).count();
@@ -271,14 +315,10 @@ fn parts(mut changes: &[Change]) -> impl Iterator<Item = &[Change]> {
     })
 }
 
-fn decode(key: Option<&[u8]>, value: Option<&[u8]>) -> Option<Change> {
-    Change::decode(key?, value).ok()
-}
-
-fn encode(changes: &[Change], now: Timestamp) -> Result<RecordBatch, EngineError> {
+fn encode<M: DurableMap>(changes: &[M::Change], now: Timestamp) -> Result<RecordBatch, EngineError> {
     let mut builder = BatchBuilder::new();
     for change in changes {
-        let (key, value) = change.encode();
+        let (key, value) = M::encode(change);
         let record = NewRecord {
             key: Some(&key),
             value: value.as_deref(),
