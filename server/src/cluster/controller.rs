@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, info, warn};
 
 use super::{
-    internal,
+    features, internal,
     member::Member,
     metrics::FENCED,
     sessions::Signs,
@@ -47,6 +47,7 @@ pub(crate) fn start(member: &Arc<Member>, tasks: &TaskTracker, stop: &Cancellati
     tasks.spawn(stop.clone().run_until_cancelled_owned(keep_voters(member.clone())));
     tasks.spawn(stop.clone().run_until_cancelled_owned(balance(member.clone())));
     tasks.spawn(stop.clone().run_until_cancelled_owned(internal::spread(member.clone())));
+    tasks.spawn(stop.clone().run_until_cancelled_owned(features::raise(member.clone())));
 }
 
 async fn fence(member: Arc<Member>) {

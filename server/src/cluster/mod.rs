@@ -14,6 +14,7 @@ mod announce;
 mod committed;
 mod controller;
 mod enter;
+mod features;
 mod form;
 mod group_files;
 mod heartbeat;
@@ -48,7 +49,9 @@ pub(crate) use links::of as links;
 pub(crate) use running::Running;
 
 /// The newest feature version that this build understands (see [`flymq_engine::meta::RaiseFeatures`]).
-pub(crate) const FEATURE_VERSION: u32 = 1;
+///
+/// 2: transactions.
+pub(crate) const FEATURE_VERSION: u32 = 2;
 
 /// How patient the metadata group is. A follower that hears of no leader waits for the longer of the two election times,
 /// and then for a random one between them ([`RaftMetaStore::watch_leader`] shortens that where a majority misses it).

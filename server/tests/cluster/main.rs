@@ -14,3 +14,4 @@ mod member;
 mod membership;
 mod nodes;
 mod told;
+mod transactions;

@@ -221,7 +221,7 @@ impl Cluster {
 
     /// Metadata of a partition, as the first living node has it.
     pub fn partition(&self, topic: &str, partition: usize) -> Value {
-        let (status, answer) = self.any().rest("GET", "/api/v1/cluster/metadata", &Value::Null);
+        let (status, answer) = self.any().rest("GET", "/api/v1/cluster/metadata?internal=true", &Value::Null);
         assert_eq!(status, 200, "{answer}");
         let topics = answer["topics"].as_array().expect("a list");
         let found = topics.iter().find(|one| one["name"] == topic).cloned().unwrap_or_default();

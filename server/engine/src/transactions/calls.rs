@@ -178,4 +178,4 @@ impl Engine {
 }
 
 /// The feature version of the cluster from which on its nodes have transactions.
-const TRANSACTIONS_FEATURE: u32 = 1;
+const TRANSACTIONS_FEATURE: u32 = 2;
