@@ -169,6 +169,8 @@ pub(crate) struct LogInner {
     producers_evicted: AtomicU64,
     /// As readers see them; changed with the writer's lock held, before what changes them can be read.
     transactions: Mutex<Transactions>,
+    /// Whether there ever was one: readers of other logs do not look.
+    has_transactions: AtomicBool,
     /// Wall time of the last successful sync, Unix ms; `i64::MIN` before the first.
     last_sync: Mutex<Option<Timestamp>>,
 }

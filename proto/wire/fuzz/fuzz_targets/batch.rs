@@ -25,6 +25,9 @@ fuzz_target!(|input: &[u8]| {
     let Some(bytes) = bytes.map(Bytes::from) else { return };
     let valid = validate_produced(&bytes);
     let _ = verify(&bytes);
+    if let Ok(header) = BatchHeader::parse(&bytes) {
+        let _ = Marker::parse(&header, &bytes.slice(HEADER_LEN..));
+    }
     BatchSlices::new(bytes.clone()).for_each(drop);
     let mut read = 0;
     let mut failed = false;

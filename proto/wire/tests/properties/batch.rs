@@ -105,6 +105,26 @@ proptest! {
     }
 
     #[test]
+    fn markers_come_back_and_nothing_else_is_one(
+        (producer_id, producer_epoch, coordinator_epoch, commit) in (0..u64::MAX, any::<u16>(), any::<u32>(), any::<bool>()),
+        damages in vec(damage(), 0..3),
+    ) {
+        let outcome = if commit { Outcome::Commit } else { Outcome::Abort };
+        let marker = Marker { producer_id, producer_epoch, coordinator_epoch, outcome };
+        let batch = marker.encode(5).unwrap();
+        let (header, mut payload) = (verify(&batch).unwrap(), batch[HEADER_LEN..].to_vec());
+        prop_assert_eq!(Marker::parse(&header, &batch.slice(HEADER_LEN..)), Some(marker));
+        prop_assert!(validate_produced(&batch).is_err());
+        damages.iter().for_each(|damage| damage.apply(&mut payload));
+        let payload = Bytes::from(payload);
+        without_allocation(|| {
+            let _ = Marker::parse(&header, &payload);
+        });
+        let plain = BatchHeader { flags: header.flags.without(BatchFlags::CONTROL), ..header };
+        prop_assert_eq!(Marker::parse(&plain, &batch.slice(HEADER_LEN..)), None);
+    }
+
+    #[test]
     fn damage_is_noticed(records in vec(record(), 1..5), damage in damage()) {
         let batch = build(&records, ProducerFields::default());
         let mut damaged = batch.to_vec();

@@ -92,6 +92,7 @@ impl Log {
             durable_changed: Condvar::new(),
             producer_ids: AtomicU64::new(producer_ids),
             producers_evicted: AtomicU64::new(0),
+            has_transactions: AtomicBool::new(!transactions.is_empty()),
             transactions: Mutex::new(transactions),
             last_sync: Mutex::new(None),
             context,

@@ -1,5 +1,7 @@
 //! What readers see of transactions.
 
+use std::sync::atomic::Ordering;
+
 use flymq_types::{BatchFlags, BatchHeader, Offset, RecordBatch};
 
 use super::{AbortedTransaction, Log, OpenTransaction};
@@ -8,6 +10,9 @@ impl Log {
     /// Last stable offset where everything below `high` is committed: no record below it belongs to a transaction that is open,
     /// or whose marker is not committed. It rises only when the high watermark does.
     pub fn last_stable(&self, high: Offset) -> Offset {
+        if !self.0.has_transactions.load(Ordering::Acquire) {
+            return high;
+        }
         let stable = self.0.transactions.lock().stable_below(high.0);
         Offset(stable).max(self.start_offset().min(high))
     }

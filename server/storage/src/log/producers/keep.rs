@@ -34,6 +34,7 @@ impl LogInner {
         let table = &mut writer.producers.table;
         for batch in run {
             if let Some(change) = table.note(batch.header(), marker_of(batch), limits) {
+                self.has_transactions.store(true, Ordering::Release);
                 self.transactions.lock().apply(change);
             }
         }
@@ -116,6 +117,9 @@ impl LogInner {
 
     /// Lets readers see the transactions of a log whose content is another one now.
     pub(in crate::log) fn show_transactions(&self, table: &ProducerTable) {
+        if !table.transactions().is_empty() {
+            self.has_transactions.store(true, Ordering::Release);
+        }
         *self.transactions.lock() = table.transactions().clone();
     }
 

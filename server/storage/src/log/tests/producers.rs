@@ -546,3 +546,57 @@ fn aborted_transactions_are_found_without_their_index() {
         assert_eq!(fixture.log.aborted_transactions(), aborted);
     }
 }
+
+/// However its batches came: one after the other, in part again, or as closed segments from the middle on.
+#[test]
+fn a_follower_knows_its_leaders_transactions() {
+    let leader = Fixture::open(&SimDisk::new(), from_files(4096));
+    for i in 0..10_u16 {
+        for (id, outcome) in [(2, Outcome::Abort), (3, Outcome::Commit)] {
+            leader.log.append(&transactional(id, i, 0, 2), EPOCH, NOW).unwrap();
+            leader.put(&[b"plain"]).unwrap();
+            leader.log.append(&marker(id, i + 1, 1, outcome), EPOCH, NOW).unwrap();
+        }
+        leader.log.append(&transactional(100 + u64::from(i), 0, 0, 1), EPOCH, NOW).unwrap();
+    }
+    let batches = all(&leader.log, Offset(0));
+    let disk = SimDisk::new();
+    let follower = Fixture::open(&disk, from_files(9000));
+    follower.log.append_replica(&batches[..21]).unwrap();
+    follower.log.append_replica(&batches[13..]).unwrap();
+    let known = |fixture: &Fixture, high: Offset| {
+        let log = &fixture.log;
+        (log.aborted_transactions(), log.open_transactions(), log.last_stable(high))
+    };
+    let end = leader.log.end_offset();
+    assert_eq!(known(&follower, end), known(&leader, end));
+    follower.sync();
+    disk.restart();
+    drop(follower);
+    let follower = Fixture::open(&disk, from_files(9000));
+    assert_eq!(known(&follower, end), known(&leader, end));
+
+    let far = Fixture::open(&SimDisk::new(), from_files(4096));
+    let (first, last) = (&batches[31], &batches[45]);
+    let chain = batches[30].header().server.chain;
+    let mut install = far.log.begin_install(first.base_offset(), chain).unwrap();
+    let span = crate::SegmentSpan {
+        base: first.base_offset(),
+        end: last.next_offset(),
+        chain,
+        next_chain: last.header().server.chain,
+        cleaned: false,
+        bytes: 0,
+    };
+    install.begin_segment(&span).unwrap();
+    install.push(&batches[31..46]).unwrap();
+    install.finish(first.base_offset()).unwrap();
+    far.log.append_replica(&batches[46..]).unwrap();
+    let mut seen = [batches[31..].to_vec(), batches[31..].to_vec()];
+    leader.log.retain_committed(&mut seen[0]);
+    far.log.retain_committed(&mut seen[1]);
+    assert!(seen[0] == seen[1] && seen[0].len() < batches.len() - 31);
+    let start = far.log.start_offset();
+    let behind = leader.log.open_transactions().into_iter().filter(|open| open.first >= start);
+    assert_eq!(far.log.open_transactions(), behind.collect::<Vec<_>>());
+}
