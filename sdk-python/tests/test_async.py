@@ -8,7 +8,7 @@ import threading
 import pytest
 import reactivex
 from pyflymq import AsyncFlyMQClient, AsyncReactiveConsumer, FlyMQClient, ReactiveConsumer, ReactiveProducer
-from pyflymq.exceptions import ClosedError, ConnectionError, TopicNotFoundError, UnsupportedError
+from pyflymq.exceptions import ClosedError, ConnectionError, TopicNotFoundError
 
 
 def test_round_trip(address: str, topic: str) -> None:
@@ -25,8 +25,10 @@ def test_round_trip(address: str, topic: str) -> None:
             assert sorted((await client.get_cluster_metadata()).partitions[topic]) == [0, 1]
             with pytest.raises(TopicNotFoundError):
                 await client.consume("no-such-topic", 0)
-            with pytest.raises(UnsupportedError):
-                await client.begin_transaction()
+            async with await client.begin_transaction() as transaction:
+                await transaction.produce(topic, b"2", key="k")
+            found = await client.fetch(topic, partition=stored.partition)
+            assert [m.value for m in found.messages] == [b"x", b"1", b"2", b"2"]
         with pytest.raises(ClosedError):
             await client.list_topics()
 

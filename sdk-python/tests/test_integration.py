@@ -233,13 +233,25 @@ def test_expired_messages_are_never_delivered(client: FlyMQClient, topic: str) -
     assert values == [b"lives", b"for ever"]
 
 
+def test_a_transaction_is_read_when_it_is_committed(client: FlyMQClient, topic: str) -> None:
+    client.create_topic(topic)
+    with client.transaction() as committed:
+        committed.produce(topic, b"a")
+        assert client.fetch(topic).messages == []
+    with pytest.raises(RuntimeError), client.transaction() as aborted:
+        aborted.produce(topic, b"b")
+        raise RuntimeError
+    rolled_back = client.begin_transaction()
+    rolled_back.produce(topic, b"c")
+    rolled_back.rollback()
+    assert [message.value for message in client.fetch(topic).messages] == [b"a"]
+
+
 def test_what_is_not_built_says_so(client: FlyMQClient, topic: str) -> None:
     client.create_topic(topic)
     calls = [
         lambda: client.produce_delayed(topic, b"x", delay_ms=10),
         lambda: client.produce_with_schema(topic, b"x", "s"),
-        lambda: client.begin_transaction(),
-        lambda: client.transaction(),
         lambda: client.fetch_dlq(topic, max_messages=1),
         lambda: client.replay_dlq(topic, "1"),
         lambda: client.purge_dlq(topic),
