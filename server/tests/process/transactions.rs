@@ -4,6 +4,10 @@ use std::{
     collections::BTreeMap,
     io::Write as _,
     net::TcpStream,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -180,7 +184,7 @@ async fn a_zombie_a_late_end_and_a_timeout_do_nothing() {
 /// Consume, transform, produce: each input has one output, although the broker is killed over and over.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_read_is_transformed_exactly_once_over_kills_of_the_broker() {
-    const MESSAGES: u64 = 120;
+    const MESSAGES: u64 = 600;
     let dir = tempfile::tempdir().expect("a directory");
     let mut broker = Process::start(dir.path());
     let addr = broker.addr("native").to_string();
@@ -193,9 +197,15 @@ async fn what_is_read_is_transformed_exactly_once_over_kills_of_the_broker() {
         let message = NewMessage::value(number.to_string()).to_partition(0);
         client.produce("t", message).await.expect("stored");
     }
+    let done = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&done);
     let killer = tokio::spawn(async move {
         for kill in 0..4_u64 {
-            tokio::time::sleep(Duration::from_millis(120 + 90 * kill)).await;
+            // In the middle of one of the next transactions.
+            while seen.load(Ordering::Relaxed) < 100 * (kill + 1) {
+                tokio::time::sleep(Duration::from_millis(3)).await;
+            }
+            assert!(seen.load(Ordering::Relaxed) < MESSAGES, "it was killed too late");
             broker.crash();
             broker = Process::start_with(dir.path(), &[("FLYMQ_BIND_ADDR", &addr)]);
         }
@@ -209,6 +219,7 @@ async fn what_is_read_is_transformed_exactly_once_over_kills_of_the_broker() {
         let offsets = client.committed("g", "t").await;
         let Ok(offsets) = offsets else { continue };
         let at = offsets.first().map_or(0, |offset| offset.offset);
+        done.store(at, Ordering::Relaxed);
         if at == MESSAGES {
             break;
         }
