@@ -162,7 +162,12 @@ impl World {
                     return Ok(());
                 }
                 self.step()?;
-                assert!(!self.outcomes.contains_key(&by.epoch), "written into a transaction that is over");
+                // Where it is open the outcome takes in what comes before the marker; nowhere else does anything begin.
+                assert!(
+                    open || !self.outcomes.contains_key(&by.epoch),
+                    "begun in a transaction that is over"
+                );
+                assert!(self.will_end(by, number), "nobody will end what is written there");
                 self.places.entry(number).or_default().open.insert(by.epoch);
             }
             Call::End(by, outcome) => {
@@ -180,6 +185,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether the coordinator knows on its disk that the transaction writes there, and that it is not over.
+    fn will_end(&self, by: Producer, number: u32) -> bool {
+        self.disk.as_ref().is_some_and(|disk| {
+            let epoch = match disk.phase {
+                Phase::Ongoing => disk.epoch,
+                Phase::Prepare(_) => disk.epoch - 1,
+                Phase::Empty | Phase::Complete(_) => return false,
+            };
+            epoch == by.epoch && disk.places.contains(&place(number))
+        })
     }
 
     fn sweep(&mut self) -> Result<(), Crash> {
