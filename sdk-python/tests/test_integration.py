@@ -238,9 +238,14 @@ def test_a_transaction_is_read_when_it_is_committed(client: FlyMQClient, topic: 
     with client.transaction() as committed:
         committed.produce(topic, b"a")
         assert client.fetch(topic).messages == []
-    with pytest.raises(RuntimeError), client.transaction() as aborted:
-        aborted.produce(topic, b"b")
-        raise RuntimeError
+
+    def fails() -> None:
+        with client.transaction() as aborted:
+            aborted.produce(topic, b"b")
+            raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        fails()
     rolled_back = client.begin_transaction()
     rolled_back.produce(topic, b"c")
     rolled_back.rollback()
