@@ -130,6 +130,11 @@ sim: ## The replicas of a partition under 5,000 seeds of faults (FLYMQ_SIM_SEEDS
 	FLYMQ_MODEL_WIDE=1 FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-5000} \
 		$(CARGO) test --release -p flymq-replication --test sim --test model -- --nocapture
 
+.PHONY: sim-meta
+sim-meta: ## Whole metadata groups (openraft, log, votes, snapshots) under seeds of faults; being built, see docs/reliability.md
+	FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-1000} \
+		$(CARGO) test --release -p flymq-replication --features meta-sim --test meta_sim -- --nocapture
+
 .PHONY: mutants
 mutants: ## Deliberately broken builds, each caught by a named test (tests/mutants); 13 minutes on two busy cores
 	@tests/mutants/run.py --docs

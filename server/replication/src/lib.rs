@@ -32,5 +32,5 @@ pub use peer::{PeerCall, PeerCaller, PeerError, PeerService};
 pub use raft::{
     MemberInfo, MembershipError, MemoryNetwork, MemoryTransport, MetaPeer, MetaRequest, MetaRpc,
     MetaTransport, MetaTransportError, RaftId, RaftMetaError, RaftMetaOptions, RaftMetaSettings,
-    RaftMetaStore,
+    RaftMetaStore, Simulation,
 };

@@ -3,7 +3,7 @@
 //! openraft's own figure stands in its metrics as it was when they were written: where the process did not run since then
 //! (a frozen machine, SIGSTOP), the first to read it would believe a leadership that ended meanwhile.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use super::types::{RaftId, Vote};
 
 /// The newest answered request to each follower.
 #[derive(Debug, Default)]
-pub(crate) struct Heard(Mutex<HashMap<RaftId, (Vote, Duration)>>);
+pub(crate) struct Heard(Mutex<BTreeMap<RaftId, (Vote, Duration)>>);
 
 impl Heard {
     /// A follower has accepted the leadership of that vote, in a request that was sent then.

@@ -3,7 +3,7 @@
 //! Every node applies every entry and so knows its outcome by itself: a node that sent its proposal to the leader
 //! needs no answer with the replies in it, only its own log.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flymq_engine::meta::{Applied, Rejection};
@@ -28,7 +28,7 @@ struct Waiting {
 pub(crate) struct Pending {
     origin: RaftId,
     run: u64,
-    waiting: Mutex<(u64, HashMap<ProposalId, Waiting>)>,
+    waiting: Mutex<(u64, BTreeMap<ProposalId, Waiting>)>,
 }
 
 impl Pending {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flymq_engine::meta::{Applied, Command, MetaError, MetaVersion};
+use openraft::RaftMetrics;
 use openraft::error::{CheckIsLeaderError, ClientWriteError, RaftError};
 use prost::Message;
 use tokio::sync::oneshot;
@@ -15,7 +16,7 @@ use tokio::sync::oneshot;
 use super::pending::{Outcome, Ticket};
 use super::store::Member;
 use super::transport::{MetaRpc, MetaTransportError};
-use super::types::Proposal;
+use super::types::{MetaPeer, Proposal, RaftId};
 use super::wire::{Empty, Relayed};
 use crate::convert::proposal_to_pb;
 use crate::files::log::MAX_PAYLOAD_BYTES;
@@ -177,16 +178,24 @@ impl Member {
         }
     }
 
-    /// Waits for news of the group, or a heartbeat long.
+    /// Waits until somebody else leads, or nobody, or a heartbeat long.
     async fn pause(&self) {
         let mut metrics = self.raft.metrics();
-        // openraft hands out receivers that have seen nothing: the present state would be news to each of them, and this no
-        // pause. Whoever asks without one, a leader that is known to be unreachable, holds its thread for as long as that lasts.
-        metrics.mark_unchanged();
+        // openraft tells of each request that it has looked at: were that news, whoever asks again would wake itself for ever, and
+        // hold its thread with that.
+        let seen = leadership(&metrics.borrow_and_update());
         let pause = self.settings.heartbeat.max(Duration::from_millis(1));
+        let news = async { metrics.wait_for(|metrics| leadership(metrics) != seen).await.is_err() };
         // No news is no failure.
-        let _news = tokio::time::timeout(pause, metrics.changed()).await;
+        if let Ok(true) = tokio::time::timeout(pause, news).await {
+            // openraft has ended, and would say so again at once: whoever waits is told by that.
+            std::future::pending::<()>().await;
+        }
     }
+}
+
+fn leadership(metrics: &RaftMetrics<RaftId, MetaPeer>) -> (u64, Option<RaftId>) {
+    (metrics.current_term, metrics.current_leader)
 }
 
 /// What the leader said, or what its silence means.

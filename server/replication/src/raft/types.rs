@@ -17,7 +17,7 @@ openraft::declare_raft_types!(
         Node = MetaPeer,
         Entry = openraft::Entry<Types>,
         SnapshotData = Cursor<Vec<u8>>,
-        AsyncRuntime = openraft::TokioRuntime,
+        AsyncRuntime = super::runtime::MetaRuntime,
 );
 
 pub(crate) type Entry = openraft::Entry<Types>;

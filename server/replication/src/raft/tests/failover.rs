@@ -299,3 +299,20 @@ async fn a_member_that_alone_misses_the_leader_does_not_stand() {
         () = next => {}
     }
 }
+
+/// Whoever asks a member that has stopped, and whose last leader is away, is told so: the member does not ask that leader for ever.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(clippy::disallowed_methods, reason = "one that asks for ever must not keep the test from its end")]
+async fn a_member_that_has_stopped_does_not_ask_for_ever() {
+    let group = Group::of(&[1, 2, 3], settings()).await;
+    let leader = group.leader().await;
+    let asked = group.others(&leader)[0].clone();
+    group.network.leave(leader.id());
+    asked.shutdown().await;
+    let proposing = asked.clone();
+    let proposed = tokio::spawn(async move { proposing.propose(vec![create(1)]).await });
+    let proposed = tokio::time::timeout(Duration::from_secs(10), proposed).await.expect("it ends").unwrap();
+    assert!(matches!(proposed, Err(MetaError::Unavailable { .. })), "{proposed:?}");
+    let asking = tokio::spawn(async move { asked.barrier().await });
+    assert!(tokio::time::timeout(Duration::from_secs(10), asking).await.expect("it ends").unwrap().is_err());
+}
