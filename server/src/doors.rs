@@ -86,6 +86,7 @@ impl Doors<'_> {
             auth_required: self.config.auth.enabled,
             max_record: u32::try_from(limits.record_bytes).unwrap_or(u32::MAX),
             max_connections: self.shares.native,
+            transaction_timeout: self.config.transaction.timeout,
             ..NativeOptions::default()
         };
         self.tracker.spawn(flymq_native::serve(listener, broker, options, self.stop.clone()));

@@ -5,7 +5,10 @@ use std::sync::{Arc, atomic::AtomicU64};
 use flymq_api::Broker;
 use tokio::sync::Semaphore;
 
-use crate::{options::NativeOptions, v1::Members};
+use crate::{
+    options::NativeOptions,
+    v1::{Buffers, Members},
+};
 
 /// Requests that are inflated at once. It is work for a processor, of which a small machine has two; and what bombs cost
 /// together is what one costs.
@@ -17,6 +20,8 @@ pub(crate) struct Door {
     pub(crate) options: NativeOptions,
     /// Group members as version 1 counts them.
     pub(crate) members: Arc<Members>,
+    /// Transactions of version 1 before their commit.
+    pub(crate) buffers: Arc<Buffers>,
     /// Turns at inflating requests, so that many small frames at once cannot fill the memory.
     pub(crate) inflating: Semaphore,
     /// Number of the last connection, for request ids.
@@ -25,10 +30,12 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(broker: Arc<dyn Broker>, options: NativeOptions) -> Self {
+        let buffers = Buffers::new(options.transaction_timeout);
         Self {
             broker,
             options,
             members: Arc::default(),
+            buffers,
             inflating: Semaphore::new(INFLATING),
             connections: AtomicU64::new(0),
         }

@@ -28,6 +28,8 @@ pub struct NativeOptions {
     /// Time for the first frame to arrive whole, from its first byte on (from the accept on where `auth_required`:
     /// the clients of version 1 may stay silent after connecting, but those that log in do so at once).
     pub first_frame_deadline: Duration,
+    /// A transaction of version 1 that nobody touches for this long is dropped.
+    pub transaction_timeout: Duration,
     /// Time that running requests have to finish when the server stops.
     pub drain_timeout: Duration,
     /// Open connections; more are closed at once.
@@ -56,6 +58,7 @@ impl Default for NativeOptions {
             max_record: 16 << 20,
             idle_timeout: Duration::from_secs(5 * 60),
             first_frame_deadline: Duration::from_secs(10),
+            transaction_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(5),
             max_connections: 10_000,
             max_in_flight: 1_024,

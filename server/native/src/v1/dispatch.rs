@@ -6,7 +6,9 @@ use flymq_wire::{
     v1::{Request, op},
 };
 
-use super::{auth, cluster, error::Failure, groups, offsets, records, session::Session, topics};
+use super::{
+    auth, cluster, error::Failure, groups, offsets, records, session::Session, topics, transactions,
+};
 
 /// The reply to a decoded request.
 pub(super) async fn answer(session: &mut Session<'_>, request: Request) -> Result<FrameParts, Failure> {
@@ -32,6 +34,10 @@ pub(super) async fn answer(session: &mut Session<'_>, request: Request) -> Resul
         Request::Auth(body) => auth::login(session, body).await,
         Request::WhoAmI(_) => auth::whoami(session).await,
         Request::ClusterMetadata(body) => cluster::metadata(session, body).await,
+        Request::TxnBegin(_) => transactions::begin(session),
+        Request::TxnProduce(body) => transactions::produce(session, body),
+        Request::TxnCommit(body) => transactions::commit(session, body).await,
+        Request::TxnRollback(body) => transactions::roll_back(session, body),
         Request::RegisterSchema(_)
         | Request::GetSchema(_)
         | Request::ListSchemas(_)
@@ -42,10 +48,6 @@ pub(super) async fn answer(session: &mut Session<'_>, request: Request) -> Resul
         | Request::ReplayDlq(_)
         | Request::PurgeDlq(_)
         | Request::ProduceDelayed(_)
-        | Request::TxnBegin(_)
-        | Request::TxnCommit(_)
-        | Request::TxnRollback(_)
-        | Request::TxnProduce(_)
         | Request::UserCreate(_)
         | Request::UserDelete(_)
         | Request::UserUpdate(_)

@@ -4,6 +4,7 @@
 //! Replies of pipelined requests leave in one write.
 
 mod auth;
+mod buffers;
 mod cluster;
 mod dispatch;
 mod error;
@@ -13,7 +14,9 @@ mod offsets;
 mod records;
 mod session;
 mod topics;
+mod transactions;
 
+pub(crate) use buffers::Buffers;
 use flymq_wire::{
     frame::{Frame, FrameParts},
     v1::ErrorReply,

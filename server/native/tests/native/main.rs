@@ -7,6 +7,7 @@ mod hostile;
 mod support;
 mod v1_behaviour;
 mod v1_golden;
+mod v1_transactions;
 mod v2_bounds;
 mod v2_requests;
 mod v2_streams;

@@ -89,6 +89,17 @@ impl Broker {
         timeout(DEADLINE, self.serving).await.expect("the door closes").unwrap();
     }
 
+    /// Produces to this topic fail in the broker from now on, as if it were gone. Empty: none.
+    pub fn refuse_produce_to(&self, topic: &str) {
+        topic.clone_into(&mut self.probe.refused.lock().unwrap());
+    }
+
+    /// Asks the broker behind the door.
+    pub async fn call<A: TryFrom<Response, Error: std::fmt::Debug>>(&self, request: impl Into<Request>) -> A {
+        let context = CallContext::new(flymq_api::Door::InProcess, "test");
+        A::try_from(self.broker.call(context, request.into()).await.unwrap()).unwrap()
+    }
+
     pub async fn v1(&self) -> Client {
         Client::connect(self.addr).await
     }
@@ -129,6 +140,8 @@ pub struct Probe {
     pub finished: AtomicUsize,
     /// Most calls at one time.
     pub peak: AtomicUsize,
+    /// A topic that produces in transactions fail for.
+    pub refused: std::sync::Mutex<String>,
     /// Runs that streams have given.
     pub pulled: AtomicUsize,
 }
@@ -143,8 +156,17 @@ impl flymq_api::Broker for Probed {
     fn call(&self, ctx: CallContext, request: Request) -> BoxFuture<'_, Result<Response, BrokerError>> {
         let started = self.probe.started.fetch_add(1, SeqCst) + 1;
         self.probe.peak.fetch_max(started - self.probe.finished.load(SeqCst), SeqCst);
+        let refused = match &request {
+            Request::ProduceInTransaction(produce) => *self.probe.refused.lock().unwrap() == produce.topic,
+            _ => false,
+        };
         let call = self.inner.call(ctx, request);
         async move {
+            if refused {
+                return Err(
+                    BrokerError::new(flymq_api::ErrorCode::TopicNotFound, "gone").with("topic", "gone")
+                );
+            }
             let result = call.await;
             self.probe.finished.fetch_add(1, SeqCst);
             result

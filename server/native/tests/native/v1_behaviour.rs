@@ -296,6 +296,10 @@ async fn ops_that_are_not_built_are_refused_and_the_connection_lives() {
         op::DELETE_GROUP,
         op::AUTH,
         op::WHOAMI,
+        op::TXN_BEGIN,
+        op::TXN_COMMIT,
+        op::TXN_ROLLBACK,
+        op::TXN_PRODUCE,
     ];
     let mut texts = Vec::new();
     for code in (0..=u8::MAX).filter(|code| !served.contains(code)) {
