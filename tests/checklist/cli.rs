@@ -117,6 +117,11 @@ fn run(words: &[String], broker: &Broker) -> Result<Output, String> {
         .args(words)
         .args(["-o", "json"].iter().filter(|_| !words.iter().any(|w| w == "--output" || w == "--help")))
         .env("FLYMQ_ADDR", broker.native().to_string())
+        // The steps of a transaction are rows of their own, one behind the other.
+        .env(
+            "FLYMQ_STATE_FILE",
+            std::env::temp_dir().join(format!("flymq-checklist-{}.json", std::process::id())),
+        )
         .current_dir(scratch.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -71,6 +71,8 @@ pub enum Command {
     Consume(commands::consume::Consume),
     /// Read messages as they come, until Ctrl-C.
     Subscribe(commands::subscribe::Subscribe),
+    /// Messages that are read together or not at all: `txn TOPIC MESSAGES`, or begin, produce, commit, abort.
+    Txn(commands::txn::Txn),
     /// Consumer groups.
     #[command(subcommand, visible_alias = "group")]
     Groups(commands::groups::GroupsCommand),

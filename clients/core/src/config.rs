@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use flymq_wire::batch::Compression;
 
-use crate::{ClientError, Encryptor, pb::Acks};
+use crate::{
+    ClientError, Encryptor,
+    pb::{Acks, Isolation},
+};
 
 /// How the client talks to the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -194,6 +197,8 @@ pub struct ConsumerConfig {
     pub fetch_max_bytes: u32,
     /// How long the server may hold a fetch that finds nothing.
     pub fetch_max_wait: Duration,
+    /// Whether messages of transactions that are open or were aborted are read.
+    pub isolation: Isolation,
     /// Shares the partitions with the other members of the group; none: reads all of them, whoever else does.
     pub member: Option<MemberConfig>,
 }
@@ -226,6 +231,7 @@ impl ConsumerConfig {
             max_poll_records: 500,
             fetch_max_bytes: 1 << 20,
             fetch_max_wait: Duration::from_millis(500),
+            isolation: Isolation::ReadCommitted,
             member: None,
         }
     }

@@ -105,6 +105,7 @@ pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
         max_poll_records: given.max_poll_records,
         fetch_max_bytes: given.fetch_max_bytes,
         fetch_max_wait: Duration::from_millis(given.fetch_max_wait_ms),
+        isolation: flymq_client::Isolation::ReadCommitted,
         member: None,
     })
 }

@@ -1,7 +1,7 @@
 //! `consume`: what is there now.
 
 use clap::Args;
-use flymq_client::{ClientError, FetchSpec, pb, serde::Serde};
+use flymq_client::{ClientError, FetchSpec, Isolation, pb, serde::Serde};
 use serde_json::json;
 
 use crate::{
@@ -32,6 +32,14 @@ pub struct Consume {
     /// Only messages that match: `$.path` in JSON, a regular expression, or a piece of text.
     #[arg(long)]
     pub filter: Option<String>,
+    /// read_uncommitted: also what belongs to transactions that are open or were aborted.
+    #[arg(long, default_value = "read_committed", value_parser = ["read_committed", "read_uncommitted"], visible_alias = "isolation-level")]
+    pub isolation: String,
+}
+
+/// By its name; clap has checked it.
+pub fn isolation(name: &str) -> Isolation {
+    if name == "read_uncommitted" { Isolation::ReadUncommitted } else { Isolation::ReadCommitted }
 }
 
 pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
@@ -50,6 +58,7 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
         }
         let first = first_offset(context, args, partition).await?;
         let mut spec = FetchSpec::new(args.topic.as_str(), partition.partition, first);
+        spec.isolation = isolation(&args.isolation);
         // Up to what was there when we began: a busy topic must not keep us. The last messages were counted back from a
         // later end.
         let mut end = match args.tail {
@@ -107,6 +116,7 @@ async fn latest(
         partition: partition.partition,
         at: pb::StartFrom::Latest.into(),
         back,
+        isolation: isolation(&args.isolation).into(),
         ..pb::FindOffsetRequest::default()
     };
     let found: pb::FindOffsetResponse = context.client.call("FindOffset", &request).await?;

@@ -17,6 +17,7 @@ pub mod partitions;
 pub mod produce;
 pub mod subscribe;
 pub mod topics;
+pub mod txn;
 pub mod whoami;
 
 use crate::{
@@ -69,6 +70,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Groups(args) => groups::run(&context, &args).await,
         Command::Cluster(args) => cluster::run(&context, &args).await,
         Command::Health(args) => health::run(&context, &args).await,
+        Command::Txn(args) => txn::run(&context, args).await,
         Command::Whoami => whoami::run(&context).await,
         Command::Auth => whoami::login(&context, &global).await,
         Command::Admin(args) => admin::run(&context, &args).await,

@@ -6,6 +6,7 @@ use clap::Args;
 use flymq_client::{ConsumerConfig, MemberConfig, OffsetReset, serde::Serde};
 
 use crate::{
+    commands::consume::isolation,
     context::Context,
     output::{self, Failure},
 };
@@ -31,6 +32,9 @@ pub struct Subscribe {
     /// Stop after so many messages.
     #[arg(short = 'n', long)]
     pub count: Option<usize>,
+    /// read_uncommitted: also what belongs to transactions that are open or were aborted.
+    #[arg(long, default_value = "read_committed", value_parser = ["read_committed", "read_uncommitted"], visible_alias = "isolation-level")]
+    pub isolation: String,
 }
 
 pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
@@ -44,6 +48,7 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
     }
     let reset = if args.from == "latest" { OffsetReset::Latest } else { OffsetReset::Earliest };
     let mut config = ConsumerConfig::new([args.topic.as_str()], args.group.as_deref()).reset(reset);
+    config.isolation = isolation(&args.isolation);
     if args.group.is_some() {
         config =
             config.as_member(MemberConfig { client_id: "flymq-cli".to_owned(), ..MemberConfig::default() });

@@ -10,3 +10,4 @@ mod messages;
 mod pipes;
 mod status;
 mod topics;
+mod transactions;

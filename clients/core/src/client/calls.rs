@@ -6,7 +6,8 @@ use futures::{Stream, StreamExt as _, stream};
 
 use super::{Attempts, Client, To};
 use crate::{
-    Acks, ClientError, FetchSpec, Fetched, FetchedBatches, Message, NewMessage, RecordMetadata, StartFrom,
+    Acks, ClientError, FetchSpec, Fetched, FetchedBatches, Isolation, Message, NewMessage, RecordMetadata,
+    StartFrom,
     open::{open_batches, open_each},
     pb::{self, ErrorCode},
     producer::{ANY_PARTITION, batch_of_one},
@@ -252,11 +253,17 @@ impl Client {
     }
 
     /// The first or the next offset of a partition.
-    pub(crate) async fn edge(&self, topic: &str, partition: i32, at: StartFrom) -> Result<u64, ClientError> {
+    pub(crate) async fn edge(
+        &self,
+        topic: &str,
+        partition: i32,
+        (at, isolation): (StartFrom, Isolation),
+    ) -> Result<u64, ClientError> {
         let request = pb::FindOffsetRequest {
             topic: topic.to_owned(),
             partition,
             at: at.into(),
+            isolation: isolation.into(),
             ..pb::FindOffsetRequest::default()
         };
         let to = To::Leader { topic, partition };

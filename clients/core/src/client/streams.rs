@@ -149,7 +149,7 @@ async fn first_offset(
     if !latest {
         return Ok(None);
     }
-    client.edge(&request.topic, partition, StartFrom::Latest).await.map(Some)
+    client.edge(&request.topic, partition, (StartFrom::Latest, request.isolation())).await.map(Some)
 }
 
 /// Subscribes at each leader: partitions that begin as the request says share a stream, one that goes on has its own.

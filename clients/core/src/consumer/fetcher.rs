@@ -38,6 +38,7 @@ impl Fetcher {
             max_messages: usize::MAX,
             max_bytes: config.fetch_max_bytes,
             max_wait: config.fetch_max_wait,
+            isolation: config.isolation,
             ..FetchSpec::new(Arc::clone(&topic), partition, offset)
         };
         let task = runtime::spawn(run(client.clone(), spec, epoch, arrivals.clone()));

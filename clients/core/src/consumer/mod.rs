@@ -222,7 +222,7 @@ impl Consumer {
     async fn seek_all(&mut self, at: StartFrom) -> Result<(), ClientError> {
         self.ensure_started().await?;
         for place in self.positions.all() {
-            let offset = self.client.edge(&place.topic, place.partition, at).await?;
+            let offset = self.client.edge(&place.topic, place.partition, (at, self.config.isolation)).await?;
             self.restart(&place.topic, place.partition, offset);
         }
         Ok(())
@@ -283,15 +283,16 @@ impl Consumer {
         committed: &[pb::PartitionOffset],
         added_later: bool,
     ) -> Result<(), ClientError> {
+        let isolation = self.config.isolation;
         for &partition in partitions {
             let commit = committed.iter().find(|c| c.partition == partition).map(|c| c.offset);
             let offset = match (commit, self.config.offset_reset) {
                 (Some(offset), _) => offset,
                 // A partition that was added while we read holds nothing that we would want to skip.
                 (None, OffsetReset::Latest) if !added_later => {
-                    self.client.edge(topic, partition, StartFrom::Latest).await?
+                    self.client.edge(topic, partition, (StartFrom::Latest, isolation)).await?
                 }
-                (None, _) => self.client.edge(topic, partition, StartFrom::Earliest).await?,
+                (None, _) => self.client.edge(topic, partition, (StartFrom::Earliest, isolation)).await?,
             };
             self.restart(topic, partition, offset);
         }
