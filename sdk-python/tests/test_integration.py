@@ -252,10 +252,29 @@ def test_a_transaction_is_read_when_it_is_committed(client: FlyMQClient, topic: 
     assert [message.value for message in client.fetch(topic).messages] == [b"a"]
 
 
+def test_delayed_messages(client: FlyMQClient, topic: str) -> None:
+    client.create_topic(topic)
+    far = client.produce_at(topic, b"far", int(time.time() * 1000) + 3_600_000)
+    again = client.produce_recurring(topic, b"again", "0 0 1 1 *")
+    began = time.time()
+    client.produce_delayed(topic, b"soon", delay_ms=100, key="k")
+    consumer = client.consumer(topic, "g", auto_offset_reset="earliest")
+    (message,) = consumer.poll(timeout_ms=10_000, max_records=1)
+    assert message.value == b"soon" and time.time() - began >= 0.1
+    waiting = client.list_schedules(topic)
+    assert {one.id: one.cron for one in waiting} == {far: "", again: "0 0 1 1 *"}
+    assert client.deliver_schedule_now(topic, far).offset == 1
+    client.cancel_schedule(topic, again)
+    assert client.list_schedules(topic) == []
+    with pytest.raises(FlyMQError) as caught:
+        client.cancel_schedule(topic, again)
+    assert caught.value.code == "SCHEDULE_NOT_FOUND"
+    consumer.close()
+
+
 def test_what_is_not_built_says_so(client: FlyMQClient, topic: str) -> None:
     client.create_topic(topic)
     calls = [
-        lambda: client.produce_delayed(topic, b"x", delay_ms=10),
         lambda: client.produce_with_schema(topic, b"x", "s"),
         lambda: client.fetch_dlq(topic, max_messages=1),
         lambda: client.replay_dlq(topic, "1"),

@@ -137,6 +137,8 @@ fn engine_options(config: &Config) -> EngineOptions {
         },
         default_acks: config.performance.acks,
         limits: limits(config),
+        schedules: config.delayed.enabled,
+        max_delay_ms: u64::try_from(config.delayed.max_delay.as_millis()).unwrap_or(u64::MAX),
         transactions: config.transaction.enabled,
         transaction_timeout_ms: u32::try_from(config.transaction.timeout.as_millis()).unwrap_or(u32::MAX),
         ..defaults

@@ -87,7 +87,10 @@ pub enum Command {
     /// What the admin API offers.
     Admin(commands::admin::Admin),
     /// Store a message that becomes visible later.
-    ProduceDelayed(commands::later::ProduceDelayed),
+    ProduceDelayed(commands::schedules::ProduceDelayed),
+    /// Messages that are delivered later.
+    #[command(subcommand, alias = "schedules")]
+    Schedule(commands::schedules::ScheduleCommand),
     /// Store a message that expires.
     ProduceTtl(commands::later::ProduceTtl),
     /// Dead letters.

@@ -22,6 +22,7 @@ from pyflymq.models import (
     DeadLetter,
     FetchResult,
     RecordMetadata,
+    Schedule,
     Schema,
     TopicMetadata,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "ReactiveConsumer",
     "ReactiveProducer",
     "RecordMetadata",
+    "Schedule",
     "Schema",
     "TopicMetadata",
     "Transaction",

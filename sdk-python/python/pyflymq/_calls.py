@@ -18,6 +18,7 @@ from pyflymq.models import (
     NodeMetadata,
     PartitionInfo,
     RecordMetadata,
+    Schedule,
     Schema,
     TopicMetadata,
 )
@@ -130,8 +131,22 @@ class Calls:
         return self.rpc("Produce", request, lambda reply: _metadata(reply["records"][0]))
 
     def produce_delayed(self, topic: str, value: Any, key: Key, delay_ms: int) -> Call[str]:
-        request = {"topic": topic, "record": self.record(topic, value, key), "delay_ms": delay_ms}
+        return self.schedule(topic, value, key, {"delay_ms": delay_ms})
+
+    def schedule(self, topic: str, value: Any, key: Key, when: dict[str, Any]) -> Call[str]:
+        request = {"topic": topic, "record": self.record(topic, value, key), **when}
         return self.rpc("ScheduleMessage", request, lambda reply: str(reply["schedule"]["id"]))
+
+    def list_schedules(self, topic: str, max_messages: int) -> Call[list[Schedule]]:
+        request = {"topic": topic, "page_size": max_messages}
+        return self.rpc("ListSchedules", request, lambda reply: [Schedule(**one) for one in reply.get("schedules", [])])
+
+    def cancel_schedule(self, topic: str, schedule_id: str) -> Call[None]:
+        return self.rpc("CancelSchedule", {"topic": topic, "id": schedule_id}, lambda reply: None)
+
+    def deliver_schedule_now(self, topic: str, schedule_id: str) -> Call[RecordMetadata]:
+        request = {"topic": topic, "id": schedule_id}
+        return self.rpc("DeliverScheduleNow", request, lambda reply: _metadata(reply["record"]))
 
     def record(self, topic: str, value: Any, key: Key) -> dict[str, Any]:
         """A record inside a JSON request."""

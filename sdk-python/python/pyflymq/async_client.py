@@ -19,6 +19,7 @@ from pyflymq.models import (
     DeadLetter,
     FetchResult,
     RecordMetadata,
+    Schedule,
     Schema,
     TopicMetadata,
 )
@@ -136,6 +137,26 @@ class AsyncFlyMQClient:
     async def produce_delayed(self, topic: str, value: Any, delay_ms: int, *, key: Key = None) -> str:
         """Stores a message that becomes visible after `delay_ms`."""
         return await self._calls.produce_delayed(topic, value, key, delay_ms)
+
+    async def produce_at(self, topic: str, value: Any, at_ms: int, *, key: Key = None) -> str:
+        """Stores a message that becomes visible at a Unix time in milliseconds; gives its id."""
+        return await self._calls.schedule(topic, value, key, {"at_ms": at_ms})
+
+    async def produce_recurring(self, topic: str, value: Any, cron: str, *, key: Key = None) -> str:
+        """Stores a message that is delivered again and again: `minute hour day month weekday`, in UTC; gives its id."""
+        return await self._calls.schedule(topic, value, key, {"cron": cron})
+
+    async def list_schedules(self, topic: str, *, max_messages: int = 100) -> list[Schedule]:
+        """Messages that wait, by due time."""
+        return await self._calls.list_schedules(topic, max_messages)
+
+    async def cancel_schedule(self, topic: str, schedule_id: str) -> None:
+        """Has a message never delivered (again)."""
+        await self._calls.cancel_schedule(topic, schedule_id)
+
+    async def deliver_schedule_now(self, topic: str, schedule_id: str) -> RecordMetadata:
+        """Delivers a message now; a recurring one stays as it is."""
+        return await self._calls.deliver_schedule_now(topic, schedule_id)
 
     async def produce_with_ttl(self, topic: str, value: Any, ttl_ms: int, *, key: Key = None) -> RecordMetadata:
         """Stores a message that no read returns after `ttl_ms`."""

@@ -19,6 +19,7 @@ from pyflymq.models import (
     DeadLetter,
     FetchResult,
     RecordMetadata,
+    Schedule,
     Schema,
     TopicMetadata,
 )
@@ -176,6 +177,26 @@ class FlyMQClient:
     def produce_delayed(self, topic: str, value: Any, delay_ms: int, *, key: Key = None) -> str:
         """Stores a message that becomes visible after `delay_ms`; gives the id under which it can be cancelled."""
         return self._open().produce_delayed(topic, value, key, delay_ms).wait()
+
+    def produce_at(self, topic: str, value: Any, at_ms: int, *, key: Key = None) -> str:
+        """Stores a message that becomes visible at a Unix time in milliseconds; gives its id."""
+        return self._open().schedule(topic, value, key, {"at_ms": at_ms}).wait()
+
+    def produce_recurring(self, topic: str, value: Any, cron: str, *, key: Key = None) -> str:
+        """Stores a message that is delivered again and again: `minute hour day month weekday`, in UTC; gives its id."""
+        return self._open().schedule(topic, value, key, {"cron": cron}).wait()
+
+    def list_schedules(self, topic: str, *, max_messages: int = 100) -> list[Schedule]:
+        """Messages that wait, by due time."""
+        return self._open().list_schedules(topic, max_messages).wait()
+
+    def cancel_schedule(self, topic: str, schedule_id: str) -> None:
+        """Has a message never delivered (again)."""
+        self._open().cancel_schedule(topic, schedule_id).wait()
+
+    def deliver_schedule_now(self, topic: str, schedule_id: str) -> RecordMetadata:
+        """Delivers a message now; a recurring one stays as it is."""
+        return self._open().deliver_schedule_now(topic, schedule_id).wait()
 
     def produce_with_ttl(self, topic: str, value: Any, ttl_ms: int, *, key: Key = None) -> RecordMetadata:
         """Stores a message that no read returns after `ttl_ms`."""

@@ -147,6 +147,19 @@ class ClusterMetadata(_Model):
     partitions: dict[str, dict[int, str]]
 
 
+class Schedule(_Model):
+    """A message that is delivered later."""
+
+    id: str
+    topic: str
+    #: Unix time in milliseconds of the next delivery.
+    due_ms: int
+    #: Empty: it is delivered once.
+    cron: str = ""
+    #: Bytes.
+    value_size: int = 0
+
+
 class DeadLetter(_Model):
     """A message that could not be processed."""
 

@@ -83,6 +83,10 @@ impl From<EngineError> for BrokerError {
             | E::TransactionsOff
             | E::FeatureOff { .. }
             | E::PeerUnavailable { .. } => transaction_refused(&error),
+            E::NotScheduleCoordinator { .. }
+            | E::ScheduleNotFound { .. }
+            | E::DelayTooLong { .. }
+            | E::SchedulesOff => schedule_refused(&error),
             E::CorruptData { topic, partition, start, end } => {
                 damaged(failed(ErrorCode::CorruptData), topic, *partition, *start..*end)
             }
@@ -200,6 +204,28 @@ fn transaction_refused(error: &EngineError) -> BrokerError {
             failed(ErrorCode::Unimplemented).with("feature", feature).with("needed", needed)
         }
         _ => failed(ErrorCode::Unavailable).with("what", "another node"),
+    }
+}
+
+/// Why something of a scheduled message is refused.
+fn schedule_refused(error: &EngineError) -> BrokerError {
+    use EngineError as E;
+    let failed = |code| BrokerError::new(code, error.to_string());
+    match error {
+        E::NotScheduleCoordinator { topic, node: Some(node) } => {
+            failed(ErrorCode::NotLeader).with("topic", topic).with("leader", node)
+        }
+        // Retryable: whoever asks again finds the node that is ready.
+        E::NotScheduleCoordinator { topic, node: None } => {
+            failed(ErrorCode::Unavailable).with("schedules_of", topic)
+        }
+        E::ScheduleNotFound { topic, id } => {
+            failed(ErrorCode::ScheduleNotFound).with("topic", topic).with("id", id)
+        }
+        E::DelayTooLong { delay_ms, limit_ms } => {
+            failed(ErrorCode::DelayTooLong).with("delay_ms", delay_ms).with("limit_ms", limit_ms)
+        }
+        _ => failed(ErrorCode::FeatureDisabled).with("feature", "delayed messages"),
     }
 }
 

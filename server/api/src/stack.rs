@@ -8,8 +8,8 @@ use flymq_types::{Acks, Clock, Limits};
 use crate::{
     Broker, ClusterLinks, EngineBroker, Node,
     layers::{
-        Audit, Authenticate, Authorize, Deadline, Forward, Forwarded, Forwarder, LimitOptions, Limited,
-        Measure, Places, Totals, Trace,
+        Audit, Authenticate, Authorize, Deadline, Deliveries, Forward, Forwarded, Forwarder, LimitOptions,
+        Limited, Measure, Places, Totals, Trace,
     },
 };
 
@@ -79,6 +79,7 @@ pub fn cluster_stack(
     let forwarder = links.as_ref().map(|links| Arc::new(Forwarder::new(&node.node_id, links.peers.clone())));
     if let Some(links) = &links {
         engine.connect_transactions(Arc::new(Places(links.peers.clone())));
+        engine.connect_schedules(Arc::new(Deliveries(links.peers.clone())));
     }
     let control = links.map(|links| links.control);
     let place = engine.clone();

@@ -54,7 +54,7 @@ pub const FEATURES: &[FeatureState] = &[
     plain(Feature::Schema, "schema validation", false),
     plain(Feature::Dlq, "dead letter queues", false),
     plain(Feature::Ttl, "record expiry (TTL)", true),
-    plain(Feature::Delayed, "delayed delivery", false),
+    plain(Feature::Delayed, "delayed delivery", true),
     plain(Feature::Transactions, "transactions", true),
     plain(Feature::Tracing, "OpenTelemetry tracing", false),
     plain(Feature::Audit, "the audit trail", false),

@@ -10,6 +10,7 @@ use flymq_types::{
 };
 
 use crate::meta::{MetaError, NodeRejection, PartitionRejection, Rejection};
+use crate::schedules::ScheduleId;
 
 /// A failed call on the engine. Cheap to clone: one failure may answer many waiters.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -172,6 +173,23 @@ pub enum EngineError {
     /// The configuration says so.
     #[error("this server has no transactions (transaction.enabled is false)")]
     TransactionsOff,
+    /// Another node keeps the scheduled messages for the topic, or this one is not ready to yet.
+    #[error(
+        "the messages scheduled for topic {topic} are kept by {}",
+        node.as_ref().map_or("nobody yet", NodeId::as_str)
+    )]
+    NotScheduleCoordinator { topic: TopicName, node: Option<NodeId> },
+    /// It was delivered, or cancelled, or never was; or it is just about to be delivered.
+    #[error(
+        "no message {id} is scheduled for topic {topic}: it was delivered, or cancelled, or never was there"
+    )]
+    ScheduleNotFound { topic: TopicName, id: ScheduleId },
+    /// Later than `delayed.max_delay` allows.
+    #[error("a delay of {delay_ms} ms is longer than the limit of {limit_ms} ms (delayed.max_delay)")]
+    DelayTooLong { delay_ms: i64, limit_ms: u64 },
+    /// The configuration says so.
+    #[error("this server has no scheduled messages (delayed.enabled is false)")]
+    SchedulesOff,
     /// Not every node of the cluster has this yet.
     #[error("{feature} need feature version {needed} of the cluster: upgrade all of its nodes")]
     FeatureOff { feature: &'static str, needed: u32 },

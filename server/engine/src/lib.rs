@@ -9,7 +9,8 @@
 //!          ├── offsets    earliest, latest, by time
 //!          ├── groups     offsets on `__consumer_offsets`, members
 //!          ├── transactions  coordinator of transactional ids on `__transactions`
-//!          ├── durable_map  a map with a compacted topic as its truth, which both of these are
+//!          ├── schedules  messages that become visible later, on `__schedules`
+//!          ├── durable_map  a map with a compacted topic as its truth, which these three are
 //!          ├── replication  the traits of whoever keeps partitions on several nodes
 //!          └── meta       Command → State::apply, the MetaStore trait
 //! ```
@@ -28,6 +29,7 @@ mod partition;
 mod primitives;
 mod produce;
 mod replication;
+mod schedules;
 mod steady;
 mod task;
 mod topic;
@@ -46,6 +48,9 @@ pub use offsets::{HeaderMatch, StartFrom};
 pub use options::EngineOptions;
 pub use produce::{Appended, Target};
 pub use replication::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaListener, Replication};
+pub use schedules::{
+    InvalidScheduleId, NewSchedule, SCHEDULES_TOPIC, ScheduleId, SchedulePeers, Scheduled, When,
+};
 pub use topic::{
     CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, ScrubPass, TopicChange, TopicConfig,
     TopicInfo, TopicSettings,

@@ -26,6 +26,10 @@ pub struct EngineOptions {
     pub transactions: bool,
     /// How long a transaction of which nothing else is said may be open, ms (`transaction.timeout`).
     pub transaction_timeout_ms: u32,
+    /// Whether messages may be scheduled (`delayed.enabled`).
+    pub schedules: bool,
+    /// Longest delay of a message, ms (`delayed.max_delay`).
+    pub max_delay_ms: u64,
     pub limits: Limits,
 }
 
@@ -51,6 +55,8 @@ impl Default for EngineOptions {
             offsets_checkpoint_bytes: 4 << 20,
             transactions: true,
             transaction_timeout_ms: 60_000,
+            schedules: true,
+            max_delay_ms: 7 * 24 * 3_600 * 1_000,
             limits: Limits::DEFAULT,
         }
     }

@@ -13,5 +13,6 @@ mod idempotence;
 mod member;
 mod membership;
 mod nodes;
+mod schedules;
 mod told;
 mod transactions;

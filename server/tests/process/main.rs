@@ -14,4 +14,5 @@ mod missing_files;
 mod mounts;
 mod producer;
 mod refusals;
+mod schedules;
 mod transactions;

@@ -9,13 +9,6 @@ use crate::{
 };
 
 #[derive(Debug, Args)]
-pub struct ProduceDelayed {
-    pub topic: String,
-    pub message: String,
-    pub delay_ms: i64,
-}
-
-#[derive(Debug, Args)]
 pub struct ProduceTtl {
     pub topic: String,
     pub message: String,
@@ -132,12 +125,6 @@ async fn show(context: &Context, rpc: &str, request: Value) -> Result<(), Failur
     }
     let document: Value = serde_json::from_str(&reply).map_err(|e| Failure::Io(e.to_string()))?;
     output::line(format!("{document:#}"))
-}
-
-pub async fn produce_delayed(context: &Context, args: &ProduceDelayed) -> Result<(), Failure> {
-    let record = json!({"value_text": args.message});
-    let request = json!({"topic": args.topic, "record": record, "delay_ms": args.delay_ms});
-    show(context, "ScheduleMessage", request).await
 }
 
 pub async fn produce_ttl(context: &Context, args: &ProduceTtl) -> Result<(), Failure> {

@@ -15,6 +15,7 @@ pub mod log;
 pub mod packing;
 pub mod partitions;
 pub mod produce;
+pub mod schedules;
 pub mod subscribe;
 pub mod topics;
 pub mod txn;
@@ -74,7 +75,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Whoami => whoami::run(&context).await,
         Command::Auth => whoami::login(&context, &global).await,
         Command::Admin(args) => admin::run(&context, &args).await,
-        Command::ProduceDelayed(args) => later::produce_delayed(&context, &args).await,
+        Command::ProduceDelayed(args) => schedules::produce_delayed(&context, &args).await,
+        Command::Schedule(command) => schedules::schedules(&context, command).await,
         Command::ProduceTtl(args) => later::produce_ttl(&context, &args).await,
         Command::Dlq(args) => later::dlq(&context, args).await,
         Command::Schema(args) => later::schema(&context, args).await,

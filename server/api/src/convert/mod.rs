@@ -12,6 +12,6 @@ pub(crate) use fields::{
     transaction, transactional_id,
 };
 pub(crate) use open::Opener;
-pub(crate) use produce::{BuiltBatch, Produce, ProducePlan, ReadyBatch, build, key_of, value_of};
+pub(crate) use produce::{BuiltBatch, Produce, ProducePlan, ReadyBatch, build, key_of, single, value_of};
 pub(crate) use read::{Fetch, Page, Shape, inflates, no_filter};
 pub(crate) use topics::{count, new_topic, partition_state, topic_changes, topic_message, topic_summary};

@@ -233,6 +233,14 @@ pub(crate) fn build(
     Ok(built)
 }
 
+/// A batch of one record that is to be delivered later: without a time of its own it has none yet.
+pub(crate) fn single(record: &pb::Record, limits: &Limits) -> Result<Bytes, BrokerError> {
+    check_record(0, record, limits)?;
+    let built = build(std::slice::from_ref(record), &[0], (Timestamp(0), 0), None, limits)?;
+    let one = built.into_iter().next();
+    one.map(|batch| batch.bytes).ok_or_else(|| invalid("record", "is missing"))
+}
+
 /// When the record expires, by itself or `ttl_ms` from now; `None` where neither says so.
 fn expiry(record: &pb::Record, now: Timestamp, ttl_ms: i64) -> Option<i64> {
     match (record.expires_at_ms, ttl_ms) {

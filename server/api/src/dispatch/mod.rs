@@ -8,6 +8,7 @@ mod groups;
 mod members;
 mod operate;
 mod placement;
+mod schedules;
 mod security;
 mod storage_checks;
 mod subscribe;
@@ -113,6 +114,11 @@ impl EngineBroker {
             R::AbortTransaction(m) => self.abort_transaction(&m).await?.into(),
             R::ListTransactions(m) => self.list_transactions(&ctx, m).await?.into(),
 
+            R::ScheduleMessage(m) => self.schedule_message(m).await?.into(),
+            R::CancelSchedule(m) => self.cancel_schedule(&m).await?.into(),
+            R::ListSchedules(m) => self.list_schedules(&m).await?.into(),
+            R::DeliverScheduleNow(m) => self.deliver_schedule_now(&m).await?.into(),
+
             R::WhoAmI(m) => Self::who_am_i(&ctx, m).into(),
 
             R::GetHealth(m) => self.get_health(m).into(),
@@ -126,10 +132,6 @@ impl EngineBroker {
             | R::ReplayDeadLetters(_)
             | R::PurgeDeadLetters(_)
             | R::GetDeadLetterStats(_)
-            | R::ScheduleMessage(_)
-            | R::CancelSchedule(_)
-            | R::ListSchedules(_)
-            | R::DeliverScheduleNow(_)
             | R::RegisterSchema(_)
             | R::GetSchema(_)
             | R::ListSchemas(_)

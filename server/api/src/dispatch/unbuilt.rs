@@ -24,7 +24,6 @@ pub(super) fn rpc(rpc: Rpc) -> BrokerError {
         (_, Rpc::Acknowledge | Rpc::Nack) => "acknowledging and redelivering single records",
         ("ClusterService", _) => "clusters of several nodes",
         ("DeadLetterService", _) => "dead-letter topics",
-        ("ScheduleService", _) => "delayed messages",
         ("SchemaService", _) => "schemas",
         ("SecurityService", _) => "login, users, roles and access lists",
         ("AuditService", _) => "queries on the audit trail",

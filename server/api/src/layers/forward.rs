@@ -8,6 +8,7 @@
 mod envelope;
 mod places;
 mod receive;
+mod schedules;
 
 use std::{
     fmt::Debug,
@@ -22,6 +23,7 @@ use tracing::debug;
 
 pub(crate) use places::Places;
 pub use receive::Forwarded;
+pub(crate) use schedules::Deliveries;
 
 use super::{Authorized, AuthorizedBroker, Served, deadline::long_poll};
 use crate::{BatchStream, BrokerError, CallContext, Door, ErrorCode, PeerBroker, PeerFailure, Request, Rpc};
@@ -53,8 +55,9 @@ impl Patience {
     /// Waits a moment where another try may do better: the request certainly had no effect, and somebody will lead soon.
     pub(crate) async fn again(&self, error: &BrokerError) -> bool {
         // A node that is away, a coordinator that is not ready.
-        let away =
-            ["node", "group", "transactional_id"].iter().any(|fact| error.metadata.contains_key(*fact));
+        let away = ["node", "group", "transactional_id", "schedules_of"]
+            .iter()
+            .any(|fact| error.metadata.contains_key(*fact));
         let passes = error.code == ErrorCode::NotLeader || error.code == ErrorCode::Unavailable && away;
         let again = passes && Instant::now() + LOOK < self.until;
         if again {

@@ -28,6 +28,8 @@ pub(crate) struct MapLog<M: DurableMap> {
     grown: AtomicU64,
     /// Bytes that the last summary of a replicated log took.
     summary: AtomicU64,
+    /// Everything below this offset is in the map.
+    applied: AtomicU64,
     /// Of a log that is kept alone: it could not be read.
     unread: AtomicBool,
 }
@@ -51,6 +53,8 @@ struct Pending<C> {
 struct Entry<C> {
     ticket: u64,
     changes: Vec<C>,
+    /// Offset of the first change, once known.
+    base: Offset,
     /// Where the partition is kept alone: what has to be durable. On a cluster: whether it was committed, once known.
     end: Option<Offset>,
     outcome: Option<bool>,
@@ -63,9 +67,9 @@ const FULL: usize = 4 << 20;
 
 impl<M: DurableMap> MapLog<M> {
     pub(super) fn new(partition: Arc<Partition>, index: usize, of: usize) -> Self {
-        let (grown, summary) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (grown, summary, applied) = Default::default();
         let pending = Mutex::new(Pending { queue: VecDeque::new(), tickets: 0, loaded: None });
-        Self { partition, index, of, pending, grown, summary, unread: AtomicBool::new(false) }
+        Self { partition, index, of, pending, grown, summary, applied, unread: AtomicBool::new(false) }
     }
 
     /// Which partition of how many it is.
@@ -123,13 +127,13 @@ impl<M: DurableMap> MapLog<M> {
         now: Timestamp,
     ) -> Result<Appended, EngineError> {
         let appended = self.partition.append(batch, now)?;
-        pending.push(changes, Some(appended.last_offset.plus(1)));
+        pending.push(changes, appended.base_offset, Some(appended.last_offset.plus(1)));
         self.grown.fetch_add(batch.size() as u64, Ordering::Relaxed);
         Ok(appended)
     }
 
     /// Whether the log has grown by `bytes` since the last cleaning; if so the caller starts one, and nobody else.
-    pub(super) fn cleaning_due(&self, bytes: u64) -> bool {
+    pub(crate) fn cleaning_due(&self, bytes: u64) -> bool {
         let reset = |grown| (grown >= bytes).then_some(0);
         self.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reset).is_ok()
     }
@@ -138,8 +142,13 @@ impl<M: DurableMap> MapLog<M> {
         &self.partition
     }
 
+    /// Everything below it is in the map.
+    pub(crate) fn applied(&self) -> Offset {
+        Offset(self.applied.load(Ordering::Acquire))
+    }
+
     /// The end of what is durable.
-    pub(super) fn high(&self) -> Offset {
+    pub(crate) fn high(&self) -> Offset {
         self.partition.high()
     }
 
@@ -162,7 +171,13 @@ impl<M: DurableMap> MapLog<M> {
         if ready > 0 {
             let mut map = map.write();
             let done = pending.queue.drain(..ready).filter(|entry| entry.outcome != Some(false));
-            done.flat_map(|entry| entry.changes).for_each(|change| map.apply(change));
+            for entry in done {
+                let end = entry.base.plus(entry.changes.len() as u64).get();
+                self.applied.store(end, Ordering::Release);
+                for (at, change) in (entry.base.get()..).zip(entry.changes) {
+                    map.apply_at(change, Offset(at));
+                }
+            }
         }
     }
 
@@ -180,7 +195,10 @@ impl<M: DurableMap> MapLog<M> {
                 }
                 Err(error) => return Err(error),
             };
-            let Some(last) = batches.last() else { return Ok(()) };
+            let Some(last) = batches.last() else {
+                self.applied.store(end.get(), Ordering::Release);
+                return Ok(());
+            };
             from = last.next_offset();
             let bytes: usize = batches.iter().map(RecordBatch::size).sum();
             self.grown.fetch_add(bytes as u64, Ordering::Relaxed);
@@ -188,7 +206,7 @@ impl<M: DurableMap> MapLog<M> {
                 for record in batch.records().map_err(EngineError::InvalidBatch)? {
                     let record = record.map_err(EngineError::InvalidBatch)?;
                     match record.key.and_then(|key| M::decode(key, record.value)) {
-                        Some(change) => map.apply(change),
+                        Some(change) => map.apply_at(change, Offset(record.offset)),
                         None => tracing::error!(
                             topic = %self.partition.topic(),
                             partition = self.index,
@@ -203,10 +221,10 @@ impl<M: DurableMap> MapLog<M> {
 }
 
 impl<C> Pending<C> {
-    fn push(&mut self, changes: Vec<C>, end: Option<Offset>) -> u64 {
+    fn push(&mut self, changes: Vec<C>, base: Offset, end: Option<Offset>) -> u64 {
         self.tickets += 1;
         let ticket = self.tickets;
-        self.queue.push_back(Entry { ticket, changes, end, outcome: None });
+        self.queue.push_back(Entry { ticket, changes, base, end, outcome: None });
         ticket
     }
 
@@ -251,24 +269,26 @@ impl<M: DurableMap> MapLog<M> {
             return Ok(None);
         };
         let answer = self.partition.append_replicated(batch, Acks::All);
-        let ticket = pending.push(changes, None);
+        let ticket = pending.push(changes, Offset::ZERO, None);
         drop(pending);
         self.grown.fetch_add(bytes, Ordering::Relaxed);
         let (log, map) = (self.clone(), map.clone());
         Ok(Some(async move {
             let appended = answer.await;
-            log.finish(&map, (term, ticket), appended.is_ok());
+            log.finish(&map, (term, ticket), appended.as_ref().ok().map(|appended| appended.base_offset));
             appended.map(|_appended| ())
         }))
     }
 
-    fn finish(&self, map: &RwLock<M>, (term, ticket): (LeaderEpoch, u64), committed: bool) {
+    /// The batch with the ticket was committed at that offset, or not at all.
+    fn finish(&self, map: &RwLock<M>, (term, ticket): (LeaderEpoch, u64), committed: Option<Offset>) {
         let mut pending = self.pending.lock();
         if pending.loaded != Some(term) {
             return;
         }
         if let Some(entry) = pending.queue.iter_mut().find(|entry| entry.ticket == ticket) {
-            entry.outcome = Some(committed);
+            entry.base = committed.unwrap_or(entry.base);
+            entry.outcome = Some(committed.is_some());
         }
         self.settle_locked(&mut pending, map);
     }

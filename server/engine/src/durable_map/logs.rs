@@ -86,6 +86,16 @@ impl<M: DurableMap> DurableLogs<M> {
             segment_bytes: Some(engine.options.offsets_checkpoint_bytes.clamp(1 << 20, 64 << 20)),
             ..TopicConfig::default()
         };
+        self.create_with(engine, name, config).await
+    }
+
+    /// As [`DurableLogs::create`], with settings of the map's own.
+    pub(crate) async fn create_with(
+        &self,
+        engine: &Engine,
+        name: TopicName,
+        config: TopicConfig,
+    ) -> Result<(), EngineError> {
         let partitions = Some(engine.options.offsets_partitions);
         engine.get_or_create(NewTopic { name, partitions, config, restore: None }).await.map(drop)
     }

@@ -11,6 +11,7 @@ mod logs;
 use std::fmt::Debug;
 
 use bytes::Bytes;
+use flymq_types::Offset;
 
 pub(crate) use log::{Appending, MAX_CHANGES, MapLog};
 pub(crate) use logs::{DurableLogs, read_alone};
@@ -28,6 +29,11 @@ pub(crate) trait DurableMap: Debug + Default + Send + Sync + 'static {
 
     /// Applies a record; later ones overwrite earlier ones.
     fn apply(&mut self, change: Self::Change);
+
+    /// As [`DurableMap::apply`], for a map that says where its records stand instead of holding what they say.
+    fn apply_at(&mut self, change: Self::Change, _at: Offset) {
+        self.apply(change);
+    }
 
     /// Key and value of its record; no value deletes the key.
     fn encode(change: &Self::Change) -> (Vec<u8>, Option<Bytes>);

@@ -22,6 +22,7 @@ use crate::options::EngineOptions;
 use crate::partition::{Partition, Stop};
 use crate::produce::ProducerIds;
 use crate::replication::Replication;
+use crate::schedules::Schedules;
 use crate::steady::SteadyClock;
 use crate::task::blocking;
 use crate::topic::{Registry, TopicInfo};
@@ -67,6 +68,7 @@ pub struct Engine {
     pub(crate) topics: Registry,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
+    pub(crate) schedules: Schedules,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) counters: Arc<Counters>,
     /// Topics are created, changed and deleted one at a time.
@@ -105,6 +107,7 @@ impl Engine {
             topics: Registry::default(),
             groups: Groups::default(),
             transactions: Transactions::default(),
+            schedules: Schedules::default(),
             producer_ids: ProducerIds::default(),
             counters,
             admin: Mutex::new(()),
@@ -117,10 +120,12 @@ impl Engine {
         engine.open_topics(&image).await?;
         engine.load_offsets().await?;
         engine.load_transactions().await?;
+        engine.load_schedules().await?;
         if engine.is_member() {
             engine.follow_metadata(image);
         }
         engine.watch_transactions();
+        engine.watch_schedules();
         Ok(engine)
     }
 

@@ -13,7 +13,7 @@ use crate::transactions::TransactionHandle;
 /// Checks checksums, framing and sizes; the bytes are shared, not copied.
 ///
 /// `unnumbered`: a batch with a producer may be without sequence, as the broker builds them inside a transaction.
-pub(super) fn check_batch(
+pub(crate) fn check_batch(
     bytes: Bytes,
     unnumbered: bool,
     limits: &Limits,
@@ -95,7 +95,7 @@ fn check_records(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError
 }
 
 /// Refuses a batch for a compacted topic that has a record without key.
-pub(super) fn check_keys(batch: &RecordBatch, topic: &TopicName) -> Result<(), EngineError> {
+pub(crate) fn check_keys(batch: &RecordBatch, topic: &TopicName) -> Result<(), EngineError> {
     let records = batch.open(&InflateLimits::BATCH).map_err(EngineError::InvalidBatch)?;
     for record in &records {
         if record.map_err(EngineError::InvalidBatch)?.key.is_none() {

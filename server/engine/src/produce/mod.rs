@@ -9,7 +9,7 @@ mod ttl;
 use bytes::Bytes;
 use flymq_types::{Offset, PartitionId, Timestamp};
 
-pub(crate) use check::check_stored;
+pub(crate) use check::{check_batch, check_keys, check_stored};
 pub(crate) use ids::ProducerIds;
 
 /// Where a batch is to go.

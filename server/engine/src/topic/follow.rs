@@ -98,6 +98,7 @@ impl Engine {
         }
         self.follow_offsets_topic();
         self.follow_transactions_topic();
+        self.follow_schedules_topic();
         self.followed.send_replace(image.version);
     }
 

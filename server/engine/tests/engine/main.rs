@@ -12,6 +12,7 @@ mod produce;
 mod producers;
 mod restore;
 mod scale;
+mod schedules;
 mod subscribe;
 mod support;
 mod topics;

@@ -16,6 +16,7 @@ pub(super) async fn answer(session: &mut Session<'_>, request: Request) -> Resul
     match request {
         Request::Produce(body) => records::produce(session, body).await,
         Request::ProduceWithTtl(body) => records::produce_with_ttl(session, body).await,
+        Request::ProduceDelayed(body) => records::produce_delayed(session, body).await,
         Request::Consume(body) | Request::ConsumeZeroCopy(body) => {
             records::consume(session, code, body).await
         }
@@ -47,7 +48,6 @@ pub(super) async fn answer(session: &mut Session<'_>, request: Request) -> Resul
         | Request::FetchDlq(_)
         | Request::ReplayDlq(_)
         | Request::PurgeDlq(_)
-        | Request::ProduceDelayed(_)
         | Request::UserCreate(_)
         | Request::UserDelete(_)
         | Request::UserUpdate(_)

@@ -82,6 +82,7 @@ impl<'a> About<'a> {
             | ErrorCode::IllegalGeneration
             | ErrorCode::UnknownMember
             | ErrorCode::InstanceFenced
+            | ErrorCode::ScheduleNotFound
             | ErrorCode::TransactionNotFound
             | ErrorCode::TransactionState
             | ErrorCode::SchemaNotFound

@@ -1,12 +1,12 @@
-//! PRODUCE, PRODUCE_WITH_TTL, CONSUME, FETCH and the two that mean the same.
+//! PRODUCE, PRODUCE_DELAYED, PRODUCE_WITH_TTL, CONSUME, FETCH and the two that mean the same.
 
 use flymq_api::{BrokerError, ErrorCode};
 use flymq_proto::pb;
 use flymq_wire::{
     frame::{FrameParts, MAX_PAYLOAD},
     v1::{
-        Consume, ConsumeReply, Fetch, FetchReply, Message, Produce, ProduceWithTtl, RecordMetadata, op,
-        reply_frame,
+        Consume, ConsumeReply, Fetch, FetchReply, Message, Produce, ProduceDelayed, ProduceWithTtl,
+        RecordMetadata, op, reply_frame,
     },
 };
 
@@ -43,6 +43,53 @@ pub(super) async fn produce_with_ttl(
         ..Default::default()
     };
     append(session, op::PRODUCE_WITH_TTL, &body.topic, -1, request).await
+}
+
+/// Where it will go is not known yet: partition and offset are 0. A delay below 0 means at once.
+pub(super) async fn produce_delayed(
+    session: &Session<'_>,
+    body: ProduceDelayed,
+) -> Result<FrameParts, Failure> {
+    let value_size = i32::try_from(body.value.len()).unwrap_or(i32::MAX);
+    let request = pb::ScheduleMessageRequest {
+        topic: body.topic.clone(),
+        record: Some(pb::Record { value: body.value, ..Default::default() }),
+        // A delay of 0 would be none.
+        delay_ms: body.delay_ms.max(1),
+        ..Default::default()
+    };
+    let scheduled: pb::ScheduleMessageResponse =
+        session.call(request).await.map_err(|error| {
+            match error.metadata.get("limit_ms").and_then(|limit| limit.parse().ok()) {
+                Some(limit) if error.code == ErrorCode::DelayTooLong => {
+                    let (delay, limit) = (duration(body.delay_ms), duration(limit));
+                    Failure::text(format!("delay {delay} exceeds maximum allowed delay {limit}"))
+                }
+                _ => About::topic(&body.topic).failure(&error),
+            }
+        })?;
+    let due = scheduled.schedule.map_or(0, |schedule| schedule.due_ms);
+    let expected = RecordMetadata {
+        topic: body.topic,
+        partition: 0,
+        offset: 0,
+        timestamp_ms: due,
+        key_size: -1,
+        value_size,
+    };
+    Ok(reply_frame(op::PRODUCE_DELAYED, &expected)?)
+}
+
+/// As the original wrote it: `24h0m0s`, `1m0s`, `2.5s`.
+fn duration(ms: i64) -> String {
+    let (seconds, rest) = (ms / 1_000, ms % 1_000);
+    let fraction = format!(".{rest:03}");
+    let seconds_text = format!("{}{}s", seconds % 60, fraction.trim_end_matches('0').trim_end_matches('.'));
+    match (seconds / 3_600, seconds / 60 % 60) {
+        (0, 0) => seconds_text,
+        (0, minutes) => format!("{minutes}m{seconds_text}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds_text}"),
+    }
 }
 
 async fn append(
@@ -206,6 +253,15 @@ mod tests {
         assert!(!page.add(read(vec![record(1, 1)], 2)), "two were asked for");
         assert!(!Page::new(8, 9).add(read(vec![record(8, 1), record(9, 1)], 10)), "the end");
         assert!(!Page::new(8, 9).add(read(Vec::new(), 8)), "nothing moved");
+    }
+
+    #[test]
+    fn durations_read_as_the_original_wrote_them() {
+        for (ms, text) in
+            [(500, "0.5s"), (90_061, "1m30.061s"), (86_400_000, "24h0m0s"), (604_800_000, "168h0m0s")]
+        {
+            assert_eq!(duration(ms), text);
+        }
     }
 
     #[test]

@@ -74,6 +74,18 @@ class ClientTest extends WithBroker {
     }
 
     @Test
+    void delayedMessagesAreListedCancelledAndDeliveredNow() {
+        String topic = name("delayed");
+        client.createTopic(topic, 1);
+        String far = client.produceDelayed(topic, "far".getBytes(), 3_600_000);
+        String again = client.produceRecurring(topic, "again".getBytes(), "0 0 1 1 *");
+        assertThat(client.listSchedules(topic, 10)).extracting(Schedule::id).containsExactlyInAnyOrder(far, again);
+        assertThat(client.deliverScheduleNow(topic, far)).isZero();
+        client.cancelSchedule(topic, again);
+        assertThat(client.listSchedules(topic, 10)).isEmpty();
+    }
+
+    @Test
     void whatTheBrokerDoesNotOfferYetIsSaid() {
         assertThatThrownBy(() -> client.fetchDlq("t", 1))
                 .isInstanceOfSatisfying(UnsupportedException.class, e -> assertThat(e.code()).isEqualTo("UNIMPLEMENTED"));
