@@ -162,3 +162,70 @@ async fn killed_while_it_delivers_no_message_is_lost_early_or_twice() {
     );
     assert_eq!((lost, early, twice, order), (0, 0, 0, 0));
 }
+
+/// How much memory messages that wait take, and how late they come: figures for docs/scheduled-messages.md. By hand:
+/// `FLYMQ_SCHEDULES=1000000 cargo test -p flymq-server --test process measure_schedules -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, of minutes"]
+async fn measure_schedules() {
+    const AT_ONCE: usize = 256;
+    let wanted: usize =
+        std::env::var("FLYMQ_SCHEDULES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000);
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = Process::start(dir.path());
+    create_topic(&broker, 1);
+    let client = connect(&broker).await;
+    let request = |value: String, delay_ms: i64| pb::ScheduleMessageRequest {
+        topic: "t".to_owned(),
+        record: Some(pb::Record {
+            value: value.into(),
+            key_text: Some("k".to_owned()),
+            ..Default::default()
+        }),
+        delay_ms,
+        ..Default::default()
+    };
+    let before = broker.resident_bytes();
+    let began = Instant::now();
+    let mut tasks = tokio::task::JoinSet::new();
+    for worker in 0..AT_ONCE {
+        let client = client.clone();
+        tasks.spawn(async move {
+            for number in (worker..wanted).step_by(AT_ONCE) {
+                let far = 3_600_000 + i64::try_from(number * 7_919 % 86_400_000).expect("small");
+                let value = "x".repeat(100);
+                let _: pb::ScheduleMessageResponse =
+                    client.call("ScheduleMessage", &request(value, far)).await.expect("kept");
+            }
+        });
+    }
+    while tasks.join_next().await.is_some() {}
+    let took = began.elapsed().as_secs_f64();
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let scheduled = mib(broker.resident_bytes().saturating_sub(before));
+    eprintln!(
+        "{wanted} scheduled in {took:.0} s ({:.0}/s), memory +{scheduled:.1} MiB",
+        wanted as f64 / took
+    );
+    broker.crash();
+    let began = Instant::now();
+    let broker = Process::start(dir.path());
+    let started = began.elapsed().as_secs_f64();
+    let client = connect(&broker).await;
+    let after = mib(broker.resident_bytes());
+    eprintln!(
+        "restart {started:.1} s, the process has {after:.1} MiB then (without messages {:.1})",
+        mib(before)
+    );
+    for number in 0..1_000 {
+        let _: pb::ScheduleMessageResponse = client
+            .call("ScheduleMessage", &request(format!("{number}"), 3_000 + number * 10))
+            .await
+            .expect("kept");
+    }
+    let there = until_delivered(&client, 1_000).await;
+    let late = broker.metric("flymq_schedules_lateness_seconds_sum").unwrap_or_default() / 1_000.0;
+    let fifty = broker.metric("flymq_schedules_lateness_seconds_bucket{le=\"0.05\"}");
+    eprintln!("{} delivered, {:.1} ms late on average, {fifty:?} within 50 ms", there.len(), late * 1_000.0);
+    assert_eq!(there.len(), 1_000);
+}
