@@ -328,7 +328,7 @@ impl DurableMap for Book {
                 self.release(key.1);
             }
             Change::Firing { topic, partition, shot, keys } => {
-                self.fire(topic, partition, shot, keys, at.get())
+                self.fire(topic, partition, shot, keys, at.get());
             }
             Change::Fired { topic, partition, shot, next } => self.fired((topic, partition), shot, next),
             Change::Cancelled { topic, key } => {

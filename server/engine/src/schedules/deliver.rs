@@ -40,6 +40,9 @@ pub trait SchedulePeers: Send + Sync + Debug {
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// When each message is due again, if ever.
+type Next = Vec<(Key, Option<i64>)>;
+
 /// How a batch ended.
 enum End {
     Appended(Appended),
@@ -55,7 +58,7 @@ pub(super) async fn deliver(
     firing: Firing,
 ) {
     let mut pause = FIRST_PAUSE;
-    let mut ended: Option<(End, Vec<(Key, Option<i64>)>)> = None;
+    let mut ended: Option<(End, Next)> = None;
     loop {
         let Some(engine) = engine.upgrade() else { return };
         let place = (firing.goal.id, firing.partition);
@@ -99,7 +102,7 @@ impl Engine {
         &self,
         log: &Arc<SchedulesLog>,
         firing: &Firing,
-    ) -> Result<(End, Vec<(Key, Option<i64>)>), EngineError> {
+    ) -> Result<(End, Next), EngineError> {
         let goal = &firing.goal;
         let stored = read_by_offset(log, firing.items.iter().map(|(_, at)| at.offset).collect()).await?;
         let messages: Vec<(Key, &Stored)> =
@@ -113,7 +116,7 @@ impl Engine {
         let now = self.steady.now().as_millis();
         let again = |(key, stored): &(Key, &Stored)| (*key, next_due(stored, key.0, now));
         let next = messages.iter().map(again).collect();
-        if !self.metadata().topics.get(&goal.name).is_some_and(|known| known.id == goal.id) {
+        if self.metadata().topics.get(&goal.name).is_none_or(|known| known.id != goal.id) {
             let error = EngineError::TopicNotFound { topic: goal.name.clone() };
             return Ok((End::Refused(error), messages.iter().map(|(key, _)| (*key, None)).collect()));
         }

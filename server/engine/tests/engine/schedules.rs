@@ -279,9 +279,9 @@ async fn killed_between_any_two_steps_every_message_comes_exactly_once() {
         let dying = engine.clone();
         until("it stops, or is done", || node.sim.stopped() || dying.pending_schedules() == 0).await;
         if node.sim.stopped() {
-            kills += 1
+            kills += 1;
         } else {
-            whole += 1
+            whole += 1;
         }
         match steps % 2 {
             0 => node.sim.crash_losing_all(),

@@ -17,7 +17,7 @@ fn topic(number: u8) -> (TopicId, TopicName) {
 }
 
 /// What a test may do next; what does not fit the state is left out.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Add {
         topic: u8,
