@@ -67,6 +67,17 @@ fn describe() {
         "Connections refused at the native port's limit."
     );
     describe_counter!("flymq_requests_total", "Requests answered, by rpc, door and error code.");
+    describe_gauge!(
+        "flymq_transactions_open",
+        "Transactions that this node coordinates and that are not over."
+    );
+    describe_gauge!("flymq_transactions_oldest_open_seconds", "Age of the oldest of them; 0 without any.");
+    describe_counter!("flymq_transactions_committed_total", "Transactions committed.");
+    describe_counter!("flymq_transactions_aborted_total", "Transactions aborted, by timeout too.");
+    describe_counter!(
+        "flymq_transactions_fenced_total",
+        "Requests of producers that were replaced or too late."
+    );
     counter!("flymq_messages_produced_total").increment(0);
     counter!("flymq_messages_consumed_total").increment(0);
     let _ = (histogram!("flymq_produce_latency_seconds"), histogram!("flymq_consume_latency_seconds"));

@@ -25,6 +25,8 @@ pub struct Limits {
     pub topics: usize,
     /// Most consumer groups on one cluster.
     pub groups: usize,
+    /// Transactional ids that a node coordinates, those of transactions without a name included until they are forgotten.
+    pub transactional_ids: usize,
     /// Longest wait that a fetch may ask for, milliseconds.
     pub fetch_wait_ms: u32,
     /// Longest client id, reason or other free text that is kept, bytes.
@@ -43,6 +45,7 @@ impl Limits {
         topic_partitions: 10_000,
         topics: 100_000,
         groups: 100_000,
+        transactional_ids: 500_000,
         fetch_wait_ms: 60_000,
         text_bytes: 1_024,
     };

@@ -91,10 +91,26 @@ impl EngineBroker {
         Ok(pb::TopicMetadata { name, partitions: partitions.collect(), topic_id })
     }
 
-    /// Those of `nodes` whom [`Self::ask_others`] asks: none where this is the question of another node.
-    pub(super) fn others(&self, ctx: &CallContext, nodes: impl Iterator<Item = NodeId>) -> BTreeSet<NodeId> {
-        let asks = self.forwarder.is_some() && !ctx.forwarded;
-        nodes.filter(|node| asks && node.as_str() != self.node.node_id).collect()
+    /// Asks all other nodes that live: what they answered, and the names of those that did not. Nobody where this is the question of
+    /// another node.
+    pub(super) async fn ask_all_others(
+        &self,
+        ctx: &CallContext,
+        request: &crate::Request,
+    ) -> (Vec<crate::Response>, Vec<String>) {
+        if self.forwarder.is_none() || ctx.forwarded {
+            return (Vec::new(), Vec::new());
+        }
+        let nodes = self.engine.metadata();
+        let alive = nodes.cluster.nodes.values().filter(|node| node.state.is_alive());
+        let others = alive.filter(|node| node.id.as_str() != self.node.node_id);
+        let mut missing: BTreeSet<NodeId> = others.map(|node| node.id.clone()).collect();
+        let mut answers = Vec::new();
+        for (node, served) in self.ask_others(ctx, missing.clone(), request).await {
+            missing.remove(&node);
+            answers.push(served.response);
+        }
+        (answers, missing.iter().map(NodeId::to_string).collect())
     }
 
     /// Asks each of `nodes` but this one the same request, at once; the answers of those that gave one.

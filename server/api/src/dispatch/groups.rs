@@ -1,10 +1,10 @@
 //! Consumer groups and their offsets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use flymq_engine::{CommittedOffset, GroupState, OffsetCommit, PartitionLag, StartFrom};
 use flymq_proto::pb;
-use flymq_types::{NodeId, Offset, TopicName};
+use flymq_types::{Offset, TopicName};
 
 use super::{EngineBroker, members};
 use crate::{BrokerError, CallContext, Response, convert};
@@ -51,14 +51,15 @@ impl EngineBroker {
         offsets.into_iter().map(|offset| commit(offset, self.limits.text_bytes)).collect()
     }
 
-    pub(super) fn get_offsets(
+    /// Where a reader goes on: an offset that an open transaction is about to move is waited for.
+    pub(super) async fn get_offsets(
         &self,
         request: &pb::GetOffsetsRequest,
     ) -> Result<pb::GetOffsetsResponse, BrokerError> {
         let group = convert::group(&request.group)?;
         let topic = optional_topic(&request.topic)?;
         let partition = convert::optional_partition(request.partition)?;
-        let offsets = self.engine.committed(&group, topic.as_ref(), partition)?;
+        let offsets = self.engine.stable_committed(&group, topic.as_ref(), partition).await?;
         Ok(pb::GetOffsetsResponse { offsets: offsets.into_iter().map(committed).collect() })
     }
 
@@ -100,17 +101,13 @@ impl EngineBroker {
         });
         let mut groups: BTreeMap<String, pb::GroupSummary> =
             groups.map(|group| (group.group.clone(), group)).collect();
-        let nodes = self.engine.metadata();
-        let alive = nodes.cluster.nodes.values().filter(|node| node.state.is_alive());
-        let mut missing: BTreeSet<NodeId> = self.others(ctx, alive.map(|node| node.id.clone()));
-        for (node, served) in self.ask_others(ctx, missing.clone(), &request.into()).await {
-            let Response::ListGroups(there) = served.response else { continue };
-            missing.remove(&node);
+        let (answers, missing_nodes) = self.ask_all_others(ctx, &request.into()).await;
+        for answer in answers {
+            let Response::ListGroups(there) = answer else { continue };
             for group in there.groups {
                 merge(groups.entry(group.group.clone()).or_default(), group);
             }
         }
-        let missing_nodes = missing.iter().map(NodeId::to_string).collect();
         Ok(pb::ListGroupsResponse { groups: groups.into_values().collect(), missing_nodes })
     }
 

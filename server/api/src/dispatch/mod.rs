@@ -87,7 +87,7 @@ impl EngineBroker {
 
             R::GetStartOffset(m) => self.get_start_offset(&m).await?.into(),
             R::CommitOffsets(m) => self.commit_offsets(m).await?.into(),
-            R::GetOffsets(m) => self.get_offsets(&m)?.into(),
+            R::GetOffsets(m) => self.get_offsets(&m).await?.into(),
             R::ResetOffsets(m) => self.reset_offsets(&m).await?.into(),
             R::ListGroups(m) => self.list_groups(&ctx, m).await?.into(),
             R::DescribeGroup(m) => self.describe_group(&m)?.into(),

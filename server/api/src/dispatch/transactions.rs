@@ -53,7 +53,7 @@ impl EngineBroker {
             _ => convert::transactional_id(&request.transactional_id)?,
         };
         let begun = match request.producer_id {
-            0 => self.begin_anew(&id, timeout).await?,
+            0 => self.engine.begin_transaction_anew(&id, timeout).await?,
             producer_id => self.engine.begin_transaction(&id, (producer_id, epoch), timeout).await?,
         };
         Ok(begun_as(&begun))
@@ -66,30 +66,20 @@ impl EngineBroker {
         request: pb::BeginTransactionRequest,
         timeout: TransactionTimeout,
     ) -> Result<pb::BeginTransactionResponse, BrokerError> {
-        let id = self.engine.random_transactional_id();
-        let (error, leader) = match self.begin_anew(&id, timeout).await {
+        let (id, leader) = match self.engine.begin_nameless_transaction(timeout).await {
             Ok(begun) => return Ok(begun_as(&begun)),
-            Err(EngineError::NotTransactionCoordinator { id, node: Some(node) }) => {
-                (EngineError::NotTransactionCoordinator { id, node: None }, node)
-            }
+            Err(EngineError::NotTransactionCoordinator { id, node: Some(node) }) => (id, node),
             Err(error) => return Err(error.into()),
         };
-        let forwarder = self.forwarder.as_deref().filter(|_| Forwarder::takes(ctx, false));
-        let Some(forwarder) = forwarder else { return Err(error.into()) };
+        let Some(forwarder) = self.forwarder.as_deref().filter(|_| Forwarder::takes(ctx, false)) else {
+            // The next try has another id.
+            return Err(EngineError::NotTransactionCoordinator { id, node: None }.into());
+        };
         let request = pb::BeginTransactionRequest { transactional_id: id.to_string(), ..request };
         match forwarder.send(&leader, ctx, request.into()).await?.response {
             Response::BeginTransaction(begun) => Ok(begun),
             _ => Err(BrokerError::new(ErrorCode::Internal, "another node answered another request")),
         }
-    }
-
-    async fn begin_anew(
-        &self,
-        id: &TransactionalId,
-        timeout: TransactionTimeout,
-    ) -> Result<TransactionHandle, EngineError> {
-        let producer = self.engine.init_transactional_producer(id, timeout).await?;
-        self.engine.begin_transaction(id, producer, timeout).await
     }
 
     pub(super) async fn commit_transaction(
@@ -131,17 +121,15 @@ impl EngineBroker {
         request: pb::ListTransactionsRequest,
     ) -> Result<pb::ListTransactionsResponse, BrokerError> {
         let mut all: Vec<_> = self.engine.open_transactions().iter().map(shown).collect();
-        let nodes = self.engine.metadata();
-        let alive = nodes.cluster.nodes.values().filter(|node| node.state.is_alive());
-        let alive = alive.map(|node| node.id.clone()).collect();
-        for (_, served) in self.ask_others(ctx, alive, &request.into()).await {
-            if let Response::ListTransactions(there) = served.response {
+        let (answers, missing_nodes) = self.ask_all_others(ctx, &request.into()).await;
+        for answer in answers {
+            if let Response::ListTransactions(there) = answer {
                 all.extend(there.transactions);
             }
         }
         all.sort_by(|a, b| a.transaction_id.cmp(&b.transaction_id));
         all.dedup_by(|a, b| a.transaction_id == b.transaction_id);
-        Ok(pb::ListTransactionsResponse { transactions: all })
+        Ok(pb::ListTransactionsResponse { transactions: all, missing_nodes })
     }
 }
 

@@ -138,7 +138,11 @@ impl Engine {
         self.delete_keys(gone).await
     }
 
-    async fn write_offsets(&self, group: &GroupId, changes: Vec<Change>) -> Result<(), EngineError> {
+    pub(super) async fn write_offsets(
+        &self,
+        group: &GroupId,
+        changes: Vec<Change>,
+    ) -> Result<(), EngineError> {
         let logs = self.offsets_logs().await?;
         let log = &logs[Groups::log_index(group, logs.len())];
         self.check_loaded(log, group)?;

@@ -13,6 +13,7 @@ mod member_calls;
 mod members;
 mod membership;
 mod record;
+mod stable;
 mod transactional;
 mod types;
 

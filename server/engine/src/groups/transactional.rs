@@ -40,6 +40,9 @@ impl Engine {
         let places: BTreeSet<_> =
             offsets.iter().map(|commit| (commit.topic.clone(), commit.partition)).collect();
         let changes = self.changes(group, offsets)?;
+        if cfg!(mutant = "offsets_at_their_record") {
+            return self.write_offsets(group, changes).await;
+        }
         let may = |state: &Group| match member {
             Some(member) => {
                 let checked = state.check_commit(&member.member_id, member.generation, &places);

@@ -140,7 +140,9 @@ impl Engine {
             let number = partition;
             let partition = open.partition(number)?;
             self.check_coordinator(group)?;
-            let committed = self.groups.offset(group, open.view().meta.id, number);
+            let id = open.view().meta.id;
+            self.offsets_are_stable(group, |topic, at| topic == id && at == number).await?;
+            let committed = self.groups.offset(group, id, number);
             if partition.is_replicated() {
                 return partition.begin_at(committed);
             }

@@ -121,7 +121,9 @@ impl Engine {
         partition.log()?;
         // What is open here was added.
         let known = ProducerId::from_wire(*producer_id);
-        if known.is_some_and(|producer| partition.has_open(producer, *epoch)) {
+        if known.is_some_and(|producer| partition.has_open(producer, *epoch))
+            || cfg!(mutant = "written_before_it_is_added")
+        {
             return Ok(());
         }
         let name = partition.topic().clone();

@@ -37,6 +37,10 @@ impl Book {
         !self.foreign.is_empty() && self.foreign.contains_key(&encode_key(id)[..])
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.known.len() + self.foreign.len()
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = (&TransactionalId, &Arc<Transaction>)> {
         self.known.iter()
     }

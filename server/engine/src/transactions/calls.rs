@@ -55,6 +55,7 @@ impl Engine {
     ) -> Result<(u64, u16), EngineError> {
         self.check_transactions()?;
         let timeout_ms = timeout.checked()?.unwrap_or(self.options.transaction_timeout_ms);
+        self.check_new_transactional_id(id)?;
         let fresh = self.new_producer().await?;
         let init = move |state: Option<&Transaction>, now| {
             Ok(match state {
@@ -95,8 +96,32 @@ impl Engine {
         Ok(handle)
     }
 
+    /// As [`Engine::init_transactional_producer`], and begins its first transaction.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub async fn begin_transaction_anew(
+        &self,
+        id: &TransactionalId,
+        timeout: TransactionTimeout,
+    ) -> Result<TransactionHandle, EngineError> {
+        let producer = self.init_transactional_producer(id, timeout).await?;
+        self.begin_transaction(id, producer, timeout).await
+    }
+
+    /// Begins a transaction under an id that nobody has.
+    ///
+    /// # Errors
+    /// As above; `NotTransactionCoordinator` names the id, and the node that is to begin it.
+    pub async fn begin_nameless_transaction(
+        &self,
+        timeout: TransactionTimeout,
+    ) -> Result<TransactionHandle, EngineError> {
+        self.begin_transaction_anew(&self.random_transactional_id(), timeout).await
+    }
+
     /// An id for a transaction whose caller has none: nobody else has it, and it is forgotten soon after its end.
-    pub fn random_transactional_id(&self) -> TransactionalId {
+    fn random_transactional_id(&self) -> TransactionalId {
         let name = format!("__{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64());
         TransactionalId::internal(&name).expect("hexadecimal digits behind the prefix are a name")
     }
@@ -162,6 +187,16 @@ impl Engine {
         drop(book);
         open.sort_by(|a, b| a.transaction.id.cmp(&b.transaction.id));
         open
+    }
+
+    /// Each id is kept in memory, for days.
+    fn check_new_transactional_id(&self, id: &TransactionalId) -> Result<(), EngineError> {
+        let limit = self.options.limits.transactional_ids;
+        let book = self.transactions.kept.map.read();
+        if book.len() >= limit && book.get(id).is_none() {
+            return Err(EngineError::LimitReached { what: "transactional ids", limit });
+        }
+        Ok(())
     }
 
     /// Whether every node of the cluster understands transactions.

@@ -36,7 +36,7 @@ impl Engine {
                 let term = engine.coordinator_term(&log, &id)?;
                 let at = At { log: &log, id: &id, term };
                 let state = engine.state_of(&id)?;
-                match event(state.as_deref(), engine.steady.now())? {
+                match engine.counted(event(state.as_deref(), engine.steady.now()))? {
                     Step::Answer(answer) => return Ok(answer),
                     Step::Write(next, answer) => {
                         engine.keep_transaction(at, Some(next)).await?;
@@ -53,6 +53,13 @@ impl Engine {
         .await
     }
 
+    fn counted<T>(&self, came: Result<T, EngineError>) -> Result<T, EngineError> {
+        if let Err(EngineError::TransactionFenced { .. }) = &came {
+            self.transactions.metrics.fenced.increment(1);
+        }
+        came
+    }
+
     fn state_of(&self, id: &TransactionalId) -> Result<Option<Arc<Transaction>>, EngineError> {
         let book = self.transactions.kept.settled();
         if book.is_foreign(id) {
@@ -64,14 +71,17 @@ impl Engine {
     /// Writes the Prepare where it is `new`, tells everybody, and writes the completion.
     async fn end_prepared(&self, at: At<'_>, prepared: Transaction, new: bool) -> Result<(), EngineError> {
         let Phase::Prepare(outcome) = prepared.phase else { return Ok(()) };
-        if new {
+        if new && !cfg!(mutant = "markers_before_prepare") {
             self.keep_transaction(at, Some(prepared.clone())).await?;
         }
-        self.write_markers(at, &prepared, outcome).await?;
-        match prepared.completed(self.steady.now()) {
-            Some(completed) => self.keep_transaction(at, Some(completed)).await,
-            None => Ok(()),
+        if !cfg!(mutant = "commit_before_its_markers") {
+            self.write_markers(at, &prepared, outcome).await?;
         }
+        if let Some(completed) = prepared.completed(self.steady.now()) {
+            self.keep_transaction(at, Some(completed)).await?;
+            self.transactions.metrics.ended(outcome);
+        }
+        Ok(())
     }
 
     async fn write_markers(

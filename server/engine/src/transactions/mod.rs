@@ -14,6 +14,7 @@ mod calls;
 mod change;
 mod coordinate;
 mod handle;
+mod metrics;
 mod place;
 mod record;
 mod state;
@@ -44,6 +45,7 @@ pub(crate) struct Transactions {
     kept: DurableLogs<Book>,
     /// The changes of an id come one after the other.
     turns: KeyedTurns<TransactionalId>,
+    metrics: metrics::TransactionMetrics,
     /// On a cluster: how the other nodes are reached.
     peers: OnceLock<Arc<dyn TransactionPeers>>,
 }

@@ -197,7 +197,9 @@ impl Transaction {
     /// The abort that is to be written where the transaction has been Ongoing for longer than it may.
     pub(crate) fn expire(&self, now: Timestamp) -> Option<Self> {
         let open_ms = now.as_millis().saturating_sub(self.started.as_millis());
-        let over = self.phase == Phase::Ongoing && open_ms > i64::from(self.timeout_ms);
+        let over = self.phase == Phase::Ongoing
+            && open_ms > i64::from(self.timeout_ms)
+            && !cfg!(mutant = "open_for_ever");
         over.then(|| self.prepared(Outcome::Abort, true, now))
     }
 
@@ -211,13 +213,8 @@ impl Transaction {
     /// From here on the outcome is fixed, and the epoch of the transaction is over.
     fn prepared(&self, outcome: Outcome, by_force: bool, now: Timestamp) -> Self {
         let ended = Ended { producer_id: self.producer_id, epoch: self.epoch, outcome, by_force };
-        Self {
-            epoch: next_epoch(self.epoch),
-            phase: Phase::Prepare(outcome),
-            changed: now,
-            ended: Some(ended),
-            ..self.clone()
-        }
+        let epoch = if cfg!(mutant = "epoch_stays") { self.epoch } else { next_epoch(self.epoch) };
+        Self { epoch, phase: Phase::Prepare(outcome), changed: now, ended: Some(ended), ..self.clone() }
     }
 
     fn ended_of(&self, by: Producer) -> Option<Ended> {

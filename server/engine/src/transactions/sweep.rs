@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(200);
 /// An id of which nothing is open is forgotten after so long without a change, ms: 7 days, as producers are in partitions.
 const FORGET_MS: i64 = 7 * 24 * 3_600 * 1_000;
 /// As above, an id that the broker made up: long enough for every retry of its end.
-const FORGET_RANDOM_MS: i64 = 3_600 * 1_000;
+const FORGET_RANDOM_MS: i64 = 300 * 1_000;
 /// Transactions that are looked after at the same time.
 const AT_ONCE: usize = 64;
 
@@ -32,6 +32,7 @@ impl Engine {
     /// uses.
     async fn sweep_transactions(&self) {
         let now = self.steady.now();
+        self.measure_transactions(now);
         let due: Vec<TransactionalId> = {
             let book = self.transactions.kept.settled();
             let due = book.all().filter(|(id, state)| is_due(id, state, now));
@@ -45,6 +46,17 @@ impl Engine {
                 }
             });
         work.await;
+    }
+
+    fn measure_transactions(&self, now: Timestamp) {
+        let book = self.transactions.kept.settled();
+        let is_open = |state: &&Arc<Transaction>| matches!(state.phase, Phase::Ongoing | Phase::Prepare(_));
+        let open = book.all().map(|(_, state)| state).filter(is_open);
+        let (count, oldest) =
+            open.fold((0_u32, now), |(count, oldest), state| (count + 1, oldest.min(state.started)));
+        let age_ms = now.as_millis().saturating_sub(oldest.as_millis());
+        self.transactions.metrics.open.set(f64::from(count));
+        self.transactions.metrics.oldest.set(age_ms as f64 / 1_000.0);
     }
 
     async fn sweep_one(&self, id: &TransactionalId) -> Result<(), EngineError> {

@@ -104,6 +104,53 @@ async fn what_is_committed_is_seen_together_and_what_is_aborted_never() {
     assert!(matches!(other, Err(EngineError::TransactionState { .. })), "{other:?}");
 }
 
+/// Found by thinking through B29: the next owner of a partition began at the offset before a transaction that was about to be committed,
+/// and did its work again.
+#[tokio::test]
+async fn whoever_goes_on_from_an_offset_waits_for_the_transaction_that_moves_it() {
+    let node = Node::simulated();
+    let engine = engine_of(&node).await;
+    engine.commit_offsets(&group("g"), commit_of(3)).await.unwrap();
+    let open = begin(&engine, "tx").await;
+    engine.commit_offsets_in_transaction(&open, &group("g"), None, commit_of(7)).await.unwrap();
+    let asks = |engine: Arc<Engine>| async move {
+        let name = topic("t");
+        engine.stable_committed(&group("g"), Some(&name), Some(PartitionId(0))).await
+    };
+    let asked = tokio::spawn(asks(Arc::clone(&engine)));
+    // Other partitions, and whoever only looks, need not wait.
+    let other = engine.stable_committed(&group("g"), Some(&topic("t")), Some(PartitionId(1))).await;
+    assert!(other.unwrap().is_empty());
+    assert_eq!(committed(&engine), Some(3));
+    assert!(!asked.is_finished());
+    engine.end_transaction(&open, Outcome::Commit).await.unwrap();
+    assert_eq!(asked.await.unwrap().unwrap()[0].offset, Offset(7));
+
+    let open = begin(&engine, "tx").await;
+    engine.commit_offsets_in_transaction(&open, &group("g"), None, commit_of(9)).await.unwrap();
+    let late = asks(Arc::clone(&engine)).await;
+    assert!(matches!(late, Err(EngineError::PeerUnavailable { .. })), "{late:?}");
+    engine.end_transaction(&open, Outcome::Abort).await.unwrap();
+    assert_eq!(asks(Arc::clone(&engine)).await.unwrap()[0].offset, Offset(7));
+}
+
+#[tokio::test]
+async fn transactional_ids_are_bounded() {
+    let mut node = Node::simulated();
+    node.options.limits.transactional_ids = 2;
+    let engine = engine_of(&node).await;
+    let first = begin(&engine, "one").await;
+    begin(&engine, "two").await;
+    let third = engine.init_transactional_producer(&id("three"), timeout(None)).await;
+    assert!(
+        matches!(third, Err(EngineError::LimitReached { what: "transactional ids", limit: 2 })),
+        "{third:?}"
+    );
+    // Those that are known go on.
+    engine.end_transaction(&first, Outcome::Commit).await.unwrap();
+    begin(&engine, "one").await;
+}
+
 /// The fault of Kafka before KIP-890.
 #[tokio::test]
 async fn what_comes_late_of_a_transaction_does_nothing_to_the_next_one() {
