@@ -6,6 +6,7 @@ mod broker;
 mod clients;
 mod doors;
 mod doubt;
+mod expiry;
 mod failover;
 mod groups;
 mod idempotence;

@@ -76,13 +76,20 @@ impl Cluster {
 
     /// `count` nodes that have said that they are ready.
     pub fn start_without_waiting(count: usize) -> Self {
+        Self::start_with(count, &[])
+    }
+
+    /// As [`Cluster::start_without_waiting`], each with these variables.
+    pub fn start_with(count: usize, variables: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let mut cluster = Self { dir, nodes: Vec::new() };
-        let first = Process::run(&mut founder(&cluster.data(0), &name(0)));
+        let variables = || variables.iter().copied();
+        let first = Process::run(founder(&cluster.data(0), &name(0)).envs(variables()));
         let server = cluster_addr(&first);
         cluster.nodes.push(Some(first));
         for number in 1..count {
-            let process = Process::run(&mut agent(&cluster.data(number), &name(number), &server));
+            let mut command = agent(&cluster.data(number), &name(number), &server);
+            let process = Process::run(command.envs(variables()));
             cluster.nodes.push(Some(process));
         }
         cluster

@@ -12,6 +12,7 @@ pub(crate) struct Counters {
     metric: metrics::Counter,
     retired_segments: metrics::Counter,
     retired_bytes: metrics::Counter,
+    expired: metrics::Counter,
     retention_run: metrics::Gauge,
     cleaning: Cleaning,
 }
@@ -40,6 +41,7 @@ impl Counters {
             metric: metrics::counter!("flymq_messages_produced_total"),
             retired_segments: metrics::counter!("flymq_retention_segments_removed_total"),
             retired_bytes: metrics::counter!("flymq_retention_bytes_removed_total"),
+            expired: metrics::counter!("flymq_records_expired_total"),
             retention_run: metrics::gauge!("flymq_retention_last_run_timestamp_seconds"),
             cleaning: Cleaning {
                 runs: metrics::counter!("flymq_compaction_passes_total"),
@@ -72,6 +74,7 @@ impl Counters {
     pub(crate) fn cleaned(&self, done: &Compacted, now: Timestamp) {
         let metrics = &self.cleaning;
         metrics.last_run.set(seconds(now));
+        self.count_expired(done.expired);
         if done.passes > 0 {
             metrics.runs.increment(done.passes.into());
             metrics.removed.increment(done.removed);
@@ -80,6 +83,11 @@ impl Counters {
             metrics.damaged.increment(done.damaged as u64);
             metrics.seconds.record(done.took.as_secs_f64());
         }
+    }
+
+    /// Counts records that went off the disk because their time was over.
+    pub(crate) fn count_expired(&self, records: u64) {
+        self.expired.increment(records);
     }
 
     /// Notes when retention last went over all topics.

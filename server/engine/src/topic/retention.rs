@@ -1,9 +1,9 @@
-//! Old records go by whole segments, as their topic's settings say.
+//! Old records go by whole segments, as their topic's settings say; expired ones of replicated logs as well.
 
 use std::sync::Arc;
 
 use flymq_storage::{Retention, Retired};
-use flymq_types::Timestamp;
+use flymq_types::{BatchFlags, InflateLimits, Offset, RecordBatch, Timestamp};
 
 use super::{CleanupPolicy, OpenTopic};
 use crate::engine::Engine;
@@ -29,8 +29,38 @@ impl Engine {
                 removed += retired.segments;
             }
         }
+        self.expire_replicated().await?;
         self.counters.retention_ran(self.clock.wall());
         Ok(removed)
+    }
+
+    /// Replicated logs are not rewritten, as their replicas stay the same byte for byte: what has expired at their beginning, with
+    /// nothing in between that lives, goes like records that somebody deletes. A partition that fails is logged, the others go on.
+    async fn expire_replicated(&self) -> Result<(), EngineError> {
+        for (name, topic) in self.topics.sorted() {
+            self.check_running()?;
+            if name.is_internal() || topic.view().settings.cleanup_policy != CleanupPolicy::Delete {
+                continue;
+            }
+            for partition in &topic.view().partitions {
+                if let Err(error) = self.expire_beginning(partition).await {
+                    tracing::debug!(topic = %name, partition = %partition.number(), %error, "expiry waits");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn expire_beginning(&self, partition: &Arc<Partition>) -> Result<(), EngineError> {
+        // The leader alone: the others follow its log start.
+        let (Some(replica), Ok(log)) = (partition.replica(), partition.log()) else { return Ok(()) };
+        let (start, now, looked) = (log.start_offset(), self.steady.now(), partition.clone());
+        let (to, records) = blocking(move || expired_until(&looked, start, now)).await??;
+        if to > start {
+            replica.delete_records(to).await.map_err(|failure| partition.failure(failure))?;
+            self.counters.count_expired(records);
+        }
+        Ok(())
     }
 
     /// A partition has filled a segment: if its topic has a limit by size, the oldest ones go now, so that a fast
@@ -73,4 +103,31 @@ fn retain_partition(partition: &Partition, now: Timestamp, limits: Retention) ->
         tracing::warn!(%topic, %partition, %error, "retention failed");
         Retired::default()
     })
+}
+
+/// Up to where, from `start` on, everything committed has expired, and how many records that are.
+fn expired_until(partition: &Partition, start: Offset, now: Timestamp) -> Result<(Offset, u64), EngineError> {
+    const CHUNK: usize = 1 << 20;
+    let (mut to, mut records, high) = (start, 0, partition.last_stable_offset());
+    loop {
+        let batches = partition.read(to, CHUNK, high)?;
+        if batches.is_empty() {
+            return Ok((to, records));
+        }
+        for batch in &batches {
+            if !has_expired(batch, now) {
+                return Ok((to, records));
+            }
+            (to, records) = (batch.next_offset(), records + u64::from(batch.record_count()));
+        }
+    }
+}
+
+fn has_expired(batch: &RecordBatch, now: Timestamp) -> bool {
+    if !batch.header().flags.contains(BatchFlags::HAS_TTL) {
+        return false;
+    }
+    let Ok(records) = batch.open(&InflateLimits::BATCH) else { return false };
+    let over = |end: i64| end <= now.as_millis();
+    records.iter().all(|record| record.is_ok_and(|record| record.expires_at.is_some_and(over)))
 }

@@ -247,7 +247,7 @@ impl LogInner {
             .iter()
             .try_for_each(|view| self.each_batch(view, |batch| cleaner.push(batch).map(|()| true)));
         let closed = filled.and_then(|()| cleaner.flush()).and_then(|()| cleaner.writer.close());
-        let Cleaner { writer, removed, .. } = cleaner;
+        let Cleaner { writer, removed, expired, .. } = cleaner;
         if let Err(error) = closed {
             writer.discard(&*self.context.disk);
             return Err(error);
@@ -260,6 +260,7 @@ impl LogInner {
             done.bytes_before += before;
             done.bytes_after += after;
             done.removed += removed;
+            done.expired += expired;
         }
         Ok(())
     }

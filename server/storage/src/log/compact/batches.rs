@@ -49,8 +49,9 @@ pub(super) struct Cleaner<'a> {
     pub how: &'a Compaction,
     pub writer: SegmentWriter,
     joined: Option<Joined>,
-    /// Records taken out so far.
+    /// Records taken out so far, and those of them whose time was over.
     pub removed: u64,
+    pub expired: u64,
 }
 
 /// Batches that belong to a transaction, or whose records cannot be read here, are never opened.
@@ -64,7 +65,7 @@ pub(super) fn open(batch: &RecordBatch) -> Option<Records> {
 
 impl<'a> Cleaner<'a> {
     pub fn new(pass: &'a Pass, how: &'a Compaction, writer: SegmentWriter) -> Self {
-        Self { pass, how, writer, joined: None, removed: 0 }
+        Self { pass, how, writer, joined: None, removed: 0, expired: 0 }
     }
 
     /// Adds what stays of the next batch.
@@ -133,8 +134,9 @@ impl<'a> Cleaner<'a> {
             let expires_at = match self.pass.judge(&record, self.how) {
                 Verdict::Keep => record.expires_at,
                 Verdict::KeepUntil(end) => Some(end),
-                Verdict::Drop => {
+                gone @ (Verdict::Drop | Verdict::Expire) => {
                     self.removed += 1;
+                    self.expired += u64::from(gone == Verdict::Expire);
                     continue;
                 }
             };

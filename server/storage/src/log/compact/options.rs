@@ -40,6 +40,8 @@ pub struct Compacted {
     pub bytes_after: u64,
     /// Records taken out.
     pub removed: u64,
+    /// Of these: because their time was over.
+    pub expired: u64,
     /// Segments left as they are because something in them is damaged.
     pub damaged: usize,
     pub took: Duration,
@@ -54,6 +56,7 @@ impl Compacted {
         self.bytes_before += other.bytes_before;
         self.bytes_after += other.bytes_after;
         self.removed += other.removed;
+        self.expired += other.expired;
         self.damaged += other.damaged;
         self.took += other.took;
     }

@@ -24,6 +24,8 @@ pub(super) enum Verdict {
     /// It stays until this time, Unix ms: a tombstone that is met for the first time.
     KeepUntil(i64),
     Drop,
+    /// It goes because its time is over.
+    Expire,
 }
 
 impl Pass {
@@ -38,7 +40,7 @@ impl Pass {
         }
         let tombstone = record.value.is_none() && record.key.is_some();
         match record.expires_at {
-            Some(end) if end <= how.now.0 && !self.keep_deletions => Verdict::Drop,
+            Some(end) if end <= how.now.0 && !self.keep_deletions => Verdict::Expire,
             None if tombstone && how.by_key => {
                 let stay = i64::try_from(how.delete_retention_ms).unwrap_or(i64::MAX);
                 Verdict::KeepUntil(how.now.0.saturating_add(stay))
