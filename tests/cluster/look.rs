@@ -38,8 +38,28 @@ pub async fn whole(client: &Client) -> Duration {
     }
 }
 
+/// As [`whole`], of one topic, which may be an internal one.
+pub async fn whole_topic(client: &Client, topic: &str) {
+    let began = Instant::now();
+    let request = pb::GetMetadataRequest { topics: vec![topic.to_owned()], internal: true };
+    loop {
+        let answer = client.call::<_, pb::GetMetadataResponse>("GetMetadata", &request).await;
+        let partitions =
+            answer.map(|answer| answer.topics.into_iter().flat_map(|topic| topic.partitions).collect());
+        match partitions.map_err(|error| error.to_string()).and_then(in_sync) {
+            Ok(()) => return,
+            Err(why) => assert!(began.elapsed() < DEADLINE, "{topic} does not become whole: {why}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 async fn state(client: &Client) -> Result<(), String> {
-    for partition in metadata(client).await?.partitions {
+    in_sync(metadata(client).await?.partitions)
+}
+
+fn in_sync(partitions: Vec<pb::PartitionMetadata>) -> Result<(), String> {
+    for partition in partitions {
         let all_in_sync = partition.replicas.iter().all(|replica| partition.isr.contains(replica));
         if partition.leader.is_empty() || partition.replicas.len() != 3 || !all_in_sync {
             return Err(format!("{partition:?}"));

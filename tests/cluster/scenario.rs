@@ -10,6 +10,7 @@ mod b18_clock;
 mod b20_membership;
 mod b22_read_is_durable;
 mod b23_order;
+mod b28_transactions;
 mod b38_slow_disk;
 mod b39_upgrade;
 mod b40_soak;

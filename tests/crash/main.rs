@@ -18,4 +18,4 @@ mod scenario;
 mod specimen;
 mod strace;
 
-use flymq_tests::{broker, checker, effort, history, mounts, row};
+use flymq_tests::{broker, checker, effort, history, mounts, row, transactions};

@@ -12,6 +12,7 @@ mod b10_read_only;
 mod b12_bit_flip;
 mod b14_lost_file;
 mod b22_read_is_durable;
+mod b28_transactions;
 mod b32_retention;
 mod b41_key_rotation;
 mod injured;

@@ -8,5 +8,6 @@ pub mod history;
 pub mod mounts;
 mod raw_codec;
 pub mod row;
+pub mod transactions;
 
 pub use raw_codec::RawCodec;

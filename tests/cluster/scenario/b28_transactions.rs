@@ -1,0 +1,48 @@
+//! B24, B26 to B28: sends, polls and transactions by chance, with requests that come late, twice or from producers that were replaced,
+//! while nodes are killed: leaders, and the coordinators of transactions and groups.
+
+use std::time::Duration;
+
+use flymq_tests::transactions::{self, Load, Style, TIMEOUT_S};
+use rand::Rng as _;
+
+use super::{a_while, alone, begin};
+use crate::{cluster::Cluster, effort, look};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b28_transactions_are_whole_or_nothing_through_the_death_of_any_node() {
+    let _alone = alone().await;
+    let fault = "`kill -9` of one node or two while sends, polls and transactions run by chance, some of them late or of replaced producers";
+    let Some(mut scenario) = begin("B28", fault, "kills") else { return };
+    let (cycles, mut rng) = (effort::cycles(4, 100), effort::rng("B28"));
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut cluster = Cluster::new(dir.path(), None).with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
+    scenario.started(cluster.start(&[1]).await);
+    scenario.started(cluster.start(&[2, 3]).await);
+    let client = cluster.connect().await;
+    transactions::prepare(&client).await;
+    let style = Style { abort_one_of: 8, late: 0.2, late_by: Duration::from_secs(3), replaced: 0.02 };
+    let load = Load::start(&cluster.addresses(), style, rng.random()).await;
+    let mut killed = 0;
+    while killed < cycles {
+        let victims: &[u8] = match rng.random_range(0..8) {
+            6 => &[1, 2],
+            7 => &[2, 3],
+            other => [&[1][..], &[2], &[3]][other % 3],
+        };
+        a_while(&mut rng).await;
+        for victim in victims {
+            cluster.kill(*victim);
+            killed += 1;
+            scenario.cycle(cycles);
+        }
+        a_while(&mut rng).await;
+        scenario.started(cluster.start(victims).await);
+        for topic in ["txn-a", "txn-b", "__transactions", "__consumer_offsets"] {
+            look::whole_topic(&client, topic).await;
+        }
+    }
+    a_while(&mut rng).await;
+    transactions::finish(load, &client, &mut scenario).await;
+    scenario.finish();
+}

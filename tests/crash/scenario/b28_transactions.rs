@@ -1,0 +1,62 @@
+//! B24 and B28 on one node: sends, polls and transactions by chance while the broker is killed; B26 and B27: requests that come late,
+//! twice, or from producers that were replaced.
+
+use std::{net::TcpListener, time::Duration};
+
+use rand::Rng as _;
+
+use crate::{
+    broker::Launch,
+    effort,
+    row::Scenario,
+    transactions::{self, Load, Style, TIMEOUT_S},
+};
+
+async fn run(id: &str, fault: &str, style: Style, cycles: (u64, u64), kills: bool) {
+    let _alone = super::alone().await;
+    let unit = if kills { "kills" } else { "seconds" };
+    let Some(mut scenario) = Scenario::begin(id, fault, unit) else { return };
+    let cycles = effort::cycles(cycles.0, cycles.1);
+    let mut rng = effort::rng(id);
+    let dir = tempfile::tempdir().expect("a directory");
+    // Free a moment ago: the clients know no other address.
+    let address =
+        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").to_string();
+    let launch = Launch::new(&dir.path().join("data"))
+        .with("BIND_ADDR", &address)
+        .with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
+    let mut broker = launch.start();
+    scenario.started(broker.start);
+    let client = transactions::connect(&address).await;
+    transactions::prepare(&client).await;
+    let load = Load::start(&address, style, rng.random()).await;
+    for _ in 0..cycles {
+        // The moment is chance: nothing is waited for.
+        tokio::time::sleep(Duration::from_millis(if kills { rng.random_range(100..900) } else { 1_000 }))
+            .await;
+        if kills {
+            broker.kill();
+            broker = launch.start();
+            scenario.started(broker.start);
+        }
+        scenario.cycle(cycles);
+    }
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    transactions::finish(load, &client, &mut scenario).await;
+    drop(broker);
+    scenario.finish();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b28_transactions_are_whole_or_nothing_through_kills() {
+    let style = Style { abort_one_of: 8, late: 0.1, late_by: Duration::from_secs(2), replaced: 0.02 };
+    run("B28", "`kill -9` while sends, polls and transactions run by chance", style, (8, 200), true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn b27_what_comes_late_does_nothing_to_the_next_transaction() {
+    let style = Style { abort_one_of: 8, late: 0.5, late_by: Duration::from_secs(4), replaced: 0.1 };
+    let fault =
+        "Produce, AddOffsets, commit and abort come again up to 4 s later, or from a replaced producer (B26)";
+    run("B27", fault, style, (8, 300), false).await;
+}

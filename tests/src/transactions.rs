@@ -1,0 +1,154 @@
+//! Transactions under faults, for one node and for three (`docs/reliability.md`, B24, B26 to B28): the load, the checker, and the
+//! look at the end.
+
+mod checker;
+mod load;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use flymq_client::{Client, FetchSpec, pb};
+use tokio::time::{Instant, sleep};
+
+use crate::row::Scenario;
+use checker::{Anomalies, End, Key, check};
+pub use load::{Load, Style, connect};
+
+/// Seconds after which the brokers of these scenarios abort a transaction.
+pub const TIMEOUT_S: u64 = 5;
+
+/// Makes the topics.
+pub async fn prepare(client: &Client) {
+    let since = Instant::now();
+    let topics = load::TOPICS.iter().map(|topic| (*topic, load::PARTITIONS)).chain([(load::OFFSETS, 1)]);
+    for (topic, partitions) in topics {
+        while let Err(error) = client.create_topic(topic, partitions).await {
+            if error.code == pb::ErrorCode::TopicAlreadyExists {
+                break;
+            }
+            assert!(since.elapsed() < Duration::from_secs(60), "{error}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// Ends the load, waits until nothing is open, reads everything, and counts into the scenario.
+pub async fn finish(load: Load, client: &Client, scenario: &mut Scenario) {
+    let counts = load.counts.clone();
+    let (units, offsets) = load.stop().await;
+    let stopped = Instant::now();
+    while let Some(open) = some_open(client).await {
+        let limit = Duration::from_secs(TIMEOUT_S + 5);
+        if stopped.elapsed() > limit {
+            scenario.violated(&format!("hanging after {limit:?}: {open}"));
+            break;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    let settled = stopped.elapsed();
+    let mut last = BTreeMap::new();
+    for key in load::keys() {
+        last.insert(key.clone(), read(client, &key, pb::Isolation::ReadCommitted).await);
+        check_stable(client, &key, scenario).await;
+    }
+    for (id, offset) in offsets {
+        let stored = client.committed(&load::group(id), load::OFFSETS).await.unwrap_or_default();
+        let stored = stored.first().map_or(0, |at| at.offset);
+        if stored != offset {
+            scenario.violated(&format!("client {id} committed offset {offset}, and {stored} is there"));
+        }
+    }
+    let found = check(&units, &last);
+    tell(&found, scenario);
+    scenario.read(last.values().map(|values| values.len() as u64).sum());
+    let ended = |end| units.iter().filter(|unit| unit.end == end && !unit.sent.is_empty()).count();
+    let (committed, aborted) = (ended(End::Committed), ended(End::Aborted));
+    assert!(committed > 50 && aborted > 0, "the load was no load: {committed} committed, {aborted} aborted");
+    let count = |of: &std::sync::atomic::AtomicU64| of.load(std::sync::atomic::Ordering::Relaxed);
+    if count(&counts.zombie_taken) > 0 {
+        scenario.violated(&format!("{} calls of replaced producers were taken", count(&counts.zombie_taken)));
+    }
+    scenario.note(format!(
+        "{committed} committed, {aborted} aborted, {} unknown; {} requests came again later ({} of them answered as before), {} from replaced \
+         producers; aborted reads {}, torn {}, skipped polls {}, read cycles {}; write cycles {} (allowed); nothing open {} ms after the end",
+        ended(End::Unknown),
+        count(&counts.late),
+        count(&counts.late_taken),
+        count(&counts.zombie_sends),
+        found.aborted_read,
+        found.torn,
+        found.skipped,
+        found.read_cycles,
+        found.write_cycles,
+        settled.as_millis()
+    ));
+}
+
+fn tell(found: &Anomalies, scenario: &mut Scenario) {
+    for example in &found.examples {
+        eprintln!("{example}");
+    }
+    (0..found.lost).for_each(|_| scenario.lost("a committed value"));
+    (0..found.phantom).for_each(|_| scenario.phantom("a value"));
+    (0..found.wrong() - found.lost - found.phantom).for_each(|_| scenario.violated("an anomaly, see above"));
+}
+
+async fn some_open(client: &Client) -> Option<String> {
+    let list =
+        client.call::<_, pb::ListTransactionsResponse>("ListTransactions", &pb::ListTransactionsRequest {});
+    match list.await {
+        Ok(list) if list.missing_nodes.is_empty() => {
+            list.transactions.first().map(|open| format!("{open:?}"))
+        }
+        Ok(list) => Some(format!("no answer of {:?}", list.missing_nodes)),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+async fn read(client: &Client, key: &Key, isolation: pb::Isolation) -> Vec<(u64, String)> {
+    let since = Instant::now();
+    let mut spec = FetchSpec { isolation, max_messages: 10_000, ..FetchSpec::new(key.0.as_str(), key.1, 0) };
+    let mut all = Vec::new();
+    loop {
+        let fetched = match client.fetch(&spec).await {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                assert!(since.elapsed() < Duration::from_secs(60), "{error}");
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let value = |message: flymq_client::Message| {
+            (message.offset, String::from_utf8_lossy(&message.value).into_owned())
+        };
+        all.extend(fetched.messages.into_iter().map(value));
+        if fetched.next_offset == spec.offset {
+            return all;
+        }
+        spec.offset = fetched.next_offset;
+    }
+}
+
+/// With nothing open, committed readers get to the end of the partition.
+async fn check_stable(client: &Client, (topic, partition): &Key, scenario: &mut Scenario) {
+    let latest = async |isolation: pb::Isolation| {
+        let request = pb::FindOffsetRequest {
+            topic: topic.clone(),
+            partition: *partition,
+            at: pb::StartFrom::Latest.into(),
+            isolation: isolation.into(),
+            ..Default::default()
+        };
+        client.call::<_, pb::FindOffsetResponse>("FindOffset", &request).await.map(|found| found.offset)
+    };
+    let since = Instant::now();
+    loop {
+        let ends = (latest(pb::Isolation::ReadCommitted).await, latest(pb::Isolation::ReadUncommitted).await);
+        match ends {
+            (Ok(stable), Ok(end)) if stable == end => return,
+            ends if since.elapsed() > Duration::from_secs(10) => {
+                return scenario.violated(&format!("{topic}/{partition} is stuck: {ends:?}"));
+            }
+            _ => sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
