@@ -30,7 +30,7 @@ pub use net::{
 };
 pub use peer::{PeerCall, PeerCaller, PeerError, PeerService};
 pub use raft::{
-    MemberInfo, MembershipError, MemoryNetwork, MemoryTransport, MetaPeer, MetaRequest, MetaRpc,
+    Aborted, MemberInfo, MembershipError, MemoryNetwork, MemoryTransport, MetaPeer, MetaRequest, MetaRpc,
     MetaTransport, MetaTransportError, RaftId, RaftMetaError, RaftMetaOptions, RaftMetaSettings,
-    RaftMetaStore, Simulation,
+    RaftMetaStore, SimulatedTask, Simulation,
 };

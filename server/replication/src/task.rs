@@ -4,6 +4,8 @@ use std::future::Future;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
+use crate::raft::Simulation;
+
 /// Runs blocking disk work on the runtime's blocking threads. It goes on to its end also if the caller goes away.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -25,6 +27,10 @@ pub(crate) fn in_place<T>(work: impl FnOnce() -> T) -> T {
 
 /// Starts a task that runs for as long as what it belongs to.
 pub(crate) fn start(task: impl Future<Output = ()> + Send + 'static) {
+    if crate::raft::is_simulated() {
+        drop(Simulation::spawn(task));
+        return;
+    }
     #[allow(clippy::disallowed_methods, reason = "the one place where this crate may")]
     drop(tokio::spawn(task));
 }

@@ -1,44 +1,18 @@
-//! What openraft runs on: tokio, with chance that a simulation can seed.
+//! What openraft runs on: tokio, or a simulation.
 
-use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
-use std::rc::Rc;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use flymq_types::{Rng, SeededRng, SystemRng};
+use flymq_types::{Rng, SystemRng};
 use openraft::{AsyncRuntime, OptionalSend, TokioRuntime};
 use rand_core::RngCore;
 
-thread_local! {
-    static SEEDED: RefCell<Option<SeededRng>> = const { RefCell::new(None) };
-}
+use super::simulation::{self, Aborted, SimulatedTask, Simulation};
 
-/// A thread on which one seed decides: openraft's chance comes from it, and disk work is done on the thread itself, one piece after
-/// the other. With a tokio runtime of this thread alone, whose clock is paused, a run is a function of its seed. Ends when dropped.
-#[derive(Debug)]
-pub struct Simulation(PhantomData<Rc<()>>);
-
-impl Simulation {
-    /// From now on, on this thread.
-    pub fn begin(seed: u64) -> Self {
-        SEEDED.set(Some(SeededRng::new(seed)));
-        Self(PhantomData)
-    }
-}
-
-impl Drop for Simulation {
-    fn drop(&mut self) {
-        SEEDED.set(None);
-    }
-}
-
-/// Whether this thread runs a [`Simulation`].
-pub(crate) fn is_simulated() -> bool {
-    SEEDED.with_borrow(Option::is_some)
-}
-
-/// [`TokioRuntime`] but for its chance.
+/// [`TokioRuntime`] but for chance and tasks of a [`Simulation`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct MetaRuntime;
 
@@ -52,14 +26,14 @@ impl RngCore for Chance {
     }
 
     fn next_u64(&mut self) -> u64 {
-        SEEDED.with_borrow(|seeded| match seeded {
+        simulation::with_chance(|seeded| match seeded {
             Some(seeded) => seeded.next_u64(),
             None => SystemRng.next_u64(),
         })
     }
 
     fn fill_bytes(&mut self, bytes: &mut [u8]) {
-        SEEDED.with_borrow(|seeded| match seeded {
+        simulation::with_chance(|seeded| match seeded {
             Some(seeded) => seeded.fill(bytes),
             None => SystemRng.fill(bytes),
         });
@@ -71,9 +45,42 @@ impl RngCore for Chance {
     }
 }
 
+/// A task of openraft's.
+pub(crate) enum Task<T> {
+    Tokio(tokio::task::JoinHandle<T>),
+    Simulated(SimulatedTask<T>),
+}
+
+/// It did not end by itself.
+#[derive(Debug)]
+pub(crate) enum TaskError {
+    Tokio(tokio::task::JoinError),
+    Simulated(Aborted),
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Tokio(task) => Pin::new(task).poll(context).map_err(TaskError::Tokio),
+            Self::Simulated(task) => Pin::new(task).poll(context).map_err(TaskError::Simulated),
+        }
+    }
+}
+
+impl fmt::Display for TaskError {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tokio(error) => error.fmt(to),
+            Self::Simulated(Aborted) => to.write_str("the task was aborted"),
+        }
+    }
+}
+
 impl AsyncRuntime for MetaRuntime {
-    type JoinError = <TokioRuntime as AsyncRuntime>::JoinError;
-    type JoinHandle<T: OptionalSend + 'static> = <TokioRuntime as AsyncRuntime>::JoinHandle<T>;
+    type JoinError = TaskError;
+    type JoinHandle<T: OptionalSend + 'static> = Task<T>;
     type Sleep = <TokioRuntime as AsyncRuntime>::Sleep;
     type Instant = <TokioRuntime as AsyncRuntime>::Instant;
     type TimeoutError = <TokioRuntime as AsyncRuntime>::TimeoutError;
@@ -88,7 +95,10 @@ impl AsyncRuntime for MetaRuntime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        TokioRuntime::spawn(future)
+        match simulation::is_simulated() {
+            true => Task::Simulated(Simulation::spawn(future)),
+            false => Task::Tokio(TokioRuntime::spawn(future)),
+        }
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {
@@ -114,7 +124,8 @@ impl AsyncRuntime for MetaRuntime {
     }
 
     fn is_panic(join_error: &Self::JoinError) -> bool {
-        TokioRuntime::is_panic(join_error)
+        // A simulation ends with the first task that panics.
+        matches!(join_error, TaskError::Tokio(error) if TokioRuntime::is_panic(error))
     }
 
     fn thread_rng() -> Self::ThreadLocalRng {

@@ -33,10 +33,11 @@ impl Drop for Again {
 /// One run: its trace, and what was counted.
 fn run(seed: u64) -> (u64, BTreeMap<&'static str, u64>) {
     let _again = Again(seed);
-    let _simulation = Simulation::begin(seed);
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(async { World::new(seed, number("FLYMQ_SIM_SEED").is_some()).await.run().await })
+    let simulation = Simulation::begin(seed);
+    let world = async { World::new(seed, number("FLYMQ_SIM_SEED").is_some()).await.run().await };
+    runtime.block_on(simulation.drive(world))
 }
 
 fn number(variable: &str) -> Option<u64> {

@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flymq_replication::{
-    MetaPeer, MetaRequest, MetaRpc, MetaTransport, MetaTransportError, RaftId, RaftMetaStore,
+    MetaPeer, MetaRequest, MetaRpc, MetaTransport, MetaTransportError, RaftId, RaftMetaStore, Simulation,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::chance::Chance;
+use crate::oracle::Oracle;
 
 /// Clones are the same network.
 #[derive(Debug, Clone)]
 pub struct Network {
     chance: Chance,
+    oracle: Arc<Mutex<Oracle>>,
+    began: Instant,
     links: Arc<Mutex<Links>>,
 }
 
@@ -43,10 +46,11 @@ pub struct Transport {
 }
 
 impl Network {
-    pub fn new(chance: Chance) -> Self {
+    /// What it carries is noted there.
+    pub fn new(chance: Chance, oracle: Arc<Mutex<Oracle>>) -> Self {
         let (members, cut) = (BTreeMap::new(), BTreeSet::new());
         let links = Links { members, cut, loss: 0, delay: 2, requests: 0, lost: 0, doubled: 0 };
-        Self { chance, links: Arc::new(Mutex::new(links)) }
+        Self { chance, oracle, began: Instant::now(), links: Arc::new(Mutex::new(links)) }
     }
 
     pub fn transport(&self, from: RaftId) -> Transport {
@@ -81,6 +85,11 @@ impl Network {
         [links.requests, links.lost, links.doubled]
     }
 
+    fn note(&self, what: &str) {
+        let now = u64::try_from(self.began.elapsed().as_millis()).unwrap();
+        self.oracle.lock().note(now, what);
+    }
+
     /// Whether a message gets from one to the other; it takes its time either way.
     async fn pass(&self, from: RaftId, to: RaftId) -> bool {
         let (delay, loss) = {
@@ -94,9 +103,13 @@ impl Network {
     }
 
     async fn exchange(self, from: RaftId, to: RaftId, request: MetaRequest) -> Option<Answer> {
+        let rpc = request.rpc;
+        let named = |what: &str| self.note(&format!("{from} {what} {to} {rpc:?}"));
+        named("asks");
         if !self.pass(from, to).await {
             return None;
         }
+        named("reaches");
         let unreachable = MetaTransportError::Unreachable { reason: "nobody is there".to_owned() };
         let Some(member) = self.links.lock().members.get(&to).cloned() else { return Some(Err(unreachable)) };
         // A proposal comes once: what carries requests never repeats one that may have had an effect.
@@ -105,6 +118,7 @@ impl Network {
             drop(member.answer(request.clone()).await);
         }
         let answer = member.answer(request).await;
+        named("was answered by");
         self.pass(to, from).await.then_some(answer)
     }
 }
@@ -121,10 +135,10 @@ impl MetaTransport for Transport {
         within: Duration,
     ) -> BoxFuture<'a, Answer> {
         self.network.links.lock().requests += 1;
-        let exchange = tokio::spawn(self.network.clone().exchange(self.from, to, request));
+        let exchange = Simulation::spawn(self.network.clone().exchange(self.from, to, request));
         Box::pin(async move {
             let lost = || MetaTransportError::Lost { reason: "it took too long".to_owned() };
-            let until = tokio::time::Instant::now() + within;
+            let until = Instant::now() + within;
             match timeout(within, exchange).await {
                 Ok(Ok(Some(answer))) => answer,
                 Ok(Ok(None)) => {

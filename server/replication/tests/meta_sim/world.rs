@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use flymq_engine::TopicConfig;
 use flymq_engine::meta::{Command, CreateTopic, MetaError, MetaStore};
-use flymq_replication::{MetaPeer, RaftId, RaftMetaOptions, RaftMetaSettings, RaftMetaStore};
+use flymq_replication::{
+    MetaPeer, RaftId, RaftMetaOptions, RaftMetaSettings, RaftMetaStore, SimulatedTask, Simulation,
+};
 use flymq_storage::{Disk, SimDisk};
 use flymq_types::{ManualClock, SeededRng, Timestamp, TopicId, TopicName};
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
@@ -29,8 +30,8 @@ pub struct World {
     oracle: Arc<Mutex<Oracle>>,
     began: Instant,
     disks: BTreeMap<RaftId, SimDisk>,
-    running: BTreeMap<RaftId, (RaftMetaStore, JoinHandle<()>)>,
-    proposals: Vec<JoinHandle<()>>,
+    running: BTreeMap<RaftId, (RaftMetaStore, SimulatedTask<()>)>,
+    proposals: Vec<SimulatedTask<()>>,
     next: u32,
     pub figures: BTreeMap<&'static str, u64>,
 }
@@ -66,11 +67,12 @@ impl World {
     /// A group of three or five, with its first leader not yet elected. `prints`: shows what happens.
     pub async fn new(seed: u64, prints: bool) -> Self {
         let chance = Chance::new(seed);
-        let network = Network::new(chance.clone());
+        let oracle: Arc<Mutex<Oracle>> = Arc::default();
+        let network = Network::new(chance.clone(), oracle.clone());
         let mut world = Self {
             chance,
             network,
-            oracle: Arc::default(),
+            oracle,
             began: Instant::now(),
             disks: BTreeMap::new(),
             running: BTreeMap::new(),
@@ -121,7 +123,7 @@ impl World {
         self.network.join(store.clone());
         self.oracle.lock().started(id);
         let watched = store.clone();
-        let watch = tokio::spawn(async move { watched.watch_leader().await });
+        let watch = Simulation::spawn(async move { watched.watch_leader().await });
         self.running.insert(id, (store, watch));
     }
 
@@ -202,7 +204,7 @@ impl World {
         let (store, reader) = (self.running[&at].0.clone(), self.running[&reader].0.clone());
         let (oracle, n, began) = (self.oracle.clone(), self.next, self.began);
         self.next += 1;
-        self.proposals.push(tokio::spawn(async move {
+        self.proposals.push(Simulation::spawn(async move {
             let outcome = store.propose(vec![create(n)]).await;
             let told = match outcome {
                 Ok(applied) => {
