@@ -126,14 +126,9 @@ loom: ## Models of the watermark and its waiters (server/engine/src/partition/mo
 	@tests/mutants/run.py --loom
 
 .PHONY: sim
-sim: ## The replicas of a partition under 5,000 seeds of faults (FLYMQ_SIM_SEEDS), and the model of their rules
+sim: ## The replicas of a partition, and whole metadata groups, under 5,000 seeds of faults each (FLYMQ_SIM_SEEDS), and the model of the replicas' rules
 	FLYMQ_MODEL_WIDE=1 FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-5000} \
-		$(CARGO) test --release -p flymq-replication --test sim --test model -- --nocapture
-
-.PHONY: sim-meta
-sim-meta: ## Whole metadata groups (openraft, log, votes, snapshots) under seeds of faults; being built, see docs/reliability.md
-	FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-1000} \
-		$(CARGO) test --release -p flymq-replication --features meta-sim --test meta_sim -- --nocapture
+		$(CARGO) test --release -p flymq-replication --test sim --test meta_sim --test model -- --nocapture
 
 .PHONY: mutants
 mutants: ## Deliberately broken builds, each caught by a named test (tests/mutants); 13 minutes on two busy cores

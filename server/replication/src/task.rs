@@ -11,7 +11,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, String> {
     if crate::raft::is_simulated() {
-        return Ok(work());
+        return Simulation::work(work).await.map_err(|error| format!("{error:?}"));
     }
     #[allow(clippy::disallowed_methods, reason = "the one place where this crate may")]
     tokio::task::spawn_blocking(work).await.map_err(|error| format!("disk task ended early: {error}"))

@@ -17,10 +17,11 @@ use parking_lot::{Mutex, RwLock};
 
 use self::window::Window;
 use self::writer::{LogFailed, Writer, entry_bytes};
+use super::covered::Covered;
 use super::pending::Pending;
 use super::types::{Entry, LogId, StorageError, StorageIOError, Types, Vote};
 use super::vote::{CommittedFile, VoteFile};
-use crate::files::error::Result;
+use crate::files::error::{Result, damaged};
 use crate::task::blocking;
 
 /// At most about so many bytes of entries go to a follower at once.
@@ -32,6 +33,7 @@ pub(crate) struct RaftLog {
     files: Arc<Mutex<Files>>,
     window: Arc<RwLock<Window>>,
     pending: Arc<Pending>,
+    covered: Covered,
 }
 
 #[derive(Debug)]
@@ -54,7 +56,7 @@ impl Files {
 
 impl RaftLog {
     /// Opens or creates the files `log`, `vote` and `committed` in a directory that is there. Blocks on the disk.
-    /// `has_snapshot`: this node has been a member before, so that none of them may be missing.
+    /// Where there is a snapshot, this node has been a member before, and none of them may be missing.
     ///
     /// # Errors
     /// `Damaged`, `UnknownFormat`, `Key`: nothing was changed. `Io`.
@@ -63,7 +65,7 @@ impl RaftLog {
         dir: &Path,
         vault: Option<FileVault>,
         rewrite_after_bytes: u64,
-        has_snapshot: bool,
+        (has_snapshot, covered): (bool, Covered),
         pending: Arc<Pending>,
     ) -> Result<Self> {
         let (log, vote) = (dir.join("log"), dir.join("vote"));
@@ -76,12 +78,19 @@ impl RaftLog {
         };
         let writer = Writer::open(disk.clone(), &log, vault, rewrite_after_bytes, create)?;
         let window = writer.window();
+        if let Some(purged) = window.read().purged().filter(|purged| Some(*purged) > covered.upto()) {
+            let index = purged.index;
+            return Err(damaged(
+                &log,
+                format!("entries up to {index} are purged, and no snapshot covers them"),
+            ));
+        }
         let used = has_snapshot || window.read().last().is_some();
         let create = if used { Err(beside("a log that is in use")) } else { Ok(()) };
         let vote = VoteFile::open(&**disk, &vote, create)?;
         let committed = CommittedFile::open(&**disk, &dir.join("committed"))?;
         let files = Arc::new(Mutex::new(Files { writer, vote, vote_failed: None, committed }));
-        Ok(Self { files, window, pending })
+        Ok(Self { files, window, pending, covered })
     }
 
     pub(crate) fn reader(&self) -> LogReader {
@@ -207,7 +216,12 @@ impl RaftLogStorage<Types> for RaftLog {
         truncated.map_err(|error| StorageIOError::write_logs(any(&error)).into())
     }
 
+    /// Waits for the snapshot that covers the entries.
     async fn purge(&mut self, upto: LogId) -> Result<(), StorageError> {
+        if !cfg!(mutant = "raft_purge_before_snapshot") {
+            let covered = self.covered.wait_for(upto).await;
+            covered.map_err(|reason| StorageIOError::write_logs(any(&LogFailed(reason))))?;
+        }
         let purged = self.change(move |files| files.writer.purge(upto)).await;
         purged.map_err(|error| StorageIOError::write_logs(any(&error)).into())
     }

@@ -18,6 +18,7 @@ use prost::Message;
 use tokio::sync::watch;
 
 use self::snapshot::{Content, SnapshotFile};
+use super::covered::Covered;
 use super::pending::{Outcome, Pending};
 use super::types::{
     Entry, LogId, MetaPeer, Proposal, ProposalId, RaftId, StorageError, StorageIOError, StoredMembership,
@@ -88,6 +89,11 @@ impl Machine {
     /// whose end does not wait for that.
     pub(crate) fn close(&self) {
         self.0.snapshots.lock().close();
+    }
+
+    /// How far the log is covered by the snapshot on the disk.
+    pub(crate) fn covered(&self) -> Covered {
+        self.0.snapshots.lock().covered()
     }
 
     pub(crate) fn image(&self) -> Arc<MetaImage> {
@@ -257,7 +263,8 @@ impl RaftStateMachine<Types> for Machine {
         with_file(&self.0, true, move |inner| {
             let bytes = snapshot.into_inner();
             let mut snapshots = inner.snapshots.lock();
-            let content = snapshots.check(Bytes::from(bytes.clone()))?;
+            let content = snapshots.check(Bytes::from(bytes.clone()));
+            let content = content.inspect_err(|error| snapshots.covered().failed(&error.to_string()))?;
             if !cfg!(mutant = "raft_snapshot_not_kept") {
                 snapshots.store(&meta, &bytes)?;
             }

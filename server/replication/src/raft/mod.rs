@@ -10,6 +10,7 @@
 
 mod campaign;
 mod codec;
+mod covered;
 mod heard;
 mod log;
 mod machine;

@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use flymq_types::{Rng, SeededRng};
 use futures::future::BoxFuture;
@@ -21,8 +22,8 @@ thread_local! {
 /// The task that [`Simulation::drive`] was given.
 const MAIN: u64 = 0;
 
-/// From [`Simulation::begin`] until it is dropped, on this thread, openraft's chance comes from the seed, disk work is done at once,
-/// and tasks are run here and not by tokio, whose order of waking is not to be repeated (its watch channels draw lots). Under a tokio
+/// From [`Simulation::begin`] until it is dropped, on this thread, openraft's chance comes from the seed, disk work is a task like any
+/// other, and tasks are run here and not by tokio, whose order of waking is not to be repeated (its watch channels draw lots). Under a tokio
 /// runtime of this thread alone with a paused clock a run is a function of its seed.
 #[derive(Debug)]
 pub struct Simulation(Rc<Run>);
@@ -40,10 +41,19 @@ pub struct Aborted;
 
 struct Run {
     chance: SeededRng,
+    order: Order,
     tasks: RefCell<BTreeMap<u64, BoxFuture<'static, ()>>>,
     /// So many were started.
     started: Cell<u64>,
     ready: Arc<Ready>,
+}
+
+/// Who goes on first of those that can: some orders are seldom met by chance.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    Any,
+    OldestFirst,
+    NewestFirst,
 }
 
 #[derive(Default)]
@@ -70,8 +80,15 @@ impl Wake for TaskWaker {
 impl Simulation {
     /// From now on, on this thread.
     pub fn begin(seed: u64) -> Self {
+        let chance = SeededRng::new(seed);
+        let order = match chance.next_u64() % 4 {
+            0 => Order::OldestFirst,
+            1 => Order::NewestFirst,
+            _ => Order::Any,
+        };
         let run = Rc::new(Run {
-            chance: SeededRng::new(seed),
+            chance,
+            order,
             tasks: RefCell::default(),
             started: Cell::new(MAIN),
             ready: Arc::default(),
@@ -86,6 +103,17 @@ impl Simulation {
         self.0.ready.tasks.lock().insert(MAIN);
         // Tokio would have it yield after some operations; the tasks that did not get to run would then wait for nobody.
         tokio::task::unconstrained(poll_fn(|context| self.0.turn(context, main.as_mut()))).await
+    }
+
+    /// Disk work, which takes its time before and after it has its effect. Panics on a thread without a simulation.
+    pub(crate) fn work<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> SimulatedTask<T> {
+        let [before, after] = [(); 2].map(|()| with_chance(disk_time));
+        Self::spawn(async move {
+            tokio::time::sleep(before).await;
+            let done = work();
+            tokio::time::sleep(after).await;
+            done
+        })
     }
 
     /// Starts a task. Panics on a thread without a simulation.
@@ -131,8 +159,14 @@ impl Run {
     /// One of those that can go on.
     fn next(&self) -> Option<u64> {
         let mut ready = self.ready.tasks.lock();
-        let nth = self.chance.next_u64().checked_rem(ready.len() as u64)?;
-        let task = ready.iter().copied().nth(usize::try_from(nth).ok()?)?;
+        let task = match self.order {
+            Order::OldestFirst => ready.first().copied()?,
+            Order::NewestFirst => ready.last().copied()?,
+            Order::Any => {
+                let nth = self.chance.next_u64().checked_rem(ready.len() as u64)?;
+                ready.iter().copied().nth(usize::try_from(nth).ok()?)?
+            }
+        };
         ready.remove(&task);
         Some(task)
     }
@@ -180,6 +214,16 @@ impl<T> Future for SimulatedTask<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.outcome).poll(context).map_err(|_| Aborted)
     }
+}
+
+/// Often nothing, seldom long.
+fn disk_time(chance: Option<&SeededRng>) -> Duration {
+    let drawn = chance.map_or(0, Rng::next_u64);
+    Duration::from_millis(match drawn % 64 {
+        0 => (drawn >> 6) % 100,
+        1..=31 => (drawn >> 6) % 4,
+        _ => 0,
+    })
 }
 
 /// Whether this thread runs a [`Simulation`].

@@ -112,7 +112,8 @@ fn open_files(
         disk.sync_dir(parent).on("sync directory", parent)?;
     }
     let (machine, found) = Machine::open(disk.clone(), path, vault.clone(), pending.clone())?;
-    let log = RaftLog::open(disk, path, vault.clone(), settings.rewrite_after_bytes, found, pending)?;
+    let (rewrite, covered) = (settings.rewrite_after_bytes, machine.covered());
+    let log = RaftLog::open(disk, path, vault.clone(), rewrite, (found, covered), pending)?;
     Ok((log, machine))
 }
 

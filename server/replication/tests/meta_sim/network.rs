@@ -34,6 +34,8 @@ struct Links {
     /// A way takes at most so many ms.
     delay: u64,
     requests: u64,
+    /// Parts of snapshots that came to each.
+    snapshots: BTreeMap<RaftId, u64>,
     lost: u64,
     doubled: u64,
 }
@@ -49,7 +51,16 @@ impl Network {
     /// What it carries is noted there.
     pub fn new(chance: Chance, oracle: Arc<Mutex<Oracle>>) -> Self {
         let (members, cut) = (BTreeMap::new(), BTreeSet::new());
-        let links = Links { members, cut, loss: 0, delay: 2, requests: 0, lost: 0, doubled: 0 };
+        let links = Links {
+            members,
+            cut,
+            loss: 0,
+            delay: 2,
+            requests: 0,
+            snapshots: BTreeMap::new(),
+            lost: 0,
+            doubled: 0,
+        };
         Self { chance, oracle, began: Instant::now(), links: Arc::new(Mutex::new(links)) }
     }
 
@@ -85,6 +96,11 @@ impl Network {
         [links.requests, links.lost, links.doubled]
     }
 
+    /// So many parts of snapshots came to this member so far.
+    pub fn snapshots_to(&self, id: RaftId) -> u64 {
+        self.links.lock().snapshots.get(&id).copied().unwrap_or_default()
+    }
+
     fn note(&self, what: &str) {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap();
         self.oracle.lock().note(now, what);
@@ -110,6 +126,9 @@ impl Network {
             return None;
         }
         named("reaches");
+        if rpc == MetaRpc::InstallSnapshot {
+            *self.links.lock().snapshots.entry(to).or_default() += 1;
+        }
         let unreachable = MetaTransportError::Unreachable { reason: "nobody is there".to_owned() };
         let Some(member) = self.links.lock().members.get(&to).cloned() else { return Some(Err(unreachable)) };
         // A proposal comes once: what carries requests never repeats one that may have had an effect.

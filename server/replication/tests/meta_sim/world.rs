@@ -26,23 +26,27 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct World {
     chance: Chance,
+    settings: RaftMetaSettings,
     network: Network,
     oracle: Arc<Mutex<Oracle>>,
     began: Instant,
     disks: BTreeMap<RaftId, SimDisk>,
     running: BTreeMap<RaftId, (RaftMetaStore, SimulatedTask<()>)>,
     proposals: Vec<SimulatedTask<()>>,
+    /// Crashes when a snapshot comes to it, of which so many parts came before.
+    doomed: Option<(RaftId, u64)>,
     next: u32,
     pub figures: BTreeMap<&'static str, u64>,
 }
 
-fn settings() -> RaftMetaSettings {
+/// How often there are snapshots, and how little is kept beside them, differs from seed to seed.
+fn settings(chance: &Chance) -> RaftMetaSettings {
     RaftMetaSettings {
         heartbeat: Duration::from_millis(60),
         election: (Duration::from_millis(300), Duration::from_millis(600)),
         request_timeout: Duration::from_secs(3),
-        snapshot_after_entries: 15,
-        keep_entries: 8,
+        snapshot_after_entries: chance.pick(&[5, 15, 40]),
+        keep_entries: chance.pick(&[1, 8]),
         rewrite_after_bytes: 1_000,
         ..RaftMetaSettings::default()
     }
@@ -69,14 +73,17 @@ impl World {
         let chance = Chance::new(seed);
         let oracle: Arc<Mutex<Oracle>> = Arc::default();
         let network = Network::new(chance.clone(), oracle.clone());
+        let settings = settings(&chance);
         let mut world = Self {
             chance,
+            settings,
             network,
             oracle,
             began: Instant::now(),
             disks: BTreeMap::new(),
             running: BTreeMap::new(),
             proposals: Vec::new(),
+            doomed: None,
             next: 0,
             figures: BTreeMap::new(),
         };
@@ -117,7 +124,7 @@ impl World {
             id,
             cluster: [5; 16],
             transport: Arc::new(self.network.transport(id)),
-            settings: settings(),
+            settings: self.settings.clone(),
         });
         let store = store.await.unwrap();
         self.network.join(store.clone());
@@ -154,12 +161,18 @@ impl World {
         let down: Vec<RaftId> = members.iter().copied().filter(|id| !self.running.contains_key(id)).collect();
         match self.chance.within(0, 9) {
             0 | 1 => self.crash(one).await,
-            2..=4 if !down.is_empty() => self.start(self.chance.pick(&down)).await,
+            2..=4 if !down.is_empty() => {
+                let one = self.chance.pick(&down);
+                self.start(one).await;
+                if self.chance.percent(40) {
+                    self.doomed = Some((one, self.network.snapshots_to(one)));
+                }
+            }
             2 => {
                 // Its disk stops in the middle of an operation, and the member with it.
                 self.note(&format!("stop the disk of {one}"));
-                self.disks[&one].stop_after(self.chance.within(0, 40));
-                sleep(Duration::from_millis(self.chance.within(0, 500))).await;
+                self.disks[&one].stop_after(self.chance.within(0, 60));
+                sleep(Duration::from_millis(self.chance.within(0, 1_500))).await;
                 self.crash(one).await;
                 self.count("disks stopped");
             }
@@ -243,8 +256,15 @@ impl World {
         let mut fault = 0;
         let mut propose = 0;
         while self.began.elapsed() < TROUBLE {
-            sleep(Duration::from_millis(10)).await;
+            sleep(Duration::from_millis(self.chance.within(1, 10))).await;
             self.look();
+            if let Some((one, before)) = self.doomed
+                && self.network.snapshots_to(one) > before
+            {
+                self.doomed = None;
+                self.count("crashes at a snapshot");
+                self.crash(one).await;
+            }
             let now = self.now();
             if now >= propose {
                 propose = now + self.chance.within(5, 150);

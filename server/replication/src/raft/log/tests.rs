@@ -12,6 +12,7 @@ use crate::files::LocalMetaError;
 use crate::raft::machine::Machine;
 use crate::raft::types::{Proposal, ProposalId};
 
+mod covered;
 mod crash;
 mod lenient;
 
@@ -32,9 +33,14 @@ fn pending() -> Arc<Pending> {
     Arc::new(Pending::new(1, &SeededRng::new(1)))
 }
 
+/// These tests purge without snapshots.
+fn everything() -> Covered {
+    Covered::new(Some(id(u64::MAX, u64::MAX)))
+}
+
 pub(super) fn open(disk: &SimDisk) -> Result<RaftLog> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    RaftLog::open(&disk, Path::new(DIR), None, 2_000, false, pending())
+    RaftLog::open(&disk, Path::new(DIR), None, 2_000, (false, everything()), pending())
 }
 
 pub(super) fn id(term: u64, index: u64) -> LogId {
@@ -70,7 +76,7 @@ impl StoreBuilder<Types, Lenient, Machine, Option<tempfile::TempDir>> for Place 
         };
         let pending = pending();
         let (machine, found) = Machine::open(disk.clone(), &dir, None, pending.clone()).unwrap();
-        let log = RaftLog::open(&disk, &dir, None, 2_000, found, pending).unwrap();
+        let log = RaftLog::open(&disk, &dir, None, 2_000, (found, everything()), pending).unwrap();
         Ok((guard, Lenient(log), machine))
     }
 }

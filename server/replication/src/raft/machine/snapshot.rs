@@ -21,6 +21,7 @@ use crate::raft::codec::{
     CodecError, Reader, get_some_log_id, get_stored_membership, put_bytes, put_some_log_id,
     put_stored_membership,
 };
+use crate::raft::covered::Covered;
 use crate::raft::types::{LogId, MetaPeer, RaftId, StoredMembership};
 
 const MAGIC: [u8; 8] = *b"FLYMQRSN";
@@ -79,6 +80,7 @@ pub(super) struct SnapshotFile {
     vault: Option<FileVault>,
     /// How far the stored snapshot goes; `None` where there is none.
     stored: Option<Option<LogId>>,
+    covered: Covered,
     /// The directory may be another store's by now.
     closed: bool,
 }
@@ -90,7 +92,8 @@ impl SnapshotFile {
         path: &Path,
         vault: Option<FileVault>,
     ) -> Result<(Self, Option<Content>)> {
-        let mut file = Self { disk, path: path.to_owned(), vault, stored: None, closed: false };
+        let covered = Covered::new(None);
+        let mut file = Self { disk, path: path.to_owned(), vault, stored: None, covered, closed: false };
         let Some((payload, is_current)) = file.read()? else { return Ok((file, None)) };
         let content = file.check(Bytes::from(payload.clone()))?;
         if !is_current {
@@ -98,6 +101,7 @@ impl SnapshotFile {
             file.write(&payload)?;
         }
         file.stored = Some(content.meta.last_log_id);
+        file.covered.reached(content.meta.last_log_id);
         Ok((file, Some(content)))
     }
 
@@ -113,6 +117,12 @@ impl SnapshotFile {
     /// Nothing is written any more.
     pub(super) fn close(&mut self) {
         self.closed = true;
+        self.covered.failed("the metadata store is closed");
+    }
+
+    /// How far the log is covered by it.
+    pub(super) fn covered(&self) -> Covered {
+        self.covered.clone()
     }
 
     /// Puts a snapshot in the place of the last one, durably, unless that goes further.
@@ -123,8 +133,9 @@ impl SnapshotFile {
         if self.stored.is_some_and(|stored| stored > meta.last_log_id) {
             return Ok(());
         }
-        self.write(payload)?;
+        self.write(payload).inspect_err(|error| self.covered.failed(&error.to_string()))?;
         self.stored = Some(meta.last_log_id);
+        self.covered.reached(meta.last_log_id);
         Ok(())
     }
 
