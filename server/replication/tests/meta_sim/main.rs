@@ -7,6 +7,7 @@
 
 mod chance;
 mod network;
+mod operator;
 mod oracle;
 mod world;
 

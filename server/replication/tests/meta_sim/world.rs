@@ -17,21 +17,23 @@ use tokio::time::{Instant, sleep};
 
 use crate::chance::Chance;
 use crate::network::Network;
+use crate::operator::Operator;
 use crate::oracle::Oracle;
 
 /// How long faults go on.
 const TROUBLE: Duration = Duration::from_secs(20);
 /// By then a group that is whole has answered.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct World {
-    chance: Chance,
+    pub chance: Chance,
     settings: RaftMetaSettings,
     network: Network,
     oracle: Arc<Mutex<Oracle>>,
     began: Instant,
-    disks: BTreeMap<RaftId, SimDisk>,
-    running: BTreeMap<RaftId, (RaftMetaStore, SimulatedTask<()>)>,
+    pub disks: BTreeMap<RaftId, SimDisk>,
+    pub operator: Operator,
+    pub running: BTreeMap<RaftId, (RaftMetaStore, SimulatedTask<()>)>,
     proposals: Vec<SimulatedTask<()>>,
     /// Crashes when a snapshot comes to it, of which so many parts came before.
     doomed: Option<(RaftId, u64)>,
@@ -52,7 +54,7 @@ fn settings(chance: &Chance) -> RaftMetaSettings {
     }
 }
 
-fn peer(id: RaftId) -> MetaPeer {
+pub fn peer(id: RaftId) -> MetaPeer {
     MetaPeer { node: format!("node-{id}"), address: format!("memory-{id}") }
 }
 
@@ -81,6 +83,7 @@ impl World {
             oracle,
             began: Instant::now(),
             disks: BTreeMap::new(),
+            operator: Operator::default(),
             running: BTreeMap::new(),
             proposals: Vec::new(),
             doomed: None,
@@ -90,26 +93,32 @@ impl World {
         world.oracle.lock().prints = prints;
         let members: Vec<RaftId> = (1..=world.chance.pick(&[3, 5])).collect();
         for id in &members {
-            let disk = SimDisk::new();
-            disk.create_dir(Path::new("/data")).unwrap();
-            disk.sync_dir(Path::new("/")).unwrap();
-            world.disks.insert(*id, disk);
-            world.start(*id).await;
+            world.add(*id).await;
         }
+        world.operator.wanted = members.iter().copied().collect();
         let voters = members.iter().map(|id| (*id, peer(*id))).collect();
         assert!(world.running[&1].0.bootstrap(voters).await.unwrap());
         world
     }
 
-    fn now(&self) -> u64 {
+    /// A member with an empty disk, which nobody knows yet.
+    pub async fn add(&mut self, id: RaftId) {
+        let disk = SimDisk::new();
+        disk.create_dir(Path::new("/data")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        self.disks.insert(id, disk);
+        self.start(id).await;
+    }
+
+    pub fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_millis()).unwrap()
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub fn count(&mut self, what: &'static str) {
         *self.figures.entry(what).or_default() += 1;
     }
 
-    fn note(&self, what: &str) {
+    pub fn note(&self, what: &str) {
         self.oracle.lock().note(self.now(), what);
     }
 
@@ -135,7 +144,7 @@ impl World {
     }
 
     /// Cuts a member's power; of what was not synced nothing is left, or any part.
-    async fn crash(&mut self, id: RaftId) {
+    pub async fn crash(&mut self, id: RaftId) {
         let Some((store, watch)) = self.running.remove(&id) else { return };
         self.note(&format!("crash {id}"));
         self.network.leave(id);
@@ -151,7 +160,7 @@ impl World {
         self.count("crashes");
     }
 
-    fn members(&self) -> Vec<RaftId> {
+    pub fn members(&self) -> Vec<RaftId> {
         self.disks.keys().copied().collect()
     }
 
@@ -159,7 +168,7 @@ impl World {
         let members = self.members();
         let one = self.chance.pick(&members);
         let down: Vec<RaftId> = members.iter().copied().filter(|id| !self.running.contains_key(id)).collect();
-        match self.chance.within(0, 9) {
+        match self.chance.within(0, 10) {
             0 | 1 => self.crash(one).await,
             2..=4 if !down.is_empty() => {
                 let one = self.chance.pick(&down);
@@ -183,6 +192,7 @@ impl World {
                 self.count("cuts one way");
             }
             4 => self.split(&members),
+            6 => self.replace().await,
             5 => {
                 let (loss, delay) = (self.chance.within(0, 30), self.chance.within(1, 200));
                 self.note(&format!("loss {loss} delay {delay}"));
@@ -266,6 +276,7 @@ impl World {
                 self.crash(one).await;
             }
             let now = self.now();
+            self.operate(now).await;
             if now >= propose {
                 propose = now + self.chance.within(5, 150);
                 self.propose();
@@ -276,6 +287,7 @@ impl World {
             }
         }
         self.heal().await;
+        self.finish().await;
         self.settle().await;
         let [requests, lost, doubled] = self.network.counts();
         let oracle = self.oracle.lock();
