@@ -68,12 +68,12 @@ test-openapi: ## The OpenAPI document is valid, and the built broker answers as 
 	@.ci/openapi.sh $(CARGO_TARGET_DIR)/debug
 
 .PHONY: test-readme
-test-readme: ## make run and the blocks of README.md, as a reader would run them
+test-readme: ## make run and the blocks of README.md and of the guides, as a reader would run them
 	@.ci/tools.sh grpcurl python
 	@$(PYTHON) -c 'import pyflymq' 2>/dev/null || .ci/python.sh install
 	@DEMO_EXIT=1 DEMO_SKIP_BUILD=1 BIN_DIR=$(CARGO_TARGET_DIR)/debug deploy/scripts/run-demo.sh </dev/null
 	@test -d ~/.m2/repository/com/firefly/flymq/flymq-client-core || .ci/java.sh -DskipTests
-	@$(PYTHON) tests/readme/run.py --bin $(CARGO_TARGET_DIR)/debug README.md sdk-java/README.md sdk-java/GETTING_STARTED.md
+	@$(PYTHON) tests/readme/run.py --bin $(CARGO_TARGET_DIR)/debug README.md docs/consumer-groups.md sdk-java/README.md sdk-java/GETTING_STARTED.md
 
 .PHONY: example
 example: ## The example with a real data set: consumer groups in Python and Spring Boot that must agree

@@ -133,7 +133,7 @@ impl World {
             id,
             cluster: [5; 16],
             transport: Arc::new(self.network.transport(id)),
-            settings: self.settings.clone(),
+            settings: self.settings,
         });
         let store = store.await.unwrap();
         self.network.join(store.clone());
