@@ -142,7 +142,7 @@ class Calls:
         return self.rpc("ListSchedules", request, lambda reply: [Schedule(**one) for one in reply.get("schedules", [])])
 
     def cancel_schedule(self, topic: str, schedule_id: str) -> Call[None]:
-        return self.rpc("CancelSchedule", {"topic": topic, "id": schedule_id}, lambda reply: None)
+        return self.rpc("CancelSchedule", {"topic": topic, "id": schedule_id}, _nothing)
 
     def deliver_schedule_now(self, topic: str, schedule_id: str) -> Call[RecordMetadata]:
         request = {"topic": topic, "id": schedule_id}

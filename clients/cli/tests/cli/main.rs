@@ -8,6 +8,7 @@ mod groups;
 mod logs;
 mod messages;
 mod pipes;
+mod schedules;
 mod status;
 mod topics;
 mod transactions;
