@@ -273,13 +273,34 @@ def test_delayed_messages(client: FlyMQClient, topic: str) -> None:
     consumer.close()
 
 
+def test_dead_letters(client: FlyMQClient, topic: str) -> None:
+    client.create_topic(topic)
+    assert client.fetch_dlq(topic, max_messages=5) == []
+    for offset, value in enumerate([b"a", b"b", b"c"]):
+        client.produce(topic, value, key="k")
+        failed = {"group": f"g-{topic}", "topic": topic, "offset": offset, "reason": "boom", "max_retries": 0, "commit": True}
+        assert client.call("Nack", **failed)["dead_lettered"]
+    letters = client.fetch_dlq(topic, max_messages=5)
+    assert [(letter.error, letter.attempts, letter.message.value) for letter in letters] == [
+        ("boom", 1, b"a"),
+        ("boom", 1, b"b"),
+        ("boom", 1, b"c"),
+    ]
+    assert (letters[1].message.topic, letters[1].message.offset, letters[1].message.key) == (topic, 1, b"k")
+    client.replay_dlq(topic, letters[1].id)
+    assert client.fetch(topic, offset=3).messages[0].value == b"b"
+    with pytest.raises(FlyMQError) as caught:
+        client.replay_dlq(topic, letters[1].id)
+    assert caught.value.code == "MESSAGE_NOT_FOUND"
+    assert [letter.message.value for letter in client.fetch_dlq(topic, max_messages=5)] == [b"a", b"c"]
+    client.purge_dlq(topic)
+    assert client.fetch_dlq(topic, max_messages=5) == []
+
+
 def test_what_is_not_built_says_so(client: FlyMQClient, topic: str) -> None:
     client.create_topic(topic)
     calls = [
         lambda: client.produce_with_schema(topic, b"x", "s"),
-        lambda: client.fetch_dlq(topic, max_messages=1),
-        lambda: client.replay_dlq(topic, "1"),
-        lambda: client.purge_dlq(topic),
         lambda: client.register_schema("s", "json", "{}"),
         lambda: client.consumer(topic, "g", filter="ERROR"),
         lambda: client.consumer("logs/#", "g"),

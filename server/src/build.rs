@@ -4,7 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use flymq_api::{ConfigEntry, Node, StackOptions};
 use flymq_config::{Config, KEYS, Loaded, Role, Secret};
-use flymq_engine::{Engine, EngineDeps, EngineOptions, Replication, TopicSettings, meta::MetaStore};
+use flymq_engine::{
+    DeadLetterOptions, Engine, EngineDeps, EngineOptions, Replication, TopicSettings, meta::MetaStore,
+};
 use flymq_replication::{LocalMetaError, LocalMetaOptions, LocalMetaStore};
 use flymq_storage::{
     DataDir, DataDirOptions, EncryptionKey, EncryptionKeys, SpaceOptions, StorageError, SyncMode,
@@ -139,6 +141,12 @@ fn engine_options(config: &Config) -> EngineOptions {
         limits: limits(config),
         schedules: config.delayed.enabled,
         max_delay_ms: u64::try_from(config.delayed.max_delay.as_millis()).unwrap_or(u64::MAX),
+        dead_letters: DeadLetterOptions {
+            enabled: config.dlq.enabled,
+            max_retries: config.dlq.max_retries,
+            retry_delay_ms: u32::try_from(config.dlq.retry_delay.as_millis()).unwrap_or(u32::MAX),
+            suffix: config.dlq.topic_suffix.clone(),
+        },
         transactions: config.transaction.enabled,
         transaction_timeout_ms: u32::try_from(config.transaction.timeout.as_millis()).unwrap_or(u32::MAX),
         ..defaults

@@ -42,6 +42,7 @@ fn prepare(broker: &Broker) {
         "produce my-topic hello",
         "produce orders seed --key user-123",
         "subscribe my-topic --from earliest --group readers -n 1",
+        r#"produce my-topic.dlq {"id":"1","original_topic":"my-topic","payload":"AQI="}"#,
     ] {
         let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
         // A failure here shows in the row itself.

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use flymq_engine::EngineError;
+use flymq_engine::{EngineError, NotHeld};
 use flymq_types::{BatchError, InflateError, Offset, PartitionId, TopicName};
 
 use crate::{BrokerError, ErrorCode};
@@ -26,6 +26,10 @@ impl From<EngineError> for BrokerError {
             | E::StaleGeneration { group, member, .. }
             | E::NotOwner { group, member, .. } => {
                 member_refused(&error).with("group", group).with("member_id", member)
+            }
+            E::RecordNotHeld { record, why } => {
+                let error = placed(failed(ErrorCode::RecordNotHeld), &record.topic, record.partition);
+                error.with("group", &record.group).with("offset", record.offset).with("state", held(*why))
             }
             E::OffsetOutOfRange { topic, partition, offset, start, end } => {
                 let error = placed(failed(ErrorCode::OffsetOutOfRange), topic, *partition);
@@ -107,6 +111,15 @@ impl From<EngineError> for BrokerError {
             E::MetaUnavailable { .. } => failed(ErrorCode::StorageFailed).with("what", "metadata"),
             E::ShuttingDown => failed(ErrorCode::Unavailable),
         }
+    }
+}
+
+fn held(why: NotHeld) -> &'static str {
+    match why {
+        NotHeld::ByAnother => "held",
+        NotHeld::Nobody => "not_held",
+        NotHeld::Settled => "settled",
+        NotHeld::Dead => "dead",
     }
 }
 

@@ -85,6 +85,8 @@ pub fn cluster_stack(
     let place = engine.clone();
     let engine = EngineBroker::new(engine, node, totals.clone(), clock, options.bounds, options.default_acks)
         .in_cluster(forwarder.clone(), control);
+    let engine = Arc::new(engine);
+    engine.watch_dead_letters();
     let measured = Arc::new(Measure::new(engine, totals));
     let forwarded = Arc::new(Forwarded::new(measured.clone()).with_engine(place));
     let audited = Audit::new(Forward::new(measured, forwarder), options.audit_enabled);

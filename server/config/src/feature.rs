@@ -52,7 +52,7 @@ pub const FEATURES: &[FeatureState] = &[
     plain(Feature::Cluster, "clustering", true),
     plain(Feature::Retention, "retention", true),
     plain(Feature::Schema, "schema validation", false),
-    plain(Feature::Dlq, "dead letter queues", false),
+    plain(Feature::Dlq, "dead letter queues", true),
     plain(Feature::Ttl, "record expiry (TTL)", true),
     plain(Feature::Delayed, "delayed delivery", true),
     plain(Feature::Transactions, "transactions", true),

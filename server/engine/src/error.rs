@@ -9,6 +9,7 @@ use flymq_types::{
     BatchError, GroupId, LeaderEpoch, NodeId, Offset, PartitionId, TopicName, TransactionalId,
 };
 
+use crate::groups::{NotHeld, RecordAt};
 use crate::meta::{MetaError, NodeRejection, PartitionRejection, Rejection};
 use crate::schedules::ScheduleId;
 
@@ -58,6 +59,14 @@ pub enum EngineError {
         given: Option<u64>,
         current: u64,
     },
+    /// The record is not the caller's to answer for. Nothing was done.
+    #[error("consumer group {} may not answer for record {} of {}/{}: {}", record.group, record.offset, record.topic, record.partition, match why {
+        NotHeld::ByAnother => "another member holds it",
+        NotHeld::Nobody => "nobody holds it",
+        NotHeld::Settled => "it was acknowledged or committed past",
+        NotHeld::Dead => "it goes, or went, to the dead letters",
+    })]
+    RecordNotHeld { record: Box<RecordAt>, why: NotHeld },
     /// The asked offset is below the log start or above the log end. `start..end` is what the log has.
     #[error("offset {offset} is out of range: {topic}/{partition} has {start} to {end} (exclusive)")]
     OffsetOutOfRange { topic: TopicName, partition: PartitionId, offset: Offset, start: Offset, end: Offset },

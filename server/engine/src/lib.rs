@@ -40,9 +40,10 @@ pub use error::EngineError;
 pub use fetch::{FetchSpec, Fetched, Pulled, SubscribeSpec, Subscription};
 pub use flymq_storage::{IndexHealth, IndexStats, IndexStrategy, SpaceReport, SpaceState};
 pub use groups::{
-    Assigned, Assignor, CommitAs, CommittedOffset, GroupDescription, GroupMember, GroupState, GroupSummary,
-    Heartbeat, InvalidFilter, JoinGroup, MemberGuard, MemberInfo, OFFSETS_TOPIC, OffsetCommit, PartitionLag,
-    TopicFilters, UnknownAssignor,
+    Acquired, Act, Ask, Assigned, Assignor, Cause, CommitAs, CommittedOffset, DeadLetterOptions, Direction,
+    GroupDescription, GroupMember, GroupState, GroupSummary, Heartbeat, InvalidFilter, JoinGroup,
+    MemberGuard, MemberInfo, Moving, Nack, Nacked, NotHeld, OFFSETS_TOPIC, Offered, OffsetCommit,
+    PartitionLag, RecordAt, RetryPolicy, TopicFilters, UnknownAssignor,
 };
 pub use offsets::{HeaderMatch, StartFrom};
 pub use options::EngineOptions;

@@ -3,6 +3,7 @@
 use flymq_storage::IndexStrategy;
 use flymq_types::{Acks, Limits, NodeId};
 
+use crate::groups::DeadLetterOptions;
 use crate::topic::{CleanupPolicy, TopicSettings};
 
 /// Settings of the engine. The defaults are those of the product.
@@ -30,6 +31,7 @@ pub struct EngineOptions {
     pub schedules: bool,
     /// Longest delay of a message, ms (`delayed.max_delay`).
     pub max_delay_ms: u64,
+    pub dead_letters: DeadLetterOptions,
     pub limits: Limits,
 }
 
@@ -57,6 +59,7 @@ impl Default for EngineOptions {
             transaction_timeout_ms: 60_000,
             schedules: true,
             max_delay_ms: 7 * 24 * 3_600 * 1_000,
+            dead_letters: DeadLetterOptions::default(),
             limits: Limits::DEFAULT,
         }
     }

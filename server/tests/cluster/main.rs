@@ -4,6 +4,7 @@
 #[path = "../common/broker.rs"]
 mod broker;
 mod clients;
+mod dead_letters;
 mod doors;
 mod doubt;
 mod expiry;

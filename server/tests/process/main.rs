@@ -2,6 +2,7 @@
 
 #[path = "../common/broker.rs"]
 mod broker;
+mod dead_letters;
 mod descriptors;
 mod directories;
 mod disk;

@@ -25,8 +25,17 @@ pub enum DlqCommand {
     },
     /// Count dead letters by reason.
     Stats { topic: String },
-    /// Put one back into its topic.
-    Replay { topic: String, id: String },
+    /// Put one, those with a text in them, or all back into their topic.
+    Replay {
+        topic: String,
+        #[arg(required_unless_present_any = ["all", "filter"], conflicts_with_all = ["all", "filter"])]
+        id: Option<String>,
+        #[arg(long, conflicts_with = "filter")]
+        all: bool,
+        /// Text in value, key, error, reason or group.
+        #[arg(long)]
+        filter: Option<String>,
+    },
     /// Delete all.
     Purge { topic: String },
 }
@@ -139,8 +148,11 @@ pub async fn dlq(context: &Context, command: DlqCommand) -> Result<(), Failure> 
                 .await
         }
         DlqCommand::Stats { topic } => show(context, "GetDeadLetterStats", json!({"topic": topic})).await,
-        DlqCommand::Replay { topic, id } => {
-            show(context, "ReplayDeadLetters", json!({"topic": topic, "ids": [id]})).await
+        DlqCommand::Replay { topic, id, all, filter } => {
+            let ids: Vec<String> = id.into_iter().collect();
+            let filter = filter.unwrap_or_default();
+            let request = json!({"topic": topic, "ids": ids, "all": all, "filter": filter});
+            show(context, "ReplayDeadLetters", request).await
         }
         DlqCommand::Purge { topic } => show(context, "PurgeDeadLetters", json!({"topic": topic})).await,
     }

@@ -13,5 +13,5 @@ pub(crate) use fields::{
 };
 pub(crate) use open::Opener;
 pub(crate) use produce::{BuiltBatch, Produce, ProducePlan, ReadyBatch, build, key_of, single, value_of};
-pub(crate) use read::{Fetch, Page, Shape, inflates, no_filter};
+pub(crate) use read::{Fetch, Page, Shape, inflates, no_filter, show_text};
 pub(crate) use topics::{count, new_topic, partition_state, topic_changes, topic_message, topic_summary};

@@ -214,3 +214,10 @@ fn to_pb(record: &RecordView<'_>, text: bool, room: usize) -> pb::Record {
         value_text: as_text(record.value.filter(|_| text)),
     }
 }
+
+/// Fills in the texts for people, where the bytes are UTF-8.
+pub(crate) fn show_text(record: &mut pb::Record) {
+    let as_text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
+    record.key_text = record.key.as_deref().and_then(as_text);
+    record.value_text = (!record.tombstone).then(|| as_text(&record.value)).flatten();
+}

@@ -4,10 +4,13 @@ mod admin;
 mod broker;
 mod cluster;
 mod cut;
+mod dead_letters;
 mod groups;
 mod members;
 mod operate;
 mod placement;
+mod queue;
+mod routed;
 mod schedules;
 mod security;
 mod storage_checks;
@@ -16,7 +19,10 @@ mod topics;
 mod transactions;
 mod unbuilt;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::Debug,
+    sync::{Arc, OnceLock, Weak},
+};
 
 use flymq_engine::Engine;
 use flymq_proto::pb;
@@ -44,6 +50,9 @@ pub struct EngineBroker {
     /// None on a broker without cluster.
     forwarder: Option<Arc<Forwarder>>,
     control: Option<Arc<dyn ClusterControl>>,
+    movers: dead_letters::Movers,
+    /// Itself, for work that outlives its caller; known from [`EngineBroker::watch_dead_letters`] on.
+    me: OnceLock<Weak<EngineBroker>>,
 }
 
 impl EngineBroker {
@@ -56,7 +65,19 @@ impl EngineBroker {
         default_acks: Acks,
     ) -> Self {
         let cutter = cut::Cutter::new(limits);
-        Self { engine, node, totals, clock, limits, default_acks, cutter, forwarder: None, control: None }
+        Self {
+            engine,
+            node,
+            totals,
+            clock,
+            limits,
+            default_acks,
+            cutter,
+            forwarder: None,
+            control: None,
+            movers: dead_letters::Movers::default(),
+            me: OnceLock::new(),
+        }
     }
 
     /// As a member of a cluster, whose other nodes it reaches by these.
@@ -96,6 +117,14 @@ impl EngineBroker {
             R::JoinGroup(m) => self.join_group(&ctx, m).await?.into(),
             R::Heartbeat(m) => self.heartbeat(m).await?.into(),
             R::LeaveGroup(m) => self.leave_group(&m).await?.into(),
+            R::Acquire(m) => self.acquire(&ctx, m).await?.into(),
+            R::Acknowledge(m) => self.acknowledge(m).await?.into(),
+            R::Nack(m) => self.nack(&ctx, m).await?.into(),
+
+            R::ListDeadLetters(m) => self.list_dead_letters(&ctx, m).await?.into(),
+            R::ReplayDeadLetters(m) => self.replay_dead_letters(&ctx, m).await?.into(),
+            R::PurgeDeadLetters(m) => self.purge_dead_letters(&ctx, &m).await?.into(),
+            R::GetDeadLetterStats(m) => self.get_dead_letter_stats(&ctx, &m).await?.into(),
 
             R::GetCluster(m) => self.get_cluster(ctx.door, m).into(),
             R::GetMetadata(m) => self.get_metadata(ctx.door, &m)?.into(),
@@ -106,7 +135,7 @@ impl EngineBroker {
             R::BalanceLeaders(m) => self.balance_leaders(m).await?.into(),
             R::DrainNode(m) => self.drain_node(&m).await?.into(),
 
-            R::InitProducer(m) => self.init_producer(&m).await?.into(),
+            R::InitProducer(m) => self.init_producer(&ctx, &m).await?.into(),
             R::BeginTransaction(m) => self.begin_transaction(&ctx, m).await?.into(),
             R::ProduceInTransaction(m) => self.produce_in_transaction(&ctx, m).await?.into(),
             R::CommitOffsetsInTransaction(m) => self.commit_offsets_in_transaction(m).await?.into(),
@@ -125,13 +154,7 @@ impl EngineBroker {
             R::GetConfig(m) => self.get_config(m).into(),
             R::GetStats(m) => self.get_stats(m).into(),
 
-            R::Acknowledge(_)
-            | R::Nack(_)
-            | R::JoinCluster(_)
-            | R::ListDeadLetters(_)
-            | R::ReplayDeadLetters(_)
-            | R::PurgeDeadLetters(_)
-            | R::GetDeadLetterStats(_)
+            R::JoinCluster(_)
             | R::RegisterSchema(_)
             | R::GetSchema(_)
             | R::ListSchemas(_)

@@ -14,6 +14,7 @@ use crate::{BrokerError, CallContext, ErrorCode, Response, convert, layers::Forw
 impl EngineBroker {
     pub(super) async fn init_producer(
         &self,
+        ctx: &CallContext,
         request: &pb::InitProducerRequest,
     ) -> Result<pb::InitProducerResponse, BrokerError> {
         if request.transactional_id.is_empty() {
@@ -24,7 +25,7 @@ impl EngineBroker {
             let producer_id = self.engine.new_producer().await?;
             return Ok(pb::InitProducerResponse { producer_id, producer_epoch: 0 });
         }
-        let id = convert::transactional_id(&request.transactional_id)?;
+        let id = own_or_given(ctx, &request.transactional_id)?;
         let timeout = timeout("transaction_timeout_ms", request.transaction_timeout_ms);
         let (producer_id, epoch) = self.engine.init_transactional_producer(&id, timeout).await?;
         Ok(pb::InitProducerResponse { producer_id, producer_epoch: epoch.into() })
@@ -47,11 +48,7 @@ impl EngineBroker {
             }
             return self.begin_nameless(ctx, request, timeout).await;
         }
-        // One that another node has made up.
-        let id = match TransactionalId::internal(&request.transactional_id) {
-            Ok(id) if ctx.forwarded => id,
-            _ => convert::transactional_id(&request.transactional_id)?,
-        };
+        let id = own_or_given(ctx, &request.transactional_id)?;
         let begun = match request.producer_id {
             0 => self.engine.begin_transaction_anew(&id, timeout).await?,
             producer_id => self.engine.begin_transaction(&id, (producer_id, epoch), timeout).await?,
@@ -130,6 +127,14 @@ impl EngineBroker {
         all.sort_by(|a, b| a.transaction_id.cmp(&b.transaction_id));
         all.dedup_by(|a, b| a.transaction_id == b.transaction_id);
         Ok(pb::ListTransactionsResponse { transactions: all, missing_nodes })
+    }
+}
+
+/// An id that a client may give, or one that a node has made up.
+fn own_or_given(ctx: &CallContext, id: &str) -> Result<TransactionalId, BrokerError> {
+    match TransactionalId::internal(id) {
+        Ok(id) if ctx.forwarded => Ok(id),
+        _ => convert::transactional_id(id),
     }
 }
 

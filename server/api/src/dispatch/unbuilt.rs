@@ -20,14 +20,12 @@ pub(super) fn rpc(rpc: Rpc) -> BrokerError {
         .with("rpc", meta.rpc)
         .with("feature", "joining through a client");
     }
-    let feature = match (meta.service, rpc) {
-        (_, Rpc::Acknowledge | Rpc::Nack) => "acknowledging and redelivering single records",
-        ("ClusterService", _) => "clusters of several nodes",
-        ("DeadLetterService", _) => "dead-letter topics",
-        ("SchemaService", _) => "schemas",
-        ("SecurityService", _) => "login, users, roles and access lists",
-        ("AuditService", _) => "queries on the audit trail",
-        (service, _) => service,
+    let feature = match meta.service {
+        "ClusterService" => "clusters of several nodes",
+        "SchemaService" => "schemas",
+        "SecurityService" => "login, users, roles and access lists",
+        "AuditService" => "queries on the audit trail",
+        service => service,
     };
     BrokerError::new(
         ErrorCode::Unimplemented,

@@ -80,6 +80,9 @@ pub(crate) fn long_poll(request: &mut Request) -> Option<&mut u32> {
     if let Request::Fetch(fetch) = request {
         return Some(&mut fetch.max_wait_ms);
     }
+    if let Request::Acquire(acquire) = request {
+        return Some(&mut acquire.max_wait_ms);
+    }
     if let Request::Heartbeat(heartbeat) = request { Some(&mut heartbeat.max_wait_ms) } else { None }
 }
 

@@ -87,7 +87,7 @@ impl Forwarder {
     }
 
     /// Who is to be asked instead, after this error.
-    fn instead(&self, error: &BrokerError) -> Option<NodeId> {
+    pub(crate) fn instead(&self, error: &BrokerError) -> Option<NodeId> {
         let leader = error.metadata.get("leader").filter(|_| error.code == ErrorCode::NotLeader)?;
         NodeId::new(leader).ok().filter(|leader| leader.as_str() != self.me)
     }

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use flymq_types::{GroupId, Offset, PartitionId, TopicId};
 
 use super::Groups;
-use super::record::{Change, OffsetKey, OffsetValue, Pending};
+use super::queue::Delivery;
+use super::record::{Change, DeliveryKey, OffsetKey, OffsetValue, Pending};
 use crate::durable_map::DurableMap;
 
 /// What is kept of a group: never nothing.
@@ -17,12 +18,22 @@ struct Kept {
     membership: Option<Bytes>,
     /// Offsets of transactions by producer id: those that wait for their marker, and the epoch that a marker has ended.
     pending: BTreeMap<u64, Pending>,
+    /// Single records: those below the committed offset that are not settled, those above it that are.
+    deliveries: BTreeMap<(TopicId, PartitionId, Offset), Delivery>,
 }
 
 impl Kept {
     /// Whether there is more than what transactions have left, of which nobody is told.
     fn is_group(&self) -> bool {
-        !self.offsets.is_empty() || self.membership.is_some()
+        !self.offsets.is_empty() || self.membership.is_some() || !self.deliveries.is_empty()
+    }
+
+    /// The committed offset, behind everything that is kept as a single record.
+    fn next(&self, topic: TopicId, partition: PartitionId, committed: Offset) -> Offset {
+        let from = (topic, partition, committed);
+        let kept = self.deliveries.range(from..=(topic, partition, Offset(u64::MAX)));
+        let run = kept.zip(committed.get()..).take_while(|(((.., offset), _), next)| offset.get() == *next);
+        committed.plus(run.count() as u64)
     }
 }
 
@@ -41,7 +52,51 @@ impl Book {
     }
 
     pub(super) fn offset(&self, group: &GroupId, topic: TopicId, partition: PartitionId) -> Option<Offset> {
-        self.0.get(group)?.offsets.get(&(topic, partition)).map(|value| value.offset)
+        let kept = self.0.get(group)?;
+        let committed = kept.offsets.get(&(topic, partition))?.offset;
+        Some(kept.next(topic, partition, committed))
+    }
+
+    /// What was committed itself, whatever is kept behind it.
+    pub(super) fn committed(&self, key: &OffsetKey) -> Option<Offset> {
+        let kept = self.0.get(&key.group)?;
+        kept.offsets.get(&(key.topic, key.partition)).map(|value| value.offset)
+    }
+
+    /// What is kept of single records of a partition, by offset.
+    pub(super) fn deliveries(
+        &self,
+        group: &GroupId,
+        topic: TopicId,
+        partition: PartitionId,
+    ) -> impl Iterator<Item = (Offset, &Delivery)> + Clone {
+        let range = (topic, partition, Offset(0))..=(topic, partition, Offset(u64::MAX));
+        let kept = self.0.get(group).into_iter();
+        kept.flat_map(move |kept| {
+            kept.deliveries.range(range.clone()).map(|((.., offset), kept)| (*offset, kept))
+        })
+    }
+
+    /// What is kept of single records of a group.
+    pub(super) fn all_deliveries(&self, group: &GroupId) -> impl Iterator<Item = (DeliveryKey, &Delivery)> {
+        let kept = self.0.get_key_value(group).into_iter();
+        kept.flat_map(|(group, kept)| {
+            kept.deliveries.iter().map(move |((topic, partition, offset), delivery)| {
+                let at = OffsetKey { group: group.clone(), topic: *topic, partition: *partition };
+                (DeliveryKey { at, offset: *offset }, delivery)
+            })
+        })
+    }
+
+    /// What is kept of one record.
+    pub(super) fn delivery(&self, key: &DeliveryKey) -> Option<&Delivery> {
+        let DeliveryKey { at, offset } = key;
+        self.0.get(&at.group)?.deliveries.get(&(at.topic, at.partition, *offset))
+    }
+
+    /// Every group.
+    pub(super) fn all_groups(&self) -> impl Iterator<Item = &GroupId> {
+        self.0.keys()
     }
 
     /// The group's membership as it was written.
@@ -81,6 +136,13 @@ impl Book {
         self.0.len()
     }
 
+    /// As `keys_of`, of single records.
+    pub(super) fn deliveries_of(&self, gone: impl Fn(TopicId) -> bool) -> Vec<DeliveryKey> {
+        let groups = self.0.keys();
+        let all = groups.flat_map(|group| self.all_deliveries(group).map(|(key, _)| key));
+        all.filter(|key| gone(key.at.topic)).collect()
+    }
+
     /// Every key whose topic `gone` says yes to.
     pub(super) fn keys_of(&self, gone: impl Fn(TopicId) -> bool) -> Vec<OffsetKey> {
         let all = self.0.iter().flat_map(|(group, kept)| {
@@ -110,6 +172,14 @@ impl DurableMap for Book {
             }
             Change::Pending(group, producer, Some(pending)) => {
                 self.0.entry(group).or_default().pending.insert(producer, pending);
+            }
+            Change::Delivery(DeliveryKey { at, offset }, Some(delivery)) => {
+                let key = (at.topic, at.partition, offset);
+                self.0.entry(at.group).or_default().deliveries.insert(key, delivery);
+            }
+            Change::Delivery(DeliveryKey { at, offset }, None) => {
+                let key = (at.topic, at.partition, offset);
+                self.forget(&at.group, |kept| drop(kept.deliveries.remove(&key)));
             }
             Change::Offset(OffsetKey { group, topic, partition }, None) => {
                 self.forget(&group, |kept| drop(kept.offsets.remove(&(topic, partition))));
@@ -147,7 +217,9 @@ impl DurableMap for Book {
                 .pending
                 .iter()
                 .map(|(producer, pending)| Change::Pending(group.clone(), *producer, Some(pending.clone())));
-            offsets.chain(membership).chain(pending)
+            let deliveries = self.all_deliveries(group);
+            let deliveries = deliveries.map(|(key, kept)| Change::Delivery(key, Some(kept.clone())));
+            offsets.chain(membership).chain(pending).chain(deliveries)
         });
         all.collect()
     }

@@ -1,11 +1,12 @@
 //! Writes to the committed offsets: commit, reset, delete, and what a deleted topic takes with it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flymq_types::{GroupId, LeaderEpoch, PartitionId, TopicId, TopicName};
 
 use super::coordinate::not_coordinator;
-use super::record::{Change, OffsetKey, OffsetValue};
+use super::record::{Change, DeliveryKey, OffsetKey, OffsetValue};
 use super::{CommittedOffset, Groups, OFFSETS_TOPIC, OffsetCommit, OffsetsLog};
 use crate::durable_map::{Appending, MAX_CHANGES, read_alone};
 use crate::engine::Engine;
@@ -44,7 +45,25 @@ impl Engine {
         group: &GroupId,
         offsets: Vec<OffsetCommit>,
     ) -> Result<Vec<Change>, EngineError> {
-        offsets.into_iter().map(|commit| self.change(group, commit)).collect()
+        let mut changes =
+            offsets.into_iter().map(|commit| self.change(group, commit)).collect::<Result<Vec<_>, _>>()?;
+        let passed = self.passed(&changes);
+        changes.extend(passed);
+        Ok(changes)
+    }
+
+    /// Single records that are settled and that the new offsets have passed: nothing is kept of them any more.
+    fn passed(&self, changes: &[Change]) -> Vec<Change> {
+        let book = self.groups.kept.map.read();
+        let mut passed = Vec::new();
+        for change in changes {
+            let Change::Offset(at, Some(OffsetValue { offset: end, .. })) = change else { continue };
+            let kept = book.deliveries(&at.group, at.topic, at.partition);
+            let over = kept.filter(|(offset, kept)| offset < end && !kept.is_open());
+            let key = |offset| DeliveryKey { at: at.clone(), offset };
+            passed.extend(over.map(|(offset, _)| Change::Delivery(key(offset), None)));
+        }
+        passed
     }
 
     /// Commits what `to` means for each partition; no partitions: all of the topic. Returns what was committed.
@@ -70,12 +89,33 @@ impl Engine {
             commits.push(OffsetCommit { topic, partition: *partition, offset, metadata });
         }
         let committed_at = self.clock.wall();
+        self.forget_deliveries(group, topic, partitions).await?;
         self.commit_offsets(group, commits.clone()).await?;
         let committed = |commit: OffsetCommit| {
             let OffsetCommit { topic, partition, offset, metadata } = commit;
             CommittedOffset { topic, partition, offset, metadata, committed_at }
         };
         Ok(commits.into_iter().map(committed).collect())
+    }
+
+    /// Records that wait for their redelivery, or were answered for singly, are as all others again.
+    async fn forget_deliveries(
+        &self,
+        group: &GroupId,
+        topic: &TopicName,
+        partitions: &[PartitionId],
+    ) -> Result<(), EngineError> {
+        let id = self.topics.get(topic)?.view().meta.id;
+        let forgotten: Vec<Change> = {
+            let book = self.groups.settled();
+            let kept = partitions.iter().flat_map(|partition| {
+                let at = OffsetKey { group: group.clone(), topic: id, partition: *partition };
+                let kept = book.deliveries(group, id, *partition);
+                kept.map(move |(offset, _)| DeliveryKey { at: at.clone(), offset })
+            });
+            kept.map(|key| Change::Delivery(key, None)).collect()
+        };
+        self.write_offsets(group, forgotten).await
     }
 
     /// Deletes the group's offsets (on that topic). A group with members stays.
@@ -92,10 +132,12 @@ impl Engine {
             let offsets = book.offsets(group);
             let offsets = offsets.ok_or_else(|| EngineError::GroupNotFound { group: group.clone() })?;
             let key = |topic, partition| OffsetKey { group: group.clone(), topic, partition };
-            offsets
+            let offsets = offsets
                 .filter(|(topic, ..)| only.is_none_or(|only| only == *topic))
-                .map(|(topic, partition, _)| Change::Offset(key(topic, partition), None))
-                .collect()
+                .map(|(topic, partition, _)| Change::Offset(key(topic, partition), None));
+            let deliveries = book.all_deliveries(group).map(|(key, _)| key);
+            let deliveries = deliveries.filter(|key| only.is_none_or(|only| only == key.at.topic));
+            offsets.chain(deliveries.map(|key| Change::Delivery(key, None))).collect()
         };
         self.write_offsets(group, deletions).await?;
         if topic.is_none() { self.forget_membership(group).await } else { Ok(()) }
@@ -103,15 +145,23 @@ impl Engine {
 
     /// Deletes every group's offsets on a topic that is no more; on a cluster those that this node keeps.
     pub(crate) async fn drop_topic_offsets(&self, topic: TopicId) -> Result<(), EngineError> {
-        let keys = self.groups.settled().keys_of(|id| id == topic);
-        self.delete_keys(keys).await
+        let (keys, records) = {
+            let book = self.groups.settled();
+            (book.keys_of(|id| id == topic), book.deliveries_of(|id| id == topic))
+        };
+        self.delete_keys(keys, records).await
     }
 
-    async fn delete_keys(&self, mut keys: Vec<OffsetKey>) -> Result<(), EngineError> {
-        keys.sort_by(|a, b| a.group.cmp(&b.group));
-        for of_group in keys.chunk_by(|a, b| a.group == b.group) {
-            let deletions = of_group.iter().map(|key| Change::Offset(key.clone(), None)).collect();
-            self.write_offsets(&of_group[0].group, deletions).await?;
+    async fn delete_keys(&self, keys: Vec<OffsetKey>, records: Vec<DeliveryKey>) -> Result<(), EngineError> {
+        let mut by_group: BTreeMap<GroupId, Vec<Change>> = BTreeMap::new();
+        for key in keys {
+            by_group.entry(key.group.clone()).or_default().push(Change::Offset(key, None));
+        }
+        for key in records {
+            by_group.entry(key.at.group.clone()).or_default().push(Change::Delivery(key, None));
+        }
+        for (group, deletions) in by_group {
+            self.write_offsets(&group, deletions).await?;
         }
         Ok(())
     }
@@ -134,8 +184,9 @@ impl Engine {
         let image = self.meta.image();
         let known: std::collections::HashSet<_> = image.topics.values().map(|topic| topic.id).collect();
         let gone = book.keys_of(|topic| !known.contains(&topic));
+        let records = book.deliveries_of(|topic| !known.contains(&topic));
         *self.groups.kept.map.write() = book;
-        self.delete_keys(gone).await
+        self.delete_keys(gone, records).await
     }
 
     pub(super) async fn write_offsets(

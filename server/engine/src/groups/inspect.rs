@@ -45,6 +45,8 @@ impl Engine {
     pub fn groups(&self, topic: Option<&TopicName>) -> Vec<GroupSummary> {
         let mut names: BTreeSet<GroupId> = self.groups.settled().groups().cloned().collect();
         names.extend(self.groups.members.groups());
+        // The broker's own.
+        names.retain(|group| !group.is_internal());
         let summaries = names.into_iter().map(|group| {
             let readers = self.groups.members.of(&group);
             let view = self.view(&group);
@@ -105,10 +107,10 @@ impl Engine {
             .filter(|(id, _, value)| {
                 self.topics.find(&value.topic_name).is_some_and(|topic| topic.view().meta.id == *id)
             })
-            .map(|(_, partition, value)| CommittedOffset {
+            .map(|(id, partition, value)| CommittedOffset {
                 topic: value.topic_name.clone(),
                 partition,
-                offset: value.offset,
+                offset: book.offset(group, id, partition).unwrap_or(value.offset),
                 metadata: value.metadata.clone(),
                 committed_at: value.committed_at,
             })

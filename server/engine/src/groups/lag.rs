@@ -23,15 +23,25 @@ impl Engine {
             self.topics.get(topic)?.partition(partition)?;
         }
         let committed = self.committed(group, topic, partition)?;
-        Ok(committed.into_iter().filter_map(|committed| self.lag_of(committed)).collect())
+        Ok(committed.into_iter().filter_map(|committed| self.lag_of(group, committed)).collect())
     }
 
-    fn lag_of(&self, committed: CommittedOffset) -> Option<PartitionLag> {
+    fn lag_of(&self, group: &GroupId, committed: CommittedOffset) -> Option<PartitionLag> {
         let (latest, lag) = self.behind(&committed)?;
+        let lag = lag.saturating_add(self.open_below(group, &committed));
         let partition = self.topics.find(&committed.topic)?.partition(committed.partition).ok()?;
         let lag_ms = if lag == 0 { 0 } else { self.age(&partition, committed.offset) };
         let (topic, partition) = (committed.topic, committed.partition);
         Some(PartitionLag { topic, partition, committed: committed.offset, latest, lag, lag_ms })
+    }
+
+    /// Records before the committed offset that wait for their redelivery, or that somebody holds.
+    fn open_below(&self, group: &GroupId, committed: &CommittedOffset) -> u64 {
+        let Some(topic) = self.topics.find(&committed.topic) else { return 0 };
+        let book = self.groups.settled();
+        let kept = book.deliveries(group, topic.view().meta.id, committed.partition);
+        kept.take_while(|(offset, _)| *offset < committed.offset).filter(|(_, kept)| kept.is_open()).count()
+            as u64
     }
 
     /// The log's end and the records between the commit and it; `None` where the partition is gone or offline.

@@ -12,6 +12,7 @@ mod live;
 mod member_calls;
 mod members;
 mod membership;
+mod queue;
 mod record;
 mod stable;
 mod transactional;
@@ -30,6 +31,11 @@ pub use member_calls::{CommitAs, Heartbeat, JoinGroup};
 pub use members::MemberGuard;
 use members::Members;
 pub use membership::{Assigned, Assignor, GroupMember, InvalidFilter, TopicFilters, UnknownAssignor};
+pub use queue::{
+    Acquired, Act, Ask, Cause, DeadLetterOptions, Direction, Moving, Nack, Nacked, NotHeld, Offered,
+    RecordAt, RetryPolicy,
+};
+use record::OffsetKey;
 pub use types::{
     CommittedOffset, GroupDescription, GroupState, GroupSummary, MemberInfo, OffsetCommit, PartitionLag,
 };
@@ -44,6 +50,8 @@ pub(crate) struct Groups {
     kept: DurableLogs<Book>,
     /// What a producer's transactions have in a group changes one at a time.
     pending_turns: KeyedTurns<(GroupId, u64)>,
+    /// Single records of a partition in a group change one call at a time.
+    delivery_turns: KeyedTurns<OffsetKey>,
     members: Arc<Members>,
     /// Those with members that are given partitions.
     live: Arc<LiveGroups>,

@@ -26,6 +26,8 @@
 //! | u16 group length, group | i64 written at, Unix ms |
 //! | u64 producer id | u32 count of offsets, each 16 bytes topic id, u32 partition, u32 length, and a value as above |
 //!
+//! and what is kept of a single record of a group, under kind 4: see `queue::stored`.
+//!
 //! A record without value deletes its key. The topic stands there by id: one made again under an old name has no
 //! offsets.
 
@@ -35,11 +37,13 @@ use bytes::{Buf, BufMut, Bytes};
 use flymq_types::{GroupId, Offset, PartitionId, Timestamp, TopicId, TopicName};
 
 use super::membership;
+use super::queue::Delivery;
 
 const VERSION: u8 = 1;
 const KIND_OFFSET: u8 = 1;
 const KIND_MEMBERSHIP: u8 = 2;
 const KIND_PENDING: u8 = 3;
+const KIND_DELIVERY: u8 = 4;
 
 /// Whose offset it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,6 +51,13 @@ pub(super) struct OffsetKey {
     pub(super) group: GroupId,
     pub(super) topic: TopicId,
     pub(super) partition: PartitionId,
+}
+
+/// One record of a topic, in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct DeliveryKey {
+    pub(super) at: OffsetKey,
+    pub(super) offset: Offset,
 }
 
 /// What was committed.
@@ -67,6 +78,8 @@ pub(super) enum Change {
     Membership(GroupId, Option<Bytes>),
     /// Of the transactions of a producer id.
     Pending(GroupId, u64, Option<Pending>),
+    /// Of a single record; none: what the committed offset says of it.
+    Delivery(DeliveryKey, Option<Delivery>),
 }
 
 /// The offsets of a producer's transaction in a group.
@@ -90,6 +103,7 @@ impl Change {
             Self::Offset(..) => 0,
             Self::Membership(_, value) => value.as_ref().map_or(0, Bytes::len),
             Self::Pending(_, _, value) => value.as_ref().map_or(0, |pending| pending.offsets.len() * 64),
+            Self::Delivery(_, value) => value.as_ref().map_or(0, |delivery| delivery.error.len()),
         }
     }
 
@@ -108,10 +122,17 @@ impl Change {
                 key.put_u64_le(*producer);
                 (key, value.as_ref().map(|pending| pending.encode().into()))
             }
+            Self::Delivery(key, value) => {
+                (key.encode(), value.as_ref().map(|delivery| delivery.encode().into()))
+            }
         }
     }
 
     pub(super) fn decode(mut key: &[u8], value: Option<&[u8]>) -> Result<Self, UnknownRecord> {
+        if key.starts_with(&[VERSION, KIND_DELIVERY]) {
+            let value = value.map(Delivery::decode).transpose()?;
+            return Ok(Self::Delivery(DeliveryKey::decode(key)?, value));
+        }
         if key.starts_with(&[VERSION, KIND_PENDING]) {
             key.advance(2);
             let group = GroupId::any(take_text(&mut key)?).map_err(|_| UnknownRecord)?;
@@ -178,21 +199,43 @@ impl Pending {
     }
 }
 
+impl DeliveryKey {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = self.at.encode_as(KIND_DELIVERY);
+        out.put_u64_le(self.offset.get());
+        out
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, UnknownRecord> {
+        let (at, mut offset) = bytes.split_at_checked(bytes.len().saturating_sub(8)).ok_or(UnknownRecord)?;
+        let offset = offset.try_get_u64_le().map_err(|_| UnknownRecord)?;
+        Ok(Self { at: OffsetKey::decode_as(KIND_DELIVERY, at)?, offset: Offset(offset) })
+    }
+}
+
 impl OffsetKey {
     pub(super) fn encode(&self) -> Vec<u8> {
+        self.encode_as(KIND_OFFSET)
+    }
+
+    fn encode_as(&self, kind: u8) -> Vec<u8> {
         let group = self.group.as_str().as_bytes();
-        let mut out = Vec::with_capacity(24 + group.len());
+        let mut out = Vec::with_capacity(32 + group.len());
         out.put_u8(VERSION);
-        out.put_u8(KIND_OFFSET);
+        out.put_u8(kind);
         put_text(&mut out, group);
         out.put_slice(self.topic.as_bytes());
         out.put_u32_le(self.partition.get());
         out
     }
 
-    pub(super) fn decode(mut bytes: &[u8]) -> Result<Self, UnknownRecord> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, UnknownRecord> {
+        Self::decode_as(KIND_OFFSET, bytes)
+    }
+
+    fn decode_as(kind: u8, mut bytes: &[u8]) -> Result<Self, UnknownRecord> {
         let bytes = &mut bytes;
-        if (take_u8(bytes)?, take_u8(bytes)?) != (VERSION, KIND_OFFSET) {
+        if (take_u8(bytes)?, take_u8(bytes)?) != (VERSION, kind) {
             return Err(UnknownRecord);
         }
         let group = GroupId::any(take_text(bytes)?).map_err(|_| UnknownRecord)?;
@@ -286,9 +329,23 @@ mod tests {
         assert_eq!(Change::decode(&bytes, None), Ok(Change::Membership(group, None)));
         assert_eq!(Change::decode(&bytes, Some(b"?")), Err(UnknownRecord));
         assert_eq!(Change::decode(&key().encode(), None), Ok(Change::Offset(key(), None)));
-        assert_eq!(Change::decode(&[1, 4, 1, 0, b'g'], None), Err(UnknownRecord), "a later build's");
+        assert_eq!(Change::decode(&[1, 9, 1, 0, b'g'], None), Err(UnknownRecord), "a later build's");
         // What builds without membership make of it.
         assert_eq!(OffsetKey::decode(&bytes), Err(UnknownRecord));
+    }
+
+    #[test]
+    fn a_record_of_a_queue_comes_back() {
+        let topic = TopicName::new("t").unwrap();
+        let delivery = Delivery::untouched(&topic, None, Timestamp(1));
+        let change = Change::Delivery(DeliveryKey { at: key(), offset: Offset(9) }, Some(delivery));
+        let (bytes, value) = change.encode();
+        let golden = [&[1, 4, 1, 0, b'g'][..], &[7; 16], &[2, 1, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0]].concat();
+        assert_eq!(bytes, golden);
+        assert_eq!(Change::decode(&bytes, value.as_deref()), Ok(change));
+        for cut in 0..bytes.len() {
+            assert!(Change::decode(&bytes[..cut], None).is_err(), "cut at {cut}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use flymq_types::{GroupId, LeaderEpoch, Marker, Outcome, Timestamp};
 use super::coordinate::not_coordinator;
 use super::member_calls::refused;
 use super::membership::Group;
+use super::queue::end_of_moves;
 use super::record::{Change, OffsetKey, Pending};
 use super::{CommitAs, Groups, OffsetCommit, OffsetsLog};
 use crate::engine::Engine;
@@ -151,6 +152,7 @@ impl Engine {
                 Change::Offset(key, Some(value.clone()))
             })
             .collect();
+        changes.extend(end_of_moves(&book, group, marker));
         // Whatever of the transaction arrives after this is refused.
         let over = Pending { epoch: marker.producer_epoch, written_at: now, offsets: Vec::new() };
         changes.push(Change::Pending(group.clone(), marker.producer_id, Some(over)));
@@ -163,7 +165,7 @@ impl Engine {
     }
 
     /// In the term whose map said what is to be written.
-    async fn write_pending(
+    pub(super) async fn write_pending(
         &self,
         (log, only): (&Arc<OffsetsLog>, Option<LeaderEpoch>),
         group: &GroupId,

@@ -40,6 +40,20 @@ impl Engine {
         .await
     }
 
+    /// The topic, created with so many partitions where there is none, whether or not producers may create topics.
+    ///
+    /// # Errors
+    /// `InternalTopic`, or a failure to create it.
+    pub async fn ensure_topic(&self, name: &TopicName, partitions: usize) -> Result<TopicInfo, EngineError> {
+        if name.is_internal() {
+            return Err(EngineError::InternalTopic { topic: name.clone() });
+        }
+        let partitions = u32::try_from(partitions).ok();
+        let config = TopicConfig::default();
+        let new = NewTopic { name: name.clone(), partitions, config, restore: None };
+        Ok(self.get_or_create(new).await?.info())
+    }
+
     /// Deletes a topic, its data and its committed offsets. Waiting reads end with `TopicNotFound`.
     ///
     /// # Errors

@@ -7,7 +7,8 @@ use flymq_wire::{
 };
 
 use super::{
-    auth, cluster, error::Failure, groups, offsets, records, session::Session, topics, transactions,
+    auth, cluster, dead_letters, error::Failure, groups, offsets, records, session::Session, topics,
+    transactions,
 };
 
 /// The reply to a decoded request.
@@ -39,15 +40,15 @@ pub(super) async fn answer(session: &mut Session<'_>, request: Request) -> Resul
         Request::TxnProduce(body) => transactions::produce(session, body),
         Request::TxnCommit(body) => transactions::commit(session, body).await,
         Request::TxnRollback(body) => transactions::roll_back(session, body),
+        Request::FetchDlq(body) => dead_letters::fetch(session, body).await,
+        Request::ReplayDlq(body) => dead_letters::replay(session, body).await,
+        Request::PurgeDlq(body) => dead_letters::purge(session, body).await,
         Request::RegisterSchema(_)
         | Request::GetSchema(_)
         | Request::ListSchemas(_)
         | Request::ValidateSchema(_)
         | Request::ProduceWithSchema(_)
         | Request::DeleteSchema(_)
-        | Request::FetchDlq(_)
-        | Request::ReplayDlq(_)
-        | Request::PurgeDlq(_)
         | Request::UserCreate(_)
         | Request::UserDelete(_)
         | Request::UserUpdate(_)

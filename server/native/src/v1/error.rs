@@ -99,7 +99,8 @@ impl<'a> About<'a> {
             | ErrorCode::UnsupportedVersion
             | ErrorCode::ReadOnly
             | ErrorCode::RouteNotFound
-            | ErrorCode::MethodNotAllowed => error.message.clone(),
+            | ErrorCode::MethodNotAllowed
+            | ErrorCode::RecordNotHeld => error.message.clone(),
         })
     }
 

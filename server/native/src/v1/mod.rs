@@ -6,6 +6,7 @@
 mod auth;
 mod buffers;
 mod cluster;
+mod dead_letters;
 mod dispatch;
 mod error;
 mod groups;

@@ -6,6 +6,7 @@ mod deadlines;
 mod hostile;
 mod support;
 mod v1_behaviour;
+mod v1_dead_letters;
 mod v1_golden;
 mod v1_transactions;
 mod v2_bounds;

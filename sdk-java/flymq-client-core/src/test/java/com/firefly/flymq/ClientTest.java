@@ -10,6 +10,7 @@ import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.exception.TopicAlreadyExistsException;
 import com.firefly.flymq.exception.TopicNotFoundException;
 import com.firefly.flymq.exception.UnsupportedException;
+import com.firefly.flymq.model.DeadLetter;
 import com.firefly.flymq.model.PartitionInfo;
 import com.firefly.flymq.model.PartitionLag;
 import com.firefly.flymq.model.PartitionOffset;
@@ -21,6 +22,7 @@ import org.junit.jupiter.api.Test;
 
 import java.net.ServerSocket;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicReference;
 
@@ -86,8 +88,27 @@ class ClientTest extends WithBroker {
     }
 
     @Test
+    void deadLettersAreListedReplayedAndPurged() {
+        String topic = "dead-" + System.nanoTime();
+        client.createTopic(topic, 1);
+        for (int offset = 0; offset < 2; offset++) {
+            client.produce(topic, "value-" + offset);
+            Map<String, Object> failed = Map.of(
+                    "group", "g-" + topic, "topic", topic, "offset", offset, "reason", "boom", "max_retries", 0);
+            assertThat(client.call("Nack", failed).path("dead_lettered").asBoolean()).isTrue();
+        }
+        List<DeadLetter> letters = client.fetchDlq(topic, 10);
+        assertThat(letters).hasSize(2);
+        assertThat(letters.get(0).error()).isEqualTo("boom");
+        client.replayDlq(topic, letters.get(0).id());
+        assertThat(client.fetchDlq(topic, 10)).hasSize(1);
+        assertThat(client.purgeDlq(topic)).isEqualTo(1);
+        assertThat(client.fetchDlq(topic, 10)).isEmpty();
+    }
+
+    @Test
     void whatTheBrokerDoesNotOfferYetIsSaid() {
-        assertThatThrownBy(() -> client.fetchDlq("t", 1))
+        assertThatThrownBy(() -> client.call("ListSchemas", Map.of()))
                 .isInstanceOfSatisfying(UnsupportedException.class, e -> assertThat(e.code()).isEqualTo("UNIMPLEMENTED"));
         assertThatThrownBy(() -> client.call("NoSuchRpc", Map.of())).isInstanceOf(InvalidArgumentException.class);
         assertThatThrownBy(() -> client.call("GetTopic", Map.of("nmae", "x"))).hasMessageContaining("nmae");

@@ -1,0 +1,255 @@
+//! The move of records to the dead letters and back: what is written there and what is over here are one transaction.
+//!
+//! Each group has one mover, which is the node that keeps the group, and one transactional id. Whoever becomes it begins with
+//! InitProducer: what the one before left is then committed or aborted, here as well as there, before anything is looked at again.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use flymq_engine::{Direction, EngineError, Moving};
+use flymq_proto::pb;
+use flymq_types::{GroupId, TopicName, TransactionalId, fnv1a_32};
+use parking_lot::Mutex;
+use tracing::warn;
+
+use super::{super::EngineBroker, letter};
+use crate::{BrokerError, ErrorCode, convert};
+
+/// Records that one transaction moves.
+const AT_ONCE: usize = 64;
+/// A move that takes longer is given up, and begun anew, ms.
+const TIMEOUT_MS: u32 = 30_000;
+/// Between two looks for records that nobody moves.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The producer of a group's moves: its id and epoch, where it is known to have nothing open.
+type Producer = Option<(u64, u16)>;
+
+/// The groups that this node moves records of.
+#[derive(Debug, Default)]
+pub(in crate::dispatch) struct Movers(Mutex<HashMap<GroupId, Arc<tokio::sync::Mutex<Producer>>>>);
+
+/// More than this are looked through for those that nobody wants any more.
+const MANY: usize = 1_024;
+
+impl Movers {
+    pub(super) fn of(&self, group: &GroupId) -> Arc<tokio::sync::Mutex<Producer>> {
+        let mut all = self.0.lock();
+        if all.len() >= MANY {
+            all.retain(|_, mover| Arc::strong_count(mover) > 1);
+        }
+        all.entry(group.clone()).or_default().clone()
+    }
+}
+
+impl EngineBroker {
+    /// Looks for records that nobody moves, for as long as there is the broker.
+    pub(crate) fn watch_dead_letters(self: &Arc<Self>) {
+        let _known = self.me.set(Arc::downgrade(self));
+        if tokio::runtime::Handle::try_current().is_ok() {
+            tokio::spawn(watch(Arc::downgrade(self)));
+        }
+    }
+
+    /// Moves the group's records that have failed too often or were rejected; goes on to its end also if the caller goes away.
+    pub(in crate::dispatch) async fn bury(&self, group: &GroupId) -> Result<(), BrokerError> {
+        let me = self.owned()?;
+        let group = group.clone();
+        let moved = tokio::spawn(async move { me.bury_all(&group).await }).await;
+        moved.unwrap_or_else(|_| {
+            Err(BrokerError::new(ErrorCode::Internal, "moving a record failed inside the broker"))
+        })
+    }
+
+    /// As [`EngineBroker::bury`], beside the caller.
+    pub(in crate::dispatch) fn bury_soon(&self, group: &GroupId) {
+        if let Ok(me) = self.owned() {
+            let group = group.clone();
+            tokio::spawn(async move {
+                if let Err(error) = me.bury_all(&group).await {
+                    warn!(%group, %error, "records could not be moved to the dead letters yet");
+                }
+            });
+        }
+    }
+
+    pub(super) fn owned(&self) -> Result<Arc<Self>, BrokerError> {
+        let me = self.me.get().and_then(Weak::upgrade);
+        me.ok_or_else(|| EngineError::ShuttingDown.into())
+    }
+
+    async fn bury_all(&self, group: &GroupId) -> Result<(), BrokerError> {
+        let mover = self.movers.of(group);
+        let mut producer = mover.lock().await;
+        loop {
+            let batch = self.engine.doomed(group, AT_ONCE)?;
+            if batch.is_empty() {
+                if producer.is_some() || !self.engine.has_doomed(group)? {
+                    return Ok(());
+                }
+                // A mover before has left them in the middle: they are moved or free once that has ended.
+                *producer = Some(self.begin_moving(&mover_id(group)).await?);
+                continue;
+            }
+            self.move_batch((group, &mut producer), batch).await?;
+        }
+    }
+
+    /// Moves records in one transaction; returns how many: what another transaction has moved meanwhile is left out.
+    pub(super) async fn move_batch(
+        &self,
+        (group, producer): (&GroupId, &mut Producer),
+        batch: Vec<Moving>,
+    ) -> Result<usize, BrokerError> {
+        let mut present = Vec::new();
+        for moving in batch {
+            match self.record_at((&moving.topic, moving.partition, moving.offset), None).await? {
+                Some(record) => present.push((moving, record)),
+                None if moving.direction == Direction::Bury => {
+                    self.engine.forget_record(group, &moving).await?;
+                }
+                None => {}
+            }
+        }
+        if present.is_empty() {
+            return Ok(0);
+        }
+        let id = mover_id(group);
+        let (producer_id, epoch) = match producer.take() {
+            Some(known) => known,
+            None => self.begin_moving(&id).await?,
+        };
+        let request = pb::BeginTransactionRequest {
+            transactional_id: id.to_string(),
+            producer_id,
+            producer_epoch: epoch.into(),
+            timeout_ms: TIMEOUT_MS,
+        };
+        let begun: pb::BeginTransactionResponse = self.routed(request, None).await?;
+        let moved = self.write_moves(group, &begun.transaction_id, present).await;
+        let (moved, ended) = match moved {
+            Ok(moved) => {
+                let transaction_id = begun.transaction_id;
+                let end = pb::CommitTransactionRequest { transaction_id, producer_epoch: 0 };
+                let ended: pb::CommitTransactionResponse = self.routed(end, None).await?;
+                (Ok(moved), ended.producer_epoch)
+            }
+            Err(error) => {
+                let transaction_id = begun.transaction_id;
+                let end = pb::AbortTransactionRequest { transaction_id, producer_epoch: 0 };
+                let ended: pb::AbortTransactionResponse = self.routed(end, None).await?;
+                (Err(error), ended.producer_epoch)
+            }
+        };
+        *producer = u16::try_from(ended).ok().map(|epoch| (producer_id, epoch));
+        moved
+    }
+
+    /// Whoever moved records of the group before is fenced, and what it had begun has ended.
+    pub(super) async fn begin_replays(&self, group: &GroupId) -> Result<(u64, u16), BrokerError> {
+        self.begin_moving(&mover_id(group)).await
+    }
+
+    async fn begin_moving(&self, id: &TransactionalId) -> Result<(u64, u16), BrokerError> {
+        let request =
+            pb::InitProducerRequest { transactional_id: id.to_string(), transaction_timeout_ms: TIMEOUT_MS };
+        let begun: pb::InitProducerResponse = self.routed(request, None).await?;
+        Ok((begun.producer_id, convert::epoch("producer_epoch", begun.producer_epoch)?))
+    }
+
+    /// Everything of the move but its end.
+    async fn write_moves(
+        &self,
+        group: &GroupId,
+        transaction_id: &str,
+        present: Vec<(Moving, pb::Record)>,
+    ) -> Result<usize, BrokerError> {
+        let transaction = convert::transaction(transaction_id)?;
+        let all = present.iter().map(|(moving, _)| moving.clone()).collect();
+        let marked = self.engine.mark_moving(&transaction, group, all).await?;
+        let mut there: BTreeMap<(TopicName, Option<i32>), Vec<pb::Record>> = BTreeMap::new();
+        for (moving, record) in present.into_iter().filter(|(moving, _)| marked.contains(moving)) {
+            let (to, record) = self.destination(group, &moving, record).await?;
+            there.entry(to).or_default().push(record);
+        }
+        for ((topic, partition), records) in there {
+            let partition = match partition {
+                Some(partition) => partition,
+                None => convert::count(self.engine.partition_for(&topic, None).await?.get() as usize),
+            };
+            let request = pb::ProduceInTransactionRequest {
+                transaction_id: transaction_id.to_owned(),
+                topic: topic.to_string(),
+                partition: Some(partition),
+                records,
+                batch: bytes::Bytes::new(),
+            };
+            let _stored: pb::ProduceInTransactionResponse = self.routed(request, None).await?;
+        }
+        Ok(marked.len())
+    }
+
+    /// Where the record goes, and how it looks there. Dead letters stay in the partition that they had, if there is one.
+    async fn destination(
+        &self,
+        group: &GroupId,
+        moving: &Moving,
+        record: pb::Record,
+    ) -> Result<((TopicName, Option<i32>), pb::Record), BrokerError> {
+        if moving.direction == Direction::Bury {
+            let topic = self.dead_letter_topic(&moving.topic)?;
+            let partitions = self.engine.topic(&moving.topic)?.partitions.len();
+            let open = self.engine.ensure_topic(&topic, partitions).await?;
+            let at = moving.partition.get() as usize % open.partitions.len().max(1);
+            return Ok(((topic, Some(convert::count(at))), letter::buried(record, moving, group)));
+        }
+        let letter = letter::read(&self.source_of(&moving.topic), 0, record);
+        let topic = TopicName::new(&letter.origin_topic).map_err(|why| convert::invalid("topic", why))?;
+        let partitions = self.engine.topic(&topic)?.partitions.len();
+        let there = |partition: &i32| usize::try_from(*partition).is_ok_and(|at| at < partitions);
+        let partition = Some(letter.origin_partition).filter(there);
+        let record = letter::replayed(letter);
+        let partition = match (partition, convert::key_of(&record)) {
+            (None, Some(key)) => {
+                let by_key = self.engine.partition_for(&topic, Some(key)).await?;
+                Some(convert::count(by_key.get() as usize))
+            }
+            (partition, _) => partition,
+        };
+        Ok(((topic, partition), record))
+    }
+}
+
+/// The transactional id under which the group's records are moved. Two groups with one id disturb each other, and nothing else.
+fn mover_id(group: &GroupId) -> TransactionalId {
+    let forth = group.as_str().as_bytes();
+    let back: Vec<u8> = forth.iter().rev().copied().collect();
+    let name = format!("__dead-letters.{:08x}{:08x}", fnv1a_32(forth), fnv1a_32(&back));
+    TransactionalId::internal(&name).expect("hexadecimal digits behind the prefix are a name")
+}
+
+async fn watch(broker: Weak<EngineBroker>) {
+    let mut failed: HashMap<GroupId, String> = HashMap::new();
+    loop {
+        tokio::time::sleep(EVERY).await;
+        let Some(broker) = broker.upgrade() else { return };
+        let groups = broker.engine.groups_with_doomed();
+        failed.retain(|group, _| groups.contains(group));
+        for group in groups {
+            match broker.bury_all(&group).await {
+                Ok(()) => drop(failed.remove(&group)),
+                Err(error) => {
+                    let why = error.to_string();
+                    // Once for each reason: it is tried again every second.
+                    if failed.get(&group) != Some(&why) {
+                        warn!(%group, %error, "records could not be moved to the dead letters yet");
+                        failed.insert(group, why);
+                    }
+                }
+            }
+        }
+    }
+}

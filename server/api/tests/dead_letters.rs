@@ -1,0 +1,276 @@
+//! Records that their readers cannot process, over the whole stack.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{TestBroker, assert_refused, record};
+use flymq_api::{BrokerError, ErrorCode, pb};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+struct Dead {
+    broker: TestBroker,
+}
+
+impl Dead {
+    async fn with(records: &[&str]) -> Self {
+        let broker = TestBroker::start().await;
+        broker.create("orders", 2).await;
+        for value in records {
+            broker.produce("orders", Some(0), vec![record("k", value)]).await.expect("stored");
+        }
+        Self { broker }
+    }
+
+    fn nack(offset: u64, retries: u32, delay: u32) -> pb::NackRequest {
+        pb::NackRequest {
+            group: "g".to_owned(),
+            topic: "orders".to_owned(),
+            offset,
+            reason: "boom".to_owned(),
+            max_retries: Some(retries),
+            retry_delay_ms: Some(delay),
+            ..Default::default()
+        }
+    }
+
+    async fn fail(&self, request: pb::NackRequest) -> pb::NackResponse {
+        self.broker.call(request).await.expect("a nack")
+    }
+
+    async fn list(&self) -> Vec<pb::DeadLetter> {
+        let request =
+            pb::ListDeadLettersRequest { topic: "orders".to_owned(), text: true, ..Default::default() };
+        let found: pb::ListDeadLettersResponse = self.broker.call(request).await.expect("a list");
+        found.dead_letters
+    }
+
+    async fn replay(&self, request: pb::ReplayDeadLettersRequest) -> Result<u32, BrokerError> {
+        let request = pb::ReplayDeadLettersRequest { topic: "orders".to_owned(), ..request };
+        let replayed: pb::ReplayDeadLettersResponse = self.broker.call(request).await?;
+        Ok(replayed.replayed)
+    }
+
+    async fn acquire(&self, request: pb::AcquireRequest) -> pb::AcquireResponse {
+        let request = pb::AcquireRequest { group: "g".to_owned(), topic: "orders".to_owned(), ..request };
+        self.broker.call(request).await.expect("an acquire")
+    }
+
+    async fn retries(&self, wait_ms: u32) -> pb::AcquireResponse {
+        self.acquire(pb::AcquireRequest {
+            member_id: "m".to_owned(),
+            retries_only: true,
+            max_wait_ms: wait_ms,
+            text: true,
+            ..Default::default()
+        })
+        .await
+    }
+
+    async fn committed(&self) -> u64 {
+        let request = pb::GetOffsetsRequest { group: "g".to_owned(), ..Default::default() };
+        let offsets: pb::GetOffsetsResponse = self.broker.call(request).await.expect("offsets");
+        offsets.offsets[0].offset
+    }
+
+    async fn acknowledge(&self, kind: pb::AckKind, member: &str, offsets: &[u64]) -> Result<(), BrokerError> {
+        let request = pb::AcknowledgeRequest {
+            group: "g".to_owned(),
+            topic: "orders".to_owned(),
+            offsets: offsets.to_vec(),
+            kind: kind.into(),
+            member_id: member.to_owned(),
+            reason: "no use".to_owned(),
+            ..Default::default()
+        };
+        let _: pb::AcknowledgeResponse = self.broker.call(request).await?;
+        Ok(())
+    }
+}
+
+fn values(found: &pb::AcquireResponse) -> Vec<(String, u32)> {
+    let value = |one: &pb::AcquiredRecord| {
+        let value = one.record.as_ref().map(|record| record.value.to_vec()).unwrap_or_default();
+        (String::from_utf8(value).expect("UTF-8"), one.delivery_count)
+    };
+    found.records.iter().map(value).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_fails_comes_again_and_at_last_goes_to_the_dead_letters() {
+    let dead = Dead::with(&["a", "b"]).await;
+    let nack = pb::NackRequest { commit: true, ..Dead::nack(0, 2, 2_000) };
+    let first = dead.fail(nack).await;
+    assert_eq!((first.attempts, first.dead_lettered, first.retry_after_ms), (1, false, 2_000));
+    assert_eq!(dead.committed().await, 1, "what follows is read on");
+    assert_eq!(dead.retries(0).await.records.len(), 0, "not due yet");
+    let again = dead.retries(20_000).await;
+    assert_eq!(values(&again), [("a".to_owned(), 2)]);
+    let nack = pb::NackRequest { member_id: "m".to_owned(), ..Dead::nack(0, 2, 2_000) };
+    let second = dead.fail(nack.clone()).await;
+    assert_eq!((second.attempts, second.dead_lettered, second.retry_after_ms), (2, false, 4_000), "doubled");
+    let third = dead.fail(nack.clone()).await;
+    assert_eq!((third.attempts, third.dead_lettered), (3, true));
+    assert_refused(dead.broker.call::<_, pb::NackResponse>(nack).await, ErrorCode::RecordNotHeld, "state");
+    let letters = dead.list().await;
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((letter.error.as_str(), letter.attempts, letter.group.as_str()), ("boom", 3, "g"));
+    assert_eq!(
+        (letter.origin_topic.as_str(), letter.origin_partition, letter.origin_offset),
+        ("orders", 0, 0)
+    );
+    assert_eq!(letter.record.as_ref().and_then(|record| record.value_text.as_deref()), Some("a"));
+    assert_eq!(dead.retries(0).await.records.len(), 0, "it is over");
+    let request = pb::GetDeadLetterStatsRequest { topic: "orders".to_owned() };
+    let stats: pb::GetDeadLetterStatsResponse = dead.broker.call(request).await.expect("counts");
+    assert_eq!((stats.total, stats.by_reason["max_retries_exceeded"], stats.by_group["g"]), (1, 1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_failed_is_settled_by_its_acknowledgement() {
+    let dead = Dead::with(&["a", "b", "c"]).await;
+    dead.fail(pb::NackRequest { commit: true, ..Dead::nack(1, 3, 0) }).await;
+    assert_eq!(dead.committed().await, 2);
+    let lag = pb::GetLagRequest { group: "g".to_owned(), ..Default::default() };
+    let before: pb::GetLagResponse = dead.broker.call(lag.clone()).await.expect("a lag");
+    assert_eq!(before.total, 2, "c, and b again");
+    assert_eq!(values(&dead.retries(0).await), [("b".to_owned(), 2)]);
+    dead.acknowledge(pb::AckKind::Accept, "m", &[1]).await.expect("its own");
+    let after: pb::GetLagResponse = dead.broker.call(lag).await.expect("a lag");
+    assert_eq!(after.total, 1);
+    assert_eq!(dead.list().await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_go_back_once_and_can_be_purged() {
+    let dead = Dead::with(&["apple", "berry", "cherry", "date"]).await;
+    for offset in 0..4 {
+        assert!(dead.fail(Dead::nack(offset, 0, 0)).await.dead_lettered);
+    }
+    let letters = dead.list().await;
+    assert_eq!(letters.len(), 4);
+    let ids = vec![letters[1].id.clone()];
+    let one = pb::ReplayDeadLettersRequest { ids: ids.clone(), ..Default::default() };
+    assert_eq!(dead.replay(one.clone()).await.expect("a replay"), 1);
+    assert_refused(dead.replay(one).await, ErrorCode::MessageNotFound, "id");
+    let some = pb::ReplayDeadLettersRequest { filter: "CHER".to_owned(), ..Default::default() };
+    assert_eq!(dead.replay(some.clone()).await.expect("a replay"), 1);
+    assert_eq!(dead.replay(some).await.expect("none is left"), 0);
+    let left: Vec<_> = dead.list().await.into_iter().filter_map(|letter| letter.record?.value_text).collect();
+    assert_eq!(left, ["apple", "date"]);
+    let fetched = dead.broker.fetch("orders", 0, 4).await.expect("what came back");
+    let back: Vec<_> =
+        fetched.records.iter().map(|record| (&record.value[..], record.headers.len())).collect();
+    assert_eq!(back, [(&b"berry"[..], 0), (&b"cherry"[..], 0)]);
+    let all = pb::ReplayDeadLettersRequest { all: true, ..Default::default() };
+    assert_eq!(dead.replay(all.clone()).await.expect("a replay"), 2);
+    assert_eq!(dead.replay(all).await.expect("none is left"), 0);
+    assert!(dead.fail(Dead::nack(4, 0, 0)).await.dead_lettered);
+    let purge = pb::PurgeDeadLettersRequest { topic: "orders".to_owned() };
+    let purged: pb::PurgeDeadLettersResponse = dead.broker.call(purge.clone()).await.expect("a purge");
+    assert_eq!((purged.purged, dead.list().await.len()), (1, 0));
+    let purged: pb::PurgeDeadLettersResponse = dead.broker.call(purge).await.expect("a purge");
+    assert_eq!(purged.purged, 0);
+    let nothing = dead.replay(pb::ReplayDeadLettersRequest::default()).await;
+    assert_refused(nothing, ErrorCode::InvalidArgument, "field");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_gives_each_record_to_one_reader() {
+    let dead = Dead::with(&["a", "b", "c", "d"]).await;
+    let ask = |member: &str, max: u32| pb::AcquireRequest {
+        member_id: member.to_owned(),
+        max_records: max,
+        ..Default::default()
+    };
+    let one = dead.acquire(ask("m1", 2)).await;
+    let two = dead.acquire(ask("m2", 10)).await;
+    assert_eq!(values(&one), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    assert_eq!(values(&two), [("c".to_owned(), 1), ("d".to_owned(), 1)]);
+    assert_refused(
+        dead.acknowledge(pb::AckKind::Accept, "m2", &[0]).await,
+        ErrorCode::RecordNotHeld,
+        "state",
+    );
+    assert_refused(
+        dead.acknowledge(pb::AckKind::Accept, "m1", &[1, 2]).await,
+        ErrorCode::RecordNotHeld,
+        "offset",
+    );
+    dead.acknowledge(pb::AckKind::Accept, "m1", &[0]).await.expect("its own");
+    dead.acknowledge(pb::AckKind::Release, "m1", &[1]).await.expect("its own");
+    dead.acknowledge(pb::AckKind::Extend, "m2", &[2]).await.expect("its own");
+    dead.acknowledge(pb::AckKind::Reject, "m2", &[3]).await.expect("its own");
+    assert_eq!(values(&dead.acquire(ask("m3", 10)).await), [("b".to_owned(), 1)], "given back, not failed");
+    let letters = dead.list().await;
+    let reasons: Vec<_> =
+        letters.iter().map(|letter| (letter.reason.as_str(), letter.error.as_str())).collect();
+    assert_eq!(reasons, [("rejected", "no use")]);
+    assert_refused(
+        dead.acknowledge(pb::AckKind::Extend, "m2", &[3]).await,
+        ErrorCode::RecordNotHeld,
+        "state",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_one_key_come_one_at_a_time_where_order_counts() {
+    let dead = Dead::with(&["k1", "k2"]).await;
+    dead.broker.produce("orders", Some(0), vec![record("other", "o1")]).await.expect("stored");
+    let ask = || pb::AcquireRequest { member_id: "m".to_owned(), ordered: true, ..Default::default() };
+    let first = dead.acquire(ask()).await;
+    assert_eq!(values(&first), [("k1".to_owned(), 1), ("o1".to_owned(), 1)]);
+    assert_eq!(dead.acquire(ask()).await.records.len(), 0, "k2 waits for k1");
+    dead.acknowledge(pb::AckKind::Accept, "m", &[0]).await.expect("its own");
+    assert_eq!(values(&dead.acquire(ask()).await), [("k2".to_owned(), 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_waits_for_a_record_and_a_lock_that_ends_frees_it() {
+    let dead = Dead::with(&[]).await;
+    let ask = |lock_ms| pb::AcquireRequest {
+        member_id: "m".to_owned(),
+        max_wait_ms: 20_000,
+        lock_ms,
+        ..Default::default()
+    };
+    let (found, ()) = tokio::join!(dead.acquire(ask(1_000)), async {
+        dead.broker.produce("orders", Some(1), vec![record("", "late")]).await.expect("stored");
+    });
+    assert_eq!(values(&found), [("late".to_owned(), 1)]);
+    let begun = Instant::now();
+    let again = dead.acquire(ask(1_000)).await;
+    assert_eq!(values(&again), [("late".to_owned(), 2)], "its lock has ended");
+    assert!(begun.elapsed() < WAIT);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_is_refused() {
+    let dead = Dead::with(&["a"]).await;
+    let nack = |request: pb::NackRequest| dead.broker.call::<_, pb::NackResponse>(request);
+    assert_refused(nack(Dead::nack(1, 0, 0)).await, ErrorCode::OffsetOutOfRange, "offset");
+    let unknown = pb::NackRequest { topic: "nothing".to_owned(), ..Dead::nack(0, 0, 0) };
+    assert_refused(nack(unknown).await, ErrorCode::TopicNotFound, "topic");
+    assert_refused(nack(Dead::nack(0, 0, 600_001)).await, ErrorCode::InvalidArgument, "field");
+    let stranger = pb::NackRequest { member_id: "x".to_owned(), generation: 1, ..Dead::nack(0, 0, 0) };
+    assert_refused(nack(stranger).await, ErrorCode::UnknownMember, "member_id");
+    let commit = pb::CommitOffsetsRequest {
+        group: "g".to_owned(),
+        offsets: vec![pb::PartitionOffset { topic: "orders".to_owned(), offset: 1, ..Default::default() }],
+        ..Default::default()
+    };
+    let _: pb::CommitOffsetsResponse = dead.broker.call(commit).await.expect("a commit");
+    assert_refused(nack(Dead::nack(0, 0, 0)).await, ErrorCode::RecordNotHeld, "state");
+    assert_refused(
+        dead.acknowledge(pb::AckKind::Release, "m", &[0]).await,
+        ErrorCode::RecordNotHeld,
+        "state",
+    );
+    assert_refused(
+        dead.acknowledge(pb::AckKind::Unspecified, "m", &[0]).await,
+        ErrorCode::InvalidArgument,
+        "field",
+    );
+    assert_eq!(dead.list().await.len(), 0);
+}
