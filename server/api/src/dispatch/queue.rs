@@ -175,13 +175,19 @@ impl EngineBroker {
         partitions: &[PartitionId],
         asked: &Asked,
     ) -> Result<pb::AcquireResponse, BrokerError> {
-        let mut found = pb::AcquireResponse::default();
+        let (mut found, mut failed) = (pb::AcquireResponse::default(), None);
         // Not always the same one first.
         let first = fnv1a_32(&self.clock.wall().as_millis().to_le_bytes()) as usize % partitions.len().max(1);
         for partition in partitions.iter().cycle().skip(first).take(partitions.len()) {
             let queue = Queue { group, topic, partition: *partition };
             let left = asked.max - found.records.len();
-            let (records, wake) = self.acquire_of(&queue, asked, left).await?;
+            let (records, wake) = match self.acquire_of(&queue, asked, left).await {
+                Ok(got) => got,
+                Err(error) => {
+                    failed = failed.or(Some(error));
+                    continue;
+                }
+            };
             found.records.extend(records);
             if let Some(wake) = wake {
                 let due = millis(wake).max(1);
@@ -191,7 +197,11 @@ impl EngineBroker {
                 break;
             }
         }
-        Ok(found)
+        // A partition that cannot be read now is no reason to wait for the others.
+        match failed.filter(|_| found.records.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok(found),
+        }
     }
 
     async fn acquire_of(
@@ -220,19 +230,27 @@ impl EngineBroker {
             let known = at_hand.remove(&offset.get());
             async move {
                 let record = match known {
-                    Some(record) => Some(record),
+                    Some(record) => Ok(Some(record)),
                     None => {
                         let at = (queue.topic, queue.partition, offset);
-                        self.record_at(at, asked.deadline).await?
+                        self.record_at(at, asked.deadline).await
                     }
                 };
-                Ok::<_, BrokerError>((offset, failed, record))
+                (offset, failed, record)
             }
         });
         let read: Vec<_> = read.buffered(READS).collect().await;
         let (mut records, mut gone, mut back, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        for one in read {
-            let (offset, failed, record) = one?;
+        let mut unread = None;
+        for (offset, failed, record) in read {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    unread = unread.or(Some(error));
+                    back.push(offset);
+                    continue;
+                }
+            };
             let Some(mut record) = record else {
                 gone.push(offset);
                 continue;
@@ -258,7 +276,10 @@ impl EngineBroker {
                 self.engine.answer(at, offsets, act, member.clone()).await?;
             }
         }
-        Ok((records, acquired.wake))
+        match unread.filter(|_| records.is_empty()) {
+            Some(error) => Err(error),
+            None => Ok((records, acquired.wake)),
+        }
     }
 
     /// The next records that nobody has had yet, and where they begin.
