@@ -287,6 +287,7 @@ async fn ops_that_are_not_built_are_refused_and_the_connection_lives() {
         op::DELETE_TOPIC,
         op::CONSUME_ZERO_COPY,
         op::FETCH_BINARY,
+        op::PRODUCE_DELAYED,
         op::FETCH_DLQ,
         op::REPLAY_DLQ,
         op::PURGE_DLQ,

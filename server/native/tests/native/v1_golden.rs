@@ -136,7 +136,6 @@ async fn go_asks_for_what_is_not_built() {
     let broker = Broker::start().await;
     let mut client = broker.v1().await;
     let requests = [
-        ("delayed", "af0130010000001500027431000000056c6174657200000000000001f4"),
         ("schema validate", "af0113010000000f00027331000000077b2278223a317d"),
         ("produce with schema", "af011401000000140002743100027331000000087b226964223a357d"),
         ("schema delete", "af011501000000080002733100000000"),
