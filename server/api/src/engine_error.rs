@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use flymq_engine::{EngineError, NotHeld};
+use flymq_engine::{EngineError, NotHeld, RecordAt};
 use flymq_types::{BatchError, InflateError, Offset, PartitionId, TopicName};
 
 use crate::{BrokerError, ErrorCode};
@@ -27,10 +27,7 @@ impl From<EngineError> for BrokerError {
             | E::NotOwner { group, member, .. } => {
                 member_refused(&error).with("group", group).with("member_id", member)
             }
-            E::RecordNotHeld { record, why } => {
-                let error = placed(failed(ErrorCode::RecordNotHeld), &record.topic, record.partition);
-                error.with("group", &record.group).with("offset", record.offset).with("state", held(*why))
-            }
+            E::RecordNotHeld { record, why } => record_refused(&error, record, *why),
             E::OffsetOutOfRange { topic, partition, offset, start, end } => {
                 let error = placed(failed(ErrorCode::OffsetOutOfRange), topic, *partition);
                 error.with("offset", offset).with("start", start).with("end", end)
@@ -51,9 +48,7 @@ impl From<EngineError> for BrokerError {
             }
             E::InvalidBatch(batch) => failed(batch_code(batch)),
             E::TooLarge { what, bytes, limit } => {
-                failed(if *what == "record" { ErrorCode::RecordTooLarge } else { ErrorCode::FrameTooLarge })
-                    .with("bytes", bytes)
-                    .with("limit", limit)
+                failed(too_large(what)).with("bytes", bytes).with("limit", limit)
             }
             E::UnknownProducer { topic, partition, producer, .. }
             | E::ProducerFenced { topic, partition, producer, .. }
@@ -114,13 +109,21 @@ impl From<EngineError> for BrokerError {
     }
 }
 
-fn held(why: NotHeld) -> &'static str {
-    match why {
+fn too_large(what: &str) -> ErrorCode {
+    if what == "record" { ErrorCode::RecordTooLarge } else { ErrorCode::FrameTooLarge }
+}
+
+/// Why a record of a group is not the caller's to answer for.
+fn record_refused(error: &EngineError, record: &RecordAt, why: NotHeld) -> BrokerError {
+    let state = match why {
         NotHeld::ByAnother => "held",
         NotHeld::Nobody => "not_held",
         NotHeld::Settled => "settled",
         NotHeld::Dead => "dead",
-    }
+    };
+    let failed = BrokerError::new(ErrorCode::RecordNotHeld, error.to_string());
+    let failed = placed(failed, &record.topic, record.partition).with("group", &record.group);
+    failed.with("offset", record.offset).with("state", state)
 }
 
 /// Which field of a request cannot be like that.
