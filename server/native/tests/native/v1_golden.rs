@@ -203,6 +203,22 @@ async fn go_produces_with_time_to_live() {
     exchange(&mut client, "ttl", ephemeral, stored).await;
 }
 
+/// Where it will be is not known yet: 0 and 0.
+#[tokio::test]
+async fn go_produces_delayed() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    exchange(&mut client, "create", CREATE, CREATED).await;
+    let later = "af0130010000001500027431000000056c6174657200000000000001f4";
+    let kept = "af0130010000002000027431000000000000000000000000................ffffffff00000005";
+    exchange(&mut client, "delayed", later, kept).await;
+    // A week and a second.
+    let too_late = "af0130010000001500027431000000056c6174657200000000240c87e8";
+    client.send_raw(&bytes(too_late)).await;
+    let text = error_text(&client.frame().await);
+    assert_eq!(text, "delay 168h0m1s exceeds maximum allowed delay 168h0m0s");
+}
+
 #[tokio::test]
 async fn go_logs_in_where_nobody_has_to() {
     let broker = Broker::start().await;
