@@ -76,3 +76,31 @@ async fn a_cluster_lives_in_one_process_and_comes_back_from_its_directory() {
         cluster.shutdown().await;
     }
 }
+
+/// Found by B29: the answer to a commit was lost, and no call of the producer worked any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_producer_goes_on_behind_a_commit_whose_answer_was_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = start(Config::embedded(dir.path())).await.expect("started");
+    let client = client(&broker).await;
+    client.create_topic("t", 1).await.expect("created");
+    let config = flymq_client::TransactionalConfig::new("mill");
+    let mut producer = client.transactional_producer(config).await.expect("begun");
+    for round in 0..3 {
+        producer.begin().await.expect("it goes on");
+        producer.send("t", NewMessage::value(format!("{round}"))).await.expect("stored");
+        // What a commit does whose answer nobody hears.
+        let list: pb::ListTransactionsResponse =
+            client.call("ListTransactions", &pb::ListTransactionsRequest::default()).await.expect("listed");
+        let transaction_id = list.transactions[0].transaction_id.clone();
+        let commit = pb::CommitTransactionRequest { transaction_id, producer_epoch: 0 };
+        let _: pb::CommitTransactionResponse = client.call("CommitTransaction", &commit).await.expect("done");
+        if round == 1 {
+            let refused = producer.abort().await.expect_err("it is committed");
+            assert!(refused.message.contains("committed"), "{refused}");
+        }
+    }
+    let read = client.fetch(&flymq_client::FetchSpec::new("t", 0, 0)).await.expect("readable");
+    assert_eq!(read.messages.len(), 3);
+    broker.shutdown().await;
+}

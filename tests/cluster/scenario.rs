@@ -11,6 +11,7 @@ mod b20_membership;
 mod b22_read_is_durable;
 mod b23_order;
 mod b28_transactions;
+mod b29_transform;
 mod b38_slow_disk;
 mod b39_upgrade;
 mod b40_soak;

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    Client, ClientError, Message, NewMessage, RecordMetadata,
+    Client, ClientError, Consumer, Message, NewMessage, RecordMetadata,
     client::To,
     metadata::partition_of,
     pb::{self, ErrorCode},
@@ -95,7 +95,11 @@ impl TransactionalProducer {
     /// `ProducerFenced` where another producer has taken the id, or a transaction was open for too long; transport errors.
     pub async fn begin(&mut self) -> Result<(), ClientError> {
         if self.open.is_some() {
-            self.abort().await?;
+            match self.abort().await {
+                // Its end was decided before, and only nobody had said so.
+                Err(error) if error.code == ErrorCode::TransactionState => {}
+                aborted => aborted?,
+            }
         }
         let request = pb::BeginTransactionRequest {
             transactional_id: self.config.transactional_id.clone(),
@@ -188,7 +192,9 @@ impl TransactionalProducer {
     pub async fn commit(&mut self) -> Result<(), ClientError> {
         let request =
             pb::CommitTransactionRequest { transaction_id: self.transaction_id()?, producer_epoch: 0 };
-        let reply: pb::CommitTransactionResponse = self.client.call("CommitTransaction", &request).await?;
+        let reply: Result<pb::CommitTransactionResponse, _> =
+            self.client.call("CommitTransaction", &request).await;
+        let reply = self.known_end(reply)?;
         (self.epoch, self.open) = (reply.producer_epoch, None);
         Ok(())
     }
@@ -200,9 +206,19 @@ impl TransactionalProducer {
     pub async fn abort(&mut self) -> Result<(), ClientError> {
         let request =
             pb::AbortTransactionRequest { transaction_id: self.transaction_id()?, producer_epoch: 0 };
-        let reply: pb::AbortTransactionResponse = self.client.call("AbortTransaction", &request).await?;
+        let reply: Result<pb::AbortTransactionResponse, _> =
+            self.client.call("AbortTransaction", &request).await;
+        let reply = self.known_end(reply)?;
         (self.epoch, self.open) = (reply.producer_epoch, None);
         Ok(())
+    }
+
+    /// An end that is refused for the transaction's state was decided before, otherwise: the next one has the next epoch.
+    fn known_end<T>(&mut self, reply: Result<T, ClientError>) -> Result<T, ClientError> {
+        if reply.as_ref().is_err_and(|error| error.code == ErrorCode::TransactionState) {
+            (self.epoch, self.open) = (self.epoch + 1, None);
+        }
+        reply
     }
 
     /// Reads, makes something of it, and writes that, exactly once: what `make` returns is sent with the offsets behind `messages`
@@ -217,7 +233,7 @@ impl TransactionalProducer {
         make: impl Fn(&Message) -> Vec<(String, NewMessage)>,
     ) -> Result<(), ClientError> {
         self.begin().await?;
-        let done = self.transform_open(group, messages, make).await;
+        let done = self.transform_open((group, None), messages, make).await;
         if done.is_err() && self.open.is_some() {
             // Its failure tells nothing that `done` does not; the timeout aborts it as well.
             let _aborted = self.abort().await;
@@ -225,9 +241,38 @@ impl TransactionalProducer {
         done
     }
 
+    /// As [`TransactionalProducer::transform`], of what a member of a group has polled: the offsets are committed as that member's, so that a
+    /// member which has lost its partitions commits nothing any more. After an error the next poll goes on from what the group has
+    /// committed, be that before or behind these messages: just poll again (after `init`, where it is `ProducerFenced`).
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a consumer that is no member or commits by itself; `UnknownMember`, `IllegalGeneration`: the partitions are
+    /// another member's by now; those of `transform`.
+    pub async fn transform_polled(
+        &mut self,
+        consumer: &mut Consumer,
+        messages: &[Message],
+        make: impl Fn(&Message) -> Vec<(String, NewMessage)>,
+    ) -> Result<(), ClientError> {
+        let (group, member) = consumer.commits_for()?;
+        let done = async {
+            self.begin().await?;
+            self.transform_open((&group, member), messages, make).await
+        };
+        let done = done.await;
+        if done.is_err() {
+            consumer.forget_work_on(messages);
+            if self.open.is_some() {
+                // As in `transform`; where it was committed, the group's offsets say so.
+                let _aborted = self.abort().await;
+            }
+        }
+        done
+    }
+
     async fn transform_open(
         &mut self,
-        group: &str,
+        (group, member): (&str, Option<(String, i64)>),
         messages: &[Message],
         make: impl Fn(&Message) -> Vec<(String, NewMessage)>,
     ) -> Result<(), ClientError> {
@@ -249,7 +294,7 @@ impl TransactionalProducer {
             ..pb::PartitionOffset::default()
         };
         if !next.is_empty() {
-            self.send_offsets(group, next.into_iter().map(offset).collect(), None).await?;
+            self.send_offsets(group, next.into_iter().map(offset).collect(), member).await?;
         }
         self.commit().await
     }

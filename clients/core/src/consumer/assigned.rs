@@ -74,7 +74,7 @@ impl Consumer {
         self.let_go(stays);
     }
 
-    fn let_go(&mut self, stays: impl Fn(&Place) -> bool) {
+    pub(super) fn let_go(&mut self, stays: impl Fn(&Place) -> bool) {
         self.positions.forget(&stays);
         self.fetchers.retain(|fetcher| {
             let (topic, partition) = fetcher.place();

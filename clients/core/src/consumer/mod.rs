@@ -4,6 +4,7 @@
 //! partitions up in `poll` as well, after it has committed what earlier polls handed out of them.
 
 mod assigned;
+mod exactly_once;
 mod fetcher;
 mod membership;
 mod positions;
