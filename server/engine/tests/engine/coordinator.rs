@@ -265,6 +265,43 @@ async fn a_commit_that_a_crash_interrupts_is_whole_after_the_restart() {
     }
 }
 
+/// As above, and its producer never asks again: another one begins under the id.
+#[tokio::test]
+async fn a_commit_that_a_crash_interrupts_is_all_of_it_or_nothing_for_the_next_producer() {
+    for polls in 0..40 {
+        let node = Node::simulated();
+        let engine = engine_of(&node).await;
+        let transaction = begin(&engine, "tx").await;
+        for partition in [0, 1] {
+            write(&engine, &transaction, partition, "a").await.unwrap();
+        }
+        let told = {
+            let mut ending = Box::pin(engine.end_transaction(&transaction, Outcome::Commit));
+            let mut told = false;
+            for _ in 0..polls {
+                told = told || futures::poll!(&mut ending).is_ready();
+                if told {
+                    break;
+                }
+                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+            told
+        };
+        engine.shutdown().await;
+        drop(engine);
+        node.sim.crash_losing_all();
+        let engine = engine_of(&node).await;
+        soon(begin(&engine, "tx")).await;
+        let (one, other) = (shown(&engine, 0).await, shown(&engine, 1).await);
+        assert_eq!(one, other, "after {polls} polls");
+        if told {
+            assert_eq!(one, ["a"], "it was told");
+            return;
+        }
+    }
+}
+
 #[tokio::test]
 async fn bad_input_is_refused_by_name() {
     let node = Node::simulated();
