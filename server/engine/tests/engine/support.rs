@@ -11,7 +11,7 @@ use flymq_engine::{
     Appended, Engine, EngineDeps, EngineError, EngineOptions, FetchSpec, Fetched, NewTopic, Target,
     TopicConfig,
 };
-use flymq_storage::{DataDir, DataDirOptions, Disk, RealDisk, SimDisk, SpaceOptions, SyncMode};
+use flymq_storage::{DataDir, DataDirOptions, Disk, RealDisk, SimDisk, SpaceOptions, StorageError, SyncMode};
 use flymq_types::{
     Acks, GroupId, Isolation, ManualClock, Offset, PartitionId, SeededRng, Timestamp, TopicName,
 };
@@ -67,9 +67,30 @@ impl Node {
         self
     }
 
-    /// Starts the engine; the one before must be dropped.
+    /// Starts the engine; the one before must be dropped. What works beside that may hold it a moment longer, and its directory
+    /// with it.
     pub async fn open(&self) -> Arc<Engine> {
-        let options = DataDirOptions {
+        let mut opened = None;
+        until("the directory is free", || match DataDir::open(self.data_dir()) {
+            Err(StorageError::DirectoryLocked { .. }) => false,
+            other => {
+                opened = Some(other.unwrap());
+                true
+            }
+        })
+        .await;
+        let deps = EngineDeps {
+            data: Arc::new(opened.unwrap()),
+            clock: self.clock.clone(),
+            rng: self.rng.clone(),
+            meta: Arc::new(self.meta.clone()),
+            replication: None,
+        };
+        Engine::open(self.options.clone(), deps).await.unwrap()
+    }
+
+    fn data_dir(&self) -> DataDirOptions {
+        DataDirOptions {
             disk: self.disk.clone(),
             path: self.path.clone(),
             clock: self.clock.clone(),
@@ -80,16 +101,7 @@ impl Node {
             encryption: None,
             node: None,
             open_files: 64,
-        };
-        let data = Arc::new(DataDir::open(options).unwrap());
-        let deps = EngineDeps {
-            data,
-            clock: self.clock.clone(),
-            rng: self.rng.clone(),
-            meta: Arc::new(self.meta.clone()),
-            replication: None,
-        };
-        Engine::open(self.options.clone(), deps).await.unwrap()
+        }
     }
 }
 
