@@ -67,13 +67,16 @@ test-openapi: ## The OpenAPI document is valid, and the built broker answers as 
 	@.ci/tools.sh python
 	@.ci/openapi.sh $(CARGO_TARGET_DIR)/debug
 
+# Guides whose blocks are run.
+GUIDES := $(addprefix docs/,consumer-groups.md transactions.md dead-letters.md scheduled-messages.md)
+
 .PHONY: test-readme
 test-readme: ## make run and the blocks of README.md and of the guides, as a reader would run them
 	@.ci/tools.sh grpcurl python
 	@$(PYTHON) -c 'import pyflymq' 2>/dev/null || .ci/python.sh install
 	@DEMO_EXIT=1 DEMO_SKIP_BUILD=1 BIN_DIR=$(CARGO_TARGET_DIR)/debug deploy/scripts/run-demo.sh </dev/null
 	@test -d ~/.m2/repository/com/firefly/flymq/flymq-client-core || .ci/java.sh -DskipTests
-	@$(PYTHON) tests/readme/run.py --bin $(CARGO_TARGET_DIR)/debug README.md docs/consumer-groups.md sdk-java/README.md sdk-java/GETTING_STARTED.md
+	@$(PYTHON) tests/readme/run.py --bin $(CARGO_TARGET_DIR)/debug README.md $(GUIDES) sdk-java/README.md sdk-java/GETTING_STARTED.md
 
 .PHONY: example
 example: ## The example with a real data set: consumer groups in Python and Spring Boot that must agree
