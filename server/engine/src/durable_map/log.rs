@@ -9,6 +9,7 @@ use flymq_wire::batch::{BatchBuilder, NewRecord};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::DurableMap;
 use crate::error::EngineError;
@@ -45,6 +46,8 @@ pub(crate) enum Appending {
 struct Pending<C> {
     queue: VecDeque<Entry<C>>,
     tickets: u64,
+    /// All tickets up to it are over: what was committed is in the map.
+    over: watch::Sender<u64>,
     /// On a cluster: the term whose part is in the map.
     loaded: Option<LeaderEpoch>,
 }
@@ -68,7 +71,7 @@ const FULL: usize = 4 << 20;
 impl<M: DurableMap> MapLog<M> {
     pub(super) fn new(partition: Arc<Partition>, index: usize, of: usize) -> Self {
         let (grown, summary, applied) = Default::default();
-        let pending = Mutex::new(Pending { queue: VecDeque::new(), tickets: 0, loaded: None });
+        let pending = Mutex::default();
         Self { partition, index, of, pending, grown, summary, applied, unread: AtomicBool::new(false) }
     }
 
@@ -164,20 +167,18 @@ impl<M: DurableMap> MapLog<M> {
     }
 
     fn settle_locked(&self, pending: &mut Pending<M::Change>, map: &RwLock<M>) {
-        let durable = self.partition.high();
-        let known =
-            |entry: &Entry<M::Change>| entry.outcome.is_some() || entry.end.is_some_and(|end| end <= durable);
-        let ready = pending.queue.iter().take_while(|entry| known(entry)).count();
-        if ready > 0 {
+        let known = pending.take_known(self.partition.high());
+        if !known.is_empty() {
             let mut map = map.write();
-            let done = pending.queue.drain(..ready).filter(|entry| entry.outcome != Some(false));
-            for entry in done {
+            for entry in known.into_iter().filter(|entry| entry.outcome != Some(false)) {
                 let end = entry.base.plus(entry.changes.len() as u64).get();
                 self.applied.store(end, Ordering::Release);
                 for (at, change) in (entry.base.get()..).zip(entry.changes) {
                     map.apply_at(change, Offset(at));
                 }
             }
+            drop(map);
+            pending.tell();
         }
     }
 
@@ -231,6 +232,41 @@ impl<C> Pending<C> {
     fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
+
+    /// Takes those in front of which it is known what became of them; below `durable` everything is kept.
+    fn take_known(&mut self, durable: Offset) -> Vec<Entry<C>> {
+        let known = |entry: &Entry<C>| entry.outcome.is_some() || entry.end.is_some_and(|end| end <= durable);
+        let count = self.queue.iter().take_while(|entry| known(entry)).count();
+        self.queue.drain(..count).collect()
+    }
+
+    /// It was committed at that offset, or not at all.
+    fn came(&mut self, ticket: u64, committed: Option<Offset>) {
+        if let Some(entry) = self.queue.iter_mut().find(|entry| entry.ticket == ticket) {
+            entry.base = committed.unwrap_or(entry.base);
+            entry.outcome = Some(committed.is_some());
+        }
+    }
+
+    /// Says what is over.
+    fn tell(&self) {
+        self.over.send_replace(self.queue.front().map_or(self.tickets, |first| first.ticket - 1));
+    }
+
+    /// Waits until all tickets up to this one are over.
+    fn over(&self, ticket: u64) -> impl Future<Output = ()> + Send + use<C> {
+        let mut over = self.over.subscribe();
+        async move {
+            // Without a sender there is no map any more.
+            let _gone = over.wait_for(|over| *over >= ticket).await;
+        }
+    }
+}
+
+impl<C> Default for Pending<C> {
+    fn default() -> Self {
+        Self { queue: VecDeque::new(), tickets: 0, over: watch::Sender::new(0), loaded: None }
+    }
 }
 
 /// On a cluster.
@@ -246,6 +282,7 @@ impl<M: DurableMap> MapLog<M> {
         pending.queue.clear();
         pending.loaded = term;
         map.write().replace(self.index, self.of, part);
+        pending.tell();
     }
 
     /// The term whose part the map has.
@@ -276,6 +313,10 @@ impl<M: DurableMap> MapLog<M> {
         Ok(Some(async move {
             let appended = answer.await;
             log.finish(&map, (term, ticket), appended.as_ref().ok().map(|appended| appended.base_offset));
+            // Those before it may not have heard yet that they are committed, and go into the map first: who is told that this
+            // one is kept looks for it there.
+            let over = log.pending.lock().over(ticket);
+            over.await;
             appended.map(|_appended| ())
         }))
     }
@@ -286,10 +327,7 @@ impl<M: DurableMap> MapLog<M> {
         if pending.loaded != Some(term) {
             return;
         }
-        if let Some(entry) = pending.queue.iter_mut().find(|entry| entry.ticket == ticket) {
-            entry.base = committed.unwrap_or(entry.base);
-            entry.outcome = Some(committed.is_some());
-        }
+        pending.came(ticket, committed);
         self.settle_locked(&mut pending, map);
     }
 
@@ -350,3 +388,6 @@ fn encode<M: DurableMap>(changes: &[M::Change], now: Timestamp) -> Result<Record
     let bytes = builder.build().map_err(EngineError::InvalidBatch)?;
     RecordBatch::from_broker(bytes).map_err(EngineError::InvalidBatch)
 }
+
+#[cfg(test)]
+mod tests;
