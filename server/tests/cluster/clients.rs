@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use flymq_client::{
@@ -101,6 +101,31 @@ fn a_producer_and_a_consumer_outlive_the_node_they_were_told() {
     stop.store(true, Ordering::Relaxed);
     let sent = runtime.block_on(producing).expect("no panic");
     runtime.block_on(read_all(&client, sent));
+}
+
+/// As pods do: in the end no node has the address that the client was told first.
+#[test]
+fn nodes_that_come_back_under_other_addresses_are_found() {
+    let mut cluster = Cluster::start(3);
+    replicated(&cluster, "t");
+    let runtime = runtime();
+    let client = runtime.block_on(Client::with_config(native(&cluster, 0))).expect("connected");
+    for node in 0..3 {
+        let before = cluster.node(node).addr("native");
+        cluster.kill(node);
+        cluster.restart(node);
+        assert_ne!(cluster.node(node).addr("native"), before);
+        for partition in 0..PARTITIONS.unsigned_abs() as usize {
+            cluster.in_sync("t", partition, 3);
+        }
+        // A client that does nothing hears of nothing.
+        let until = Instant::now() + Duration::from_millis(2_500);
+        while Instant::now() < until {
+            let all = pb::ListTopicsRequest::default();
+            let listed = client.call::<_, pb::ListTopicsResponse>("ListTopics", &all);
+            runtime.block_on(listed).expect("somebody answers");
+        }
+    }
 }
 
 /// Nodes are drained, stopped and started again, and leaderships and replicas move, under a producer that waits for the

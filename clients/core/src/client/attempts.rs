@@ -47,6 +47,7 @@ impl<'a> Attempts<'a> {
         to: To<'_>,
         attempt: impl Future<Output = Result<T, ClientError>>,
     ) -> ControlFlow<Result<T, ClientError>> {
+        self.client.keep_up();
         let error = match timeout_at(self.deadline, attempt).await {
             Ok(Ok(reply)) => return ControlFlow::Break(Ok(reply)),
             Ok(Err(error)) => error,

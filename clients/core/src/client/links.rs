@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures::{
@@ -25,6 +25,20 @@ type Link = Arc<dyn Transport>;
 
 /// How long one node has to take a connection before the next one is tried.
 const OTHER_WAIT: Duration = Duration::from_secs(1);
+
+/// So often the nodes and their addresses are asked for: where something failed lately or a node is away, which may come back
+/// under another address; and else.
+const UNSURE: Duration = Duration::from_secs(1);
+const SURE: Duration = Duration::from_secs(60);
+/// A failure counts for so long.
+const LATELY: Duration = Duration::from_secs(30);
+
+/// When the nodes of the cluster are asked for.
+#[derive(Default)]
+struct Asking {
+    next: Option<Instant>,
+    failed: Option<Instant>,
+}
 
 /// The one attempt that all callers without a connection wait for.
 type Connecting = Shared<BoxFuture<'static, Result<Link, ClientError>>>;
@@ -59,6 +73,7 @@ struct Inner {
     server: AtomicUsize,
     /// Names and addresses of the cluster's nodes.
     members: Mutex<Vec<(Arc<str>, Arc<str>)>>,
+    asking: Mutex<Asking>,
     /// The servers are nodes of one cluster.
     cluster: AtomicBool,
     closed: AtomicBool,
@@ -75,6 +90,7 @@ impl Links {
             nodes: Mutex::default(),
             server: AtomicUsize::new(0),
             members: Mutex::default(),
+            asking: Mutex::default(),
             cluster: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }))
@@ -157,6 +173,29 @@ impl Links {
         self.is_cluster();
         let known = members.iter().map(|m| (m.node_id.as_str().into(), m.client_addr.as_str().into()));
         *self.0.members.lock() = known.collect();
+        let mut asking = self.0.asking.lock();
+        let failed = asking.failed.is_some_and(|failed| failed.elapsed() < LATELY);
+        let away = members.iter().any(|member| member.state == "fenced");
+        asking.next = Some(Instant::now() + if failed || away { UNSURE } else { SURE });
+    }
+
+    /// Whether it is time to ask for the nodes again; if so the caller does, and nobody else for a moment.
+    pub(super) fn members_due(&self) -> bool {
+        let mut asking = self.0.asking.lock();
+        let now = Instant::now();
+        let due = asking.next.is_some_and(|next| next <= now);
+        if due {
+            asking.next = Some(now + UNSURE);
+        }
+        due
+    }
+
+    /// A node did not answer.
+    pub(super) fn failed(&self) {
+        let mut asking = self.0.asking.lock();
+        let now = Instant::now();
+        asking.failed = Some(now);
+        asking.next = asking.next.map(|next| next.min(now + UNSURE));
     }
 
     /// The servers are nodes of one cluster.

@@ -8,6 +8,7 @@ use crate::{
     metadata::{Known, Leader, News, partition_of},
     pb::{self, ErrorCode},
     producer::ANY_PARTITION,
+    runtime,
     transport::{ProduceCall, Transport, rpc_by_name},
 };
 
@@ -36,6 +37,19 @@ impl Client {
             Ok(Err(error)) => tracing::debug!(%error, "the nodes of the cluster are not known"),
             Err(_) => tracing::debug!("the nodes of the cluster are not known: no answer"),
         }
+    }
+
+    /// Asks now and then where the nodes are, beside what the caller does: one that comes back may have another address.
+    pub(super) fn keep_up(&self) {
+        if !self.inner.links.members_due() {
+            return;
+        }
+        let client = self.clone();
+        drop(runtime::spawn(async move {
+            if let Ok(link) = client.link(0).await {
+                client.meet(&link).await;
+            }
+        }));
     }
 
     /// Whether requests go to the leaders of partitions.
@@ -149,11 +163,14 @@ impl Client {
         if moved {
             self.inner.links.is_cluster();
         }
+        let gone = matches!(error.code, ErrorCode::Connection | ErrorCode::Unavailable | ErrorCode::Timeout);
+        if gone {
+            self.inner.links.failed();
+        }
         let To::Leader { topic, partition } = to else { return };
         let told = || error.metadata.get("partition").and_then(|told| told.parse().ok());
         // Of a batch that names no partition, the server tells which one it chose.
         let partition = if partition < 0 { told().unwrap_or(partition) } else { partition };
-        let gone = matches!(error.code, ErrorCode::Connection | ErrorCode::Unavailable | ErrorCode::Timeout);
         if moved {
             self.topics().moved(topic, partition, error);
         } else if gone && self.routes() {
