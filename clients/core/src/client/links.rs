@@ -40,6 +40,16 @@ struct Asking {
     failed: Option<Instant>,
 }
 
+impl Asking {
+    /// A connection was made anew: the server that it was to is away, and who took it may know more.
+    fn reconnected(&mut self) {
+        if self.next.is_some() {
+            let now = Instant::now();
+            (self.failed, self.next) = (Some(now), Some(now));
+        }
+    }
+}
+
 /// The one attempt that all callers without a connection wait for.
 type Connecting = Shared<BoxFuture<'static, Result<Link, ClientError>>>;
 

@@ -45,6 +45,7 @@ impl Inner {
                 tried = trying.next() => match tried {
                     Some((index, Ok(link))) => {
                         self.server.store(index, Ordering::Relaxed);
+                        self.asking.lock().reconnected();
                         return Ok(link);
                     }
                     Some((_, Err(error))) => failures.push(error),
