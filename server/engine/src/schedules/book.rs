@@ -197,10 +197,6 @@ impl Book {
         }
     }
 
-    pub(super) fn is_place_claimed(&self, place: Place, shot: Shot) -> bool {
-        self.claimed_places.get(&place) == Some(&shot)
-    }
-
     pub(super) fn has_unattended(&self) -> bool {
         self.firing.values().any(|firing| !firing.attended)
     }
