@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flymq_client::{
-    ClientConfig, ClientError, Compression, ConsumerConfig, FetchSpec, NewMessage, OffsetReset,
-    ProducerConfig,
+    ClientConfig, ClientError, Compression, ConsumerConfig, FetchSpec, Isolation, MemberConfig, NewMessage,
+    OffsetReset, ProducerConfig,
 };
 use pyo3::{exceptions::PyValueError, prelude::*};
 
@@ -15,6 +15,9 @@ use crate::{
     operation::Operation,
     producer::Producer,
 };
+
+/// Name in the server's logs, and beside the members of a group.
+const CLIENT_ID: &str = "pyflymq";
 
 /// A connected client; every method may be called from any thread.
 #[pyclass(frozen, module = "pyflymq._core")]
@@ -47,7 +50,7 @@ impl Client {
                 request_timeout: Duration::from_millis(request_timeout_ms),
                 max_retries,
                 retry_backoff: Duration::from_millis(retry_delay_ms),
-                client_id: "pyflymq".to_owned(),
+                client_id: CLIENT_ID.to_owned(),
                 username,
                 password,
                 encryption: encryption?,
@@ -151,8 +154,10 @@ impl Client {
         Ok(Producer::new(self.inner.producer(config)))
     }
 
-    /// A consumer on this client's connections; it reads from its first poll on.
-    #[pyo3(signature = (topics, *, group, offset_reset, auto_commit, auto_commit_interval_ms, max_poll_records))]
+    /// A consumer on this client's connections; it reads from its first poll on. `member`, of one that shares its group's
+    /// partitions: `(session timeout ms, rebalance timeout ms, assignor, instance id)`, zero and empty for the server's defaults.
+    #[pyo3(signature = (topics, *, group, offset_reset, auto_commit, auto_commit_interval_ms, max_poll_records,
+                        read_uncommitted, member))]
     #[expect(clippy::too_many_arguments, reason = "all but one are keywords in Python")]
     fn consumer(
         &self,
@@ -163,6 +168,8 @@ impl Client {
         auto_commit: bool,
         auto_commit_interval_ms: u64,
         max_poll_records: usize,
+        read_uncommitted: bool,
+        member: Option<(u64, u64, String, Option<String>)>,
     ) -> PyResult<Consumer> {
         let offset_reset = match offset_reset {
             "earliest" => OffsetReset::Earliest,
@@ -174,6 +181,14 @@ impl Client {
             enable_auto_commit: auto_commit,
             auto_commit_interval: Duration::from_millis(auto_commit_interval_ms),
             max_poll_records,
+            isolation: if read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted },
+            member: member.map(|(session, rebalance, assignor, instance_id)| MemberConfig {
+                session_timeout: Duration::from_millis(session),
+                rebalance_timeout: Duration::from_millis(rebalance),
+                assignor,
+                instance_id,
+                client_id: CLIENT_ID.to_owned(),
+            }),
             ..ConsumerConfig::new(topics, group)
         };
         let consumer: Result<_, ClientError> = self.inner.consumer(config);

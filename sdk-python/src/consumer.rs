@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use flymq_client::ClientError;
+use flymq_client::{ClientError, Polled, Rebalance};
 use pyo3::prelude::*;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +41,28 @@ impl Consumer {
                 messages = polled => messages?,
             };
             Ok(received(messages))
+        })
+    }
+
+    /// As `poll`, `(messages, None)`; or, once partitions come or go, `([], ("assigned" | "revoked" | "lost", places))`.
+    fn poll_step(&self, timeout_ms: u64, max_records: usize) -> Operation {
+        let (consumer, closing) = (Arc::clone(&self.inner), self.closing.clone());
+        Operation::new(async move {
+            if closing.is_cancelled() {
+                return Err(ClientError::closed("consumer"));
+            }
+            let step = async {
+                consumer.lock().await.poll_step(Duration::from_millis(timeout_ms), max_records).await
+            };
+            let polled = tokio::select! {
+                biased;
+                () = closing.cancelled() => Polled::Messages(Vec::new()),
+                polled = step => polled?,
+            };
+            Ok(match polled {
+                Polled::Messages(messages) => (received(messages), None),
+                Polled::Rebalance(rebalance) => (Vec::new(), Some(told(rebalance))),
+            })
         })
     }
 
@@ -100,5 +122,13 @@ impl Consumer {
         self.closing.cancel();
         let consumer = Arc::clone(&self.inner);
         Operation::new(async move { consumer.lock().await.close().await })
+    }
+}
+
+fn told(rebalance: Rebalance) -> (&'static str, Vec<(String, i32)>) {
+    match rebalance {
+        Rebalance::Assigned(places) => ("assigned", places),
+        Rebalance::Revoked(places) => ("revoked", places),
+        Rebalance::Lost(places) => ("lost", places),
     }
 }

@@ -89,6 +89,12 @@ def test_consumer_config_defaults() -> None:
         "enable_auto_commit": True,
         "auto_commit_interval_ms": 5_000,
         "max_poll_records": 500,
+        "isolation_level": "read_committed",
+        "membership": True,
+        "session_timeout_ms": None,
+        "rebalance_timeout_ms": None,
+        "assignor": None,
+        "group_instance_id": None,
     }
 
 

@@ -31,7 +31,7 @@ mod transport;
 
 pub use client::Client;
 pub use config::{ClientConfig, ConsumerConfig, MemberConfig, OffsetReset, ProducerConfig, TransportKind};
-pub use consumer::Consumer;
+pub use consumer::{Consumer, Polled, Rebalance};
 pub use encryption::{ENCRYPTION_HEADER, Encryptor, generate_key};
 pub use error::{ClientError, ErrorInfo};
 pub use flymq_proto::pb::{self, ErrorCode};

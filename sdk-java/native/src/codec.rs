@@ -4,6 +4,7 @@
 //! i64 timestamp ms, u8 flags (1 key, 2 tombstone, 4 headers)`, `[u32 length, key]`, `u32 length, value`, `[headers]`.
 //! Messages to send: `u32 count`, each `u8 flags (those, 8 partition, 16 timestamp)`, `[i32 partition]`, `[i64 timestamp]`,
 //! `[u32 length, key]`, `[u32 length, value]` unless a tombstone, `[headers]`.
+//! Places: `u32 count`, each `u16 length, topic, i32 partition`.
 //! Headers: `u16 count`, each `u16 length, name, u32 length, value`. Stored: `u32 count`, each `i32 partition, u64 offset, i64 ms`.
 
 use std::sync::Arc;
@@ -81,6 +82,15 @@ pub(crate) fn put_stored(out: &mut Vec<u8>, record: &RecordMetadata) {
     out.put_i32(record.partition);
     out.put_u64(record.offset);
     out.put_i64(record.timestamp_ms);
+}
+
+/// Appends topics with partitions.
+pub(crate) fn put_places(out: &mut Vec<u8>, places: &[(String, i32)]) {
+    out.put_u32(long(places.len()));
+    for (topic, partition) in places {
+        put_short(out, topic.as_bytes());
+        out.put_i32(*partition);
+    }
 }
 
 pub(crate) fn put_long(out: &mut Vec<u8>, bytes: &[u8]) {

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use flymq_client::{ClientError, Consumer};
+use bytes::BufMut as _;
+use flymq_client::{ClientError, Consumer, Polled, Rebalance};
 use jni::{
     EnvUnowned, jni_mangle,
     objects::{JByteArray, JClass},
@@ -11,7 +12,7 @@ use jni::{
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    border::{Failure, bytes, enter, text, unsigned, wait_ok},
+    border::{Failure, bytes, enter, text, unsigned, wait, wait_ok},
     client::CLIENTS,
     codec,
     handles::Table,
@@ -87,11 +88,68 @@ pub fn poll<'local>(
     })
 }
 
+/// As `poll`, `u8 0, messages`; or, once partitions come or go, `u8 (1 assigned, 2 revoked, 3 lost), places`.
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn poll_step<'local>(
+    env: EnvUnowned<'local>,
+    _: JClass<'local>,
+    consumer: jlong,
+    timeout_ms: jlong,
+    max: jint,
+) -> JByteArray<'local> {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        let timeout = Duration::from_millis(unsigned("timeout", timeout_ms)?);
+        let max = usize::try_from(unsigned("max", max.into())?).unwrap_or(usize::MAX);
+        let polled = wait_ok(env, consumer.unless_closed(async |c| c.poll_step(timeout, max).await))?;
+        let mut out = Vec::new();
+        let mut told = |kind: u8, places: &[(String, i32)]| {
+            out.put_u8(kind);
+            codec::put_places(&mut out, places);
+        };
+        match &polled {
+            Polled::Messages(messages) => {
+                out.put_u8(0);
+                codec::put_messages(&mut out, messages);
+            }
+            Polled::Rebalance(Rebalance::Assigned(places)) => told(1, places),
+            Polled::Rebalance(Rebalance::Revoked(places)) => told(2, places),
+            Polled::Rebalance(Rebalance::Lost(places)) => told(3, places),
+        }
+        Ok(env.byte_array_from_slice(&out)?)
+    })
+}
+
+/// Ends a poll that waits, and refuses later ones; commits and `close_consumer` still work.
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn interrupt_consumer<'local>(env: EnvUnowned<'local>, _: JClass<'local>, consumer: jlong) {
+    enter(env, |_| {
+        if let Ok(consumer) = CONSUMERS.get(consumer) {
+            consumer.closing.send_replace(true);
+        }
+        Ok::<_, Failure>(())
+    });
+}
+
+/// The partitions that it reads, as places.
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn assignment<'local>(env: EnvUnowned<'local>, _: JClass<'local>, consumer: jlong) -> JByteArray<'local> {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        let read = wait(env, async { consumer.consumer.lock().await.assignment() })?;
+        let places: Vec<_> = read.into_iter().map(|at| (at.topic, at.partition)).collect();
+        let mut out = Vec::new();
+        codec::put_places(&mut out, &places);
+        Ok(env.byte_array_from_slice(&out)?)
+    })
+}
+
 #[jni_mangle("com.firefly.flymq.internal.Native")]
 pub fn commit<'local>(env: EnvUnowned<'local>, _: JClass<'local>, consumer: jlong) {
     enter(env, |env| {
         let consumer = CONSUMERS.get(consumer)?;
-        wait_ok(env, consumer.unless_closed(async |c| c.commit().await))
+        // Also while it closes: a listener may commit what it gives up.
+        wait_ok(env, async { consumer.consumer.lock().await.commit().await })
     });
 }
 

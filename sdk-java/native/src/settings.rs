@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flymq_client::{
-    Acks, ClientConfig, ClientError, Compression, ConsumerConfig, Encryptor, ErrorCode, OffsetReset,
-    ProducerConfig,
+    Acks, ClientConfig, ClientError, Compression, ConsumerConfig, Encryptor, ErrorCode, Isolation,
+    MemberConfig, OffsetReset, ProducerConfig,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -50,6 +50,12 @@ struct ConsumerSettings {
     fetch_max_bytes: u32,
     fetch_max_wait_ms: u64,
     filter: Option<String>,
+    read_uncommitted: bool,
+    membership: bool,
+    session_timeout_ms: u64,
+    rebalance_timeout_ms: u64,
+    assignor: String,
+    group_instance_id: Option<String>,
 }
 
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ClientError> {
@@ -96,6 +102,16 @@ pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
         let message = "content filters of a consumer are not built yet";
         return Err(ClientError::new(ErrorCode::Unimplemented, message).with("field", "filter"));
     }
+    let member = (given.membership && given.group.is_some()).then(|| MemberConfig {
+        session_timeout: Duration::from_millis(given.session_timeout_ms),
+        rebalance_timeout: Duration::from_millis(given.rebalance_timeout_ms),
+        assignor: given.assignor,
+        instance_id: given.group_instance_id.clone(),
+        client_id: "flymq-java".to_owned(),
+    });
+    if given.group_instance_id.is_some() && member.is_none() {
+        return Err(ClientError::invalid("groupInstanceId needs a group, and membership"));
+    }
     Ok(ConsumerConfig {
         topics: given.topics,
         group: given.group,
@@ -105,8 +121,8 @@ pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
         max_poll_records: given.max_poll_records,
         fetch_max_bytes: given.fetch_max_bytes,
         fetch_max_wait: Duration::from_millis(given.fetch_max_wait_ms),
-        isolation: flymq_client::Isolation::ReadCommitted,
-        member: None,
+        isolation: if given.read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted },
+        member,
     })
 }
 

@@ -28,6 +28,8 @@ _Outgoing = tuple[Optional[bytes], Optional[bytes], Sequence[tuple[str, bytes]],
 _Stored = tuple[str, int, int, int]
 #: topic, partition, offset, timestamp_ms, key, value, tombstone, headers
 _Received = tuple[str, int, int, int, Optional[bytes], bytes, bool, list[tuple[str, bytes]]]
+#: messages, and instead of them which partitions came or went
+_Step = tuple[list[_Received], Optional[tuple[str, list[tuple[str, int]]]]]
 
 @final
 class Operation(Generic[_T]):
@@ -76,6 +78,8 @@ class Client:
         auto_commit: bool,
         auto_commit_interval_ms: int,
         max_poll_records: int,
+        read_uncommitted: bool,
+        member: Optional[tuple[int, int, str, Optional[str]]],
     ) -> Consumer: ...
     def close(self) -> None: ...
 
@@ -94,6 +98,7 @@ class Delivery:
 @final
 class Consumer:
     def poll(self, timeout_ms: int, max_records: int) -> Operation[list[_Received]]: ...
+    def poll_step(self, timeout_ms: int, max_records: int) -> Operation[_Step]: ...
     def commit(self) -> Operation[None]: ...
     def seek(self, partition: int, offset: int, topic: Optional[str] = None) -> Operation[None]: ...
     def seek_to_beginning(self) -> Operation[None]: ...

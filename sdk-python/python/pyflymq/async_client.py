@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Optional, SupportsIndex, Union
 
 from pyflymq import _core
 from pyflymq._calls import Calls
+from pyflymq._rebalance import OnPlaces, Rebalances
 from pyflymq._records import Headers, Key, consumed, count_of, offset_of, outgoing, partition_of
 from pyflymq._settings import MEMORY, client_config, open_core
 from pyflymq.client import FlyMQClient
@@ -207,12 +209,17 @@ class AsyncFlyMQClient:
         filter: Optional[str] = None,
         auto_commit: Optional[bool] = None,
         config: Optional[ConsumerConfig] = None,
+        on_assign: OnPlaces = None,
+        on_revoke: OnPlaces = None,
+        on_lost: OnPlaces = None,
         **settings: Any,
     ) -> AsyncConsumer:
         """A consumer of one or more topics; `settings` are those of `ConsumerConfig`."""
         if auto_commit is not None:
             settings["enable_auto_commit"] = auto_commit
-        return AsyncConsumer(self, topics, consumer_config(config, group_id=group_id, **settings), filter=filter)
+        checked = consumer_config(config, group_id=group_id, **settings)
+        callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
+        return AsyncConsumer(self, topics, checked, filter=filter, **callbacks)
 
     async def begin_transaction(self) -> AsyncTransaction:
         """A transaction: `produce` in it, then `commit` or `rollback`; or use it with `async with`."""
@@ -285,10 +292,14 @@ class AsyncConsumer:
         config: Optional[ConsumerConfig] = None,
         *,
         filter: Optional[str] = None,
+        on_assign: OnPlaces = None,
+        on_revoke: OnPlaces = None,
+        on_lost: OnPlaces = None,
     ) -> None:
         self.config = config or ConsumerConfig()
         self._client = client
         self._core = core_consumer(client._core, topics, self.config, filter)
+        self._rebalances = Rebalances(on_assign, on_revoke, on_lost)
         self._closed = False
 
     async def poll(self, timeout_ms: int = 1_000, max_records: Optional[int] = None) -> list[ConsumedMessage]:
@@ -296,9 +307,20 @@ class AsyncConsumer:
         if self._closed:
             raise ClosedError("the consumer is closed")
         limit = 0 if max_records is None else count_of("max_records", max_records)
-        received = await self._core.poll(count_of("timeout_ms", timeout_ms), limit)
+        received = await self._poll_core(count_of("timeout_ms", timeout_ms), limit)
         serde = self._client._calls.serde
         return [consumed(one, serde) for one in received]
+
+    async def _poll_core(self, timeout_ms: int, limit: int) -> list[_core._Received]:
+        if not self._rebalances.wanted:
+            return await self._core.poll(timeout_ms, limit)
+        deadline = time.monotonic() + timeout_ms / 1_000
+        while True:
+            left = max(0, round((deadline - time.monotonic()) * 1_000))
+            received, change = await self._core.poll_step(left, limit)
+            if change is None:
+                return received
+            await self._rebalances.tell_async(*change)
 
     def __aiter__(self) -> AsyncIterator[ConsumedMessage]:
         return self
@@ -337,10 +359,19 @@ class AsyncConsumer:
         """The next offset that is handed out of a partition."""
         return await self._core.position(partition_of(partition) or 0)
 
+    async def assignment(self) -> list[tuple[str, int]]:
+        """Topics and partitions that it reads; empty before the first poll."""
+        return [(topic, partition) for topic, partition, _ in await self._core.assignment()]
+
     async def close(self) -> None:
         """Commits (with auto-commit) and stops. Idempotent."""
-        self._closed = True
-        await self._core.close()
+        closed, self._closed = self._closed, True
+        self._core.interrupt()
+        try:
+            if self._rebalances.wanted and not closed:
+                await self._rebalances.tell_async("revoked", await self.assignment())
+        finally:
+            await self._core.close()
 
     async def __aenter__(self) -> AsyncConsumer:
         return self

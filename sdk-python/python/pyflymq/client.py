@@ -8,6 +8,7 @@ from typing import Any, Optional, SupportsIndex, Union
 
 from pyflymq import _core
 from pyflymq._calls import Calls
+from pyflymq._rebalance import OnPlaces
 from pyflymq._records import Headers, Key
 from pyflymq._settings import MEMORY, client_config, open_core
 from pyflymq.config import ClientConfig, ConsumerConfig, ProducerConfig
@@ -270,17 +271,26 @@ class FlyMQClient:
         max_poll_records: Optional[int] = None,
         enable_auto_commit: Optional[bool] = None,
         config: Optional[ConsumerConfig] = None,
+        on_assign: OnPlaces = None,
+        on_revoke: OnPlaces = None,
+        on_lost: OnPlaces = None,
+        **settings: Any,
     ) -> HighLevelConsumer:
-        """A consumer of one or more topics; with a group it goes on where the group is."""
-        settings = consumer_config(
+        """A consumer of one or more topics; with a group it goes on where the group is, and shares its partitions.
+
+        More `settings` are those of `ConsumerConfig`; the callbacks those of `HighLevelConsumer`.
+        """
+        checked = consumer_config(
             config,
             group_id=group_id,
             enable_auto_commit=enable_auto_commit if auto_commit is None else auto_commit,
             auto_commit_interval_ms=auto_commit_interval_ms,
             auto_offset_reset=auto_offset_reset,
             max_poll_records=max_poll_records,
+            **settings,
         )
-        return HighLevelConsumer(self, topics, settings, filter=filter)
+        callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
+        return HighLevelConsumer(self, topics, checked, filter=filter, **callbacks)
 
     # Transactions, dead letters, schemas
 

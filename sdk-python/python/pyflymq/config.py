@@ -7,6 +7,8 @@ from typing import Literal, Optional, Union
 from pydantic import BaseModel, ConfigDict, Field
 
 Acks = Literal["all", "quorum", "leader", "none"]
+Assignor = Literal["cooperative", "sticky", "range"]
+IsolationLevel = Literal["read_committed", "read_uncommitted"]
 CompressionType = Literal["none", "gzip", "lz4", "zstd", "snappy"]
 
 
@@ -63,7 +65,7 @@ class ProducerConfig(_Config):
 
 
 class ConsumerConfig(_Config):
-    """How a consumer reads."""
+    """How a consumer reads. With a group it is a member: it shares the group's partitions with the other members."""
 
     group_id: Optional[str] = None
     #: Where a partition without a committed offset begins.
@@ -71,3 +73,15 @@ class ConsumerConfig(_Config):
     enable_auto_commit: bool = True
     auto_commit_interval_ms: int = Field(5_000, gt=0)
     max_poll_records: int = Field(500, gt=0)
+    #: `read_uncommitted` also reads messages of transactions that are open, or were aborted.
+    isolation_level: IsolationLevel = "read_committed"
+    #: False: reads all partitions of its topics, whoever else is in the group.
+    membership: bool = True
+    #: How long a member may be silent before others get its partitions; the server's 10 s unless set.
+    session_timeout_ms: Optional[int] = Field(None, gt=0)
+    #: How long a member may go without a poll while partitions move; the server's 60 s unless set.
+    rebalance_timeout_ms: Optional[int] = Field(None, gt=0)
+    #: How partitions are shared out: what most members ask for; the server's `cooperative` unless set.
+    assignor: Optional[Assignor] = None
+    #: Makes it a static member: a process that starts again under the same id within the session keeps its partitions.
+    group_instance_id: Optional[str] = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, SupportsIndex, Union
 
 import pydantic
 
 from pyflymq import _background, _core
+from pyflymq._rebalance import OnPlaces, Rebalances
 from pyflymq._records import consumed, count_of, offset_of, partition_of
 from pyflymq.config import ConsumerConfig
 from pyflymq.exceptions import ClosedError, FlyMQError, InvalidArgumentError, UnsupportedError
@@ -42,8 +44,15 @@ def core_consumer(client: _core.Client, topics: Topics, config: ConsumerConfig, 
     names = [topics] if isinstance(topics, str) else list(topics)
     if filter is not None:
         raise UnsupportedError("server-side filters of consumers are not built yet in this version")
-    if patterns := [name for name in names if {"+", "#"} & set(name.split("/"))]:
-        raise UnsupportedError(f"topic patterns are not built yet in this version: {', '.join(patterns)}")
+    member = config.group_id is not None and config.membership
+    if config.group_instance_id is not None and not member:
+        raise InvalidArgumentError("group_instance_id needs a group_id, and membership")
+    settings = (
+        config.session_timeout_ms or 0,
+        config.rebalance_timeout_ms or 0,
+        config.assignor or "",
+        config.group_instance_id,
+    )
     return client.consumer(
         names,
         group=config.group_id,
@@ -51,13 +60,19 @@ def core_consumer(client: _core.Client, topics: Topics, config: ConsumerConfig, 
         auto_commit=config.enable_auto_commit,
         auto_commit_interval_ms=config.auto_commit_interval_ms,
         max_poll_records=config.max_poll_records,
+        read_uncommitted=config.isolation_level == "read_uncommitted",
+        member=settings if member else None,
     )
 
 
 class HighLevelConsumer:
-    """Reads topics, alone or as a group; iterate over it, or `poll`.
+    """Reads topics, alone or as a member of a group; iterate over it, or `poll`.
 
-    At least once: with auto-commit a message is committed only after the next one was asked for.
+    At least once: with auto-commit a message is committed only after the next one was asked for. The members of a group share
+    the partitions of their topics, which may be patterns (`+` any one level, `#` all below).
+
+    Callbacks get topics and partitions, inside a `poll`: `on_assign` what is now its own, `on_revoke` what goes to another
+    member after the callback (also at `close`), `on_lost` what another member has already: a commit would be refused.
     """
 
     def __init__(
@@ -67,20 +82,36 @@ class HighLevelConsumer:
         config: Optional[ConsumerConfig] = None,
         *,
         filter: Optional[str] = None,
+        on_assign: OnPlaces = None,
+        on_revoke: OnPlaces = None,
+        on_lost: OnPlaces = None,
     ) -> None:
         self.config = config or ConsumerConfig()
         self._client = client
         self._core = core_consumer(client._core, topics, self.config, filter)
+        self._rebalances = Rebalances(on_assign, on_revoke, on_lost)
         self._closed = False
+        self._left = False
 
     def poll(self, timeout_ms: int = 1_000, max_records: Optional[int] = None) -> list[ConsumedMessage]:
         """Up to `max_records` messages, waiting up to `timeout_ms` for the first; `[]` when none came."""
         if self._closed:
             raise ClosedError("the consumer is closed")
         limit = 0 if max_records is None else count_of("max_records", max_records)
-        received = self._core.poll(count_of("timeout_ms", timeout_ms), limit).wait()
+        received = self._poll_core(count_of("timeout_ms", timeout_ms), limit)
         serde = self._client._calls.serde
         return [consumed(one, serde) for one in received]
+
+    def _poll_core(self, timeout_ms: int, limit: int) -> list[_core._Received]:
+        if not self._rebalances.wanted:
+            return self._core.poll(timeout_ms, limit).wait()
+        deadline = time.monotonic() + timeout_ms / 1_000
+        while True:
+            left = max(0, round((deadline - time.monotonic()) * 1_000))
+            received, change = self._core.poll_step(left, limit).wait()
+            if change is None:
+                return received
+            self._rebalances.tell(*change)
 
     def __iter__(self) -> Iterator[ConsumedMessage]:
         return self
@@ -125,8 +156,13 @@ class HighLevelConsumer:
 
     def close(self) -> None:
         """Commits (with auto-commit) and stops; a poll that waits in another thread ends. Idempotent."""
-        self._closed = True
-        self._core.close().wait()
+        self._interrupt()
+        left, self._left = self._left, True
+        try:
+            if self._rebalances.wanted and not left:
+                self._rebalances.tell("revoked", self.assignment())
+        finally:
+            self._core.close().wait()
 
     def _interrupt(self) -> None:
         """Ends the iteration of another thread after the message at hand, without a commit; that thread closes."""

@@ -175,6 +175,30 @@ class TransactionError(FlyMQError):
     default_code = "TRANSACTION_STATE"
 
 
+class ProducerFencedError(TransactionError):
+    """Another producer has the transactional id, or the transaction was open for too long: it was not committed."""
+
+    default_code = "PRODUCER_FENCED"
+
+
+class RebalanceError(FlyMQError):
+    """The partitions are another member's by now; the next poll says which are one's own."""
+
+    default_code = "ILLEGAL_GENERATION"
+
+
+class InstanceFencedError(FlyMQError):
+    """Another process has the place of this static member."""
+
+    default_code = "INSTANCE_FENCED"
+
+
+class RecordNotHeldError(FlyMQError):
+    """The message is not held by this reader (any more): it is over, or another one's."""
+
+    default_code = "RECORD_NOT_HELD"
+
+
 class UnsupportedError(FlyMQError):
     """This version cannot do that, or it is switched off."""
 
@@ -212,7 +236,11 @@ _BY_CODE: dict[str, type[FlyMQError]] = {
     "TIMEOUT": TimeoutError,
     "CONNECTION": ConnectionError,
     "UNKNOWN_PRODUCER": TransactionError,
-    "PRODUCER_FENCED": TransactionError,
+    "PRODUCER_FENCED": ProducerFencedError,
+    "UNKNOWN_MEMBER": RebalanceError,
+    "ILLEGAL_GENERATION": RebalanceError,
+    "INSTANCE_FENCED": InstanceFencedError,
+    "RECORD_NOT_HELD": RecordNotHeldError,
     "TRANSACTION_NOT_FOUND": TransactionError,
     "TRANSACTION_STATE": TransactionError,
     "SCHEMA_NOT_FOUND": SchemaError,

@@ -26,6 +26,9 @@ impl Consumer {
                 // The group would wait for a topic to come; whoever misspells a name wants to know.
                 self.client.partition_count(topic).await?;
             }
+            if self.here_before.is_none() {
+                self.here_before = Some(self.topics_here().await?);
+            }
             let mut membership = Membership::start(&self.client, group, &self.config, member);
             membership.changed().await;
             if let Some(error) = membership.told().failed {
@@ -37,6 +40,23 @@ impl Consumer {
         self.follow_assignment().await
     }
 
+    /// The topics that there are before it joins: one that a pattern brings later on begins with its first message.
+    async fn topics_here(&self) -> Result<BTreeSet<String>, ClientError> {
+        let mut here = BTreeSet::new();
+        for topic in &self.config.topics {
+            if !is_pattern(topic) {
+                here.insert(topic.clone());
+                continue;
+            }
+            let levels = topic.split('/').take_while(|level| *level != "+" && *level != "#");
+            let request =
+                pb::ListTopicsRequest { prefix: levels.collect::<Vec<_>>().join("/"), ..Default::default() };
+            let listed: pb::ListTopicsResponse = self.client.call("ListTopics", &request).await?;
+            here.extend(listed.topics.into_iter().map(|topic| topic.name));
+        }
+        Ok(here)
+    }
+
     /// Lets go of what is no longer its own, after a commit, and begins what has become it.
     pub(super) async fn follow_assignment(&mut self) -> Result<(), ClientError> {
         let Some(membership) = &mut self.membership else { return Ok(()) };
@@ -45,17 +65,24 @@ impl Consumer {
         if life != told.life {
             // Others may have read and committed since: nothing of before counts.
             self.let_go(|_| false);
+            self.notices.lose_all();
         }
         if let Some(error) = told.failed {
             return Err(error);
         }
         if (life, epoch) != (told.life, told.epoch) {
+            if self.notices.revoke_except(&told.places) {
+                // The application hears of it first, and may commit.
+                return Ok(());
+            }
             self.give_up(&told).await;
             if let Some(membership) = &self.membership {
                 membership.apply(&told);
             }
         }
-        self.begin(&told.places).await
+        self.begin(&told.places).await?;
+        self.notices.assign(&told.places);
+        Ok(())
     }
 
     async fn give_up(&mut self, told: &Told) {
@@ -96,7 +123,8 @@ impl Consumer {
         for (topic, partitions) in &fresh {
             let committed = self.group_offsets(topic).await?;
             // Whoever began a partition left its mark (below): one without is new, and holds nothing to be skipped.
-            let added_later = !committed.is_empty();
+            let created_later = self.here_before.as_ref().is_some_and(|here| !here.contains(topic));
+            let added_later = created_later || !committed.is_empty();
             self.start(topic, partitions, &committed, added_later).await?;
             let unmarked = |at: &pb::PartitionOffset| {
                 let known = committed.iter().any(|mark| mark.partition == at.partition);
@@ -127,7 +155,7 @@ impl Consumer {
     }
 }
 
-fn is_pattern(topic: &str) -> bool {
+pub(super) fn is_pattern(topic: &str) -> bool {
     topic.split('/').any(|level| level == "+" || level == "#")
 }
 

@@ -8,18 +8,22 @@ mod exactly_once;
 mod fetcher;
 mod membership;
 mod positions;
+mod rebalance;
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc;
 
 use crate::{Client, ClientError, ConsumerConfig, Message, OffsetReset, StartFrom, pb};
+use assigned::is_pattern;
 use fetcher::{Arrived, Fetcher};
 use membership::Membership;
 use positions::Positions;
+use rebalance::Notices;
+pub use rebalance::{Polled, Rebalance};
 
 /// Fetches that may wait for `poll`; each holds at most `fetch_max_bytes`, or one batch.
 const FETCHED_AHEAD: usize = 8;
@@ -39,6 +43,9 @@ pub struct Consumer {
     committed: Instant,
     /// None: it reads all partitions.
     membership: Option<Membership>,
+    notices: Notices,
+    /// Of a member: topics that were there when it came.
+    here_before: Option<BTreeSet<String>>,
     closed: bool,
 }
 
@@ -56,6 +63,12 @@ impl Consumer {
         if config.member.is_some() && config.group.is_none() {
             return Err(ClientError::invalid("a member needs a group"));
         }
+        if let (Some(topic), None) = (config.topics.iter().find(|topic| is_pattern(topic)), &config.member) {
+            let message = format!(
+                "{topic} is a pattern, which only a member of a group reads: give the consumer a group"
+            );
+            return Err(ClientError::invalid(message).with("topic", topic));
+        }
         let (sender, arrivals) = mpsc::channel(FETCHED_AHEAD);
         Ok(Self {
             client,
@@ -68,6 +81,8 @@ impl Consumer {
             discovered: None,
             committed: Instant::now(),
             membership: None,
+            notices: Notices::default(),
+            here_before: None,
             closed: false,
         })
     }
@@ -83,18 +98,45 @@ impl Consumer {
     /// Up to `max` messages (0: `max_poll_records`), waiting up to `timeout` for the first; empty when none came.
     ///
     /// # Errors
-    /// `TopicNotFound`, `OffsetOutOfRange`, `CorruptData`, transport errors after retries.
+    /// `TopicNotFound`, `OffsetOutOfRange`, `CorruptData`, transport errors after retries. A member: `InstanceFenced`.
     pub async fn poll(&mut self, timeout: Duration, max: usize) -> Result<Vec<Message>, ClientError> {
         let deadline = tokio::time::Instant::now() + timeout;
-        self.ensure_started().await?;
+        loop {
+            if let Polled::Messages(messages) = self.step(deadline, max).await? {
+                return Ok(messages);
+            }
+        }
+    }
+
+    /// As [`Consumer::poll`]; of a member it ends as well when partitions come or go, each time before or after that happens as
+    /// [`Rebalance`] says. Given up at any wait, it loses nothing.
+    ///
+    /// # Errors
+    /// Those of [`Consumer::poll`].
+    pub async fn poll_step(&mut self, timeout: Duration, max: usize) -> Result<Polled, ClientError> {
+        self.step(tokio::time::Instant::now() + timeout, max).await
+    }
+
+    async fn step(&mut self, deadline: tokio::time::Instant, max: usize) -> Result<Polled, ClientError> {
+        let started = self.ensure_started().await;
+        if let Some(rebalance) = self.notices.next() {
+            return Ok(Polled::Rebalance(rebalance));
+        }
+        started?;
         self.auto_commit().await?;
         let max = if max == 0 { self.config.max_poll_records } else { max };
         while self.buffered.is_empty() {
             tokio::select! {
-                () = assigned::changes(&mut self.membership) => self.follow_assignment().await?,
+                () = assigned::changes(&mut self.membership) => {
+                    let followed = self.follow_assignment().await;
+                    if let Some(rebalance) = self.notices.next() {
+                        return Ok(Polled::Rebalance(rebalance));
+                    }
+                    followed?;
+                }
                 arrived = tokio::time::timeout_at(deadline, self.arrivals.recv()) => match arrived {
                     Ok(Some(arrived)) => self.take_in(arrived)?,
-                    Ok(None) | Err(_) => return Ok(Vec::new()),
+                    Ok(None) | Err(_) => return Ok(Polled::Messages(Vec::new())),
                 },
             }
         }
@@ -107,7 +149,7 @@ impl Consumer {
         let count = max.min(self.buffered.len());
         let messages: Vec<Message> = self.buffered.drain(..count).collect();
         self.positions.handed_out(&messages);
-        Ok(messages)
+        Ok(Polled::Messages(messages))
     }
 
     /// Commits what was handed out so far; durable when it returns. Nothing to do without a group.

@@ -18,6 +18,13 @@ public final class ConsumerConfig {
     private int fetchMaxBytes = 1 << 20;
     private Duration fetchMaxWait = Duration.ofMillis(500);
     private @Nullable String filter;
+    private IsolationLevel isolationLevel = IsolationLevel.READ_COMMITTED;
+    private boolean membership = true;
+    private Duration sessionTimeout = Duration.ZERO;
+    private Duration rebalanceTimeout = Duration.ZERO;
+    private String assignor = "";
+    private @Nullable String groupInstanceId;
+    private @Nullable RebalanceListener rebalanceListener;
 
     /** Where a partition begins that the group has no committed offset for. */
     public ConsumerConfig autoOffsetReset(OffsetReset autoOffsetReset) {
@@ -61,6 +68,55 @@ public final class ConsumerConfig {
         return this;
     }
 
+    /** What is read of transactions; committed ones alone unless set. */
+    public ConsumerConfig isolationLevel(IsolationLevel isolationLevel) {
+        this.isolationLevel = isolationLevel;
+        return this;
+    }
+
+    /**
+     * Whether a consumer with a group shares the group's partitions with its other members, as it does unless this is false; then it
+     * reads all partitions of its topics, whoever else is in the group.
+     */
+    public ConsumerConfig membership(boolean membership) {
+        this.membership = membership;
+        return this;
+    }
+
+    /** How long a member may be silent before others get its partitions; the server's 10 s unless set. */
+    public ConsumerConfig sessionTimeout(Duration sessionTimeout) {
+        this.sessionTimeout = sessionTimeout;
+        return this;
+    }
+
+    /** How long a member may go without a poll while partitions move; the server's 60 s unless set. */
+    public ConsumerConfig rebalanceTimeout(Duration rebalanceTimeout) {
+        this.rebalanceTimeout = rebalanceTimeout;
+        return this;
+    }
+
+    /** How partitions are shared out: {@code cooperative} (unless set), {@code sticky} or {@code range}; what most members ask for counts. */
+    public ConsumerConfig assignor(String assignor) {
+        this.assignor = assignor;
+        return this;
+    }
+
+    /** Makes it a static member: a process that starts again under the same id within the session keeps its partitions. */
+    public ConsumerConfig groupInstanceId(String groupInstanceId) {
+        this.groupInstanceId = groupInstanceId;
+        return this;
+    }
+
+    /** Who hears of partitions that come and go. */
+    public ConsumerConfig rebalanceListener(RebalanceListener rebalanceListener) {
+        this.rebalanceListener = rebalanceListener;
+        return this;
+    }
+
+    @Nullable RebalanceListener rebalanceListener() {
+        return rebalanceListener;
+    }
+
     /** As the native side reads it. */
     byte[] json(List<String> topics, @Nullable String group) {
         Map<String, Object> settings = new LinkedHashMap<>();
@@ -73,6 +129,12 @@ public final class ConsumerConfig {
         settings.put("fetch_max_bytes", fetchMaxBytes);
         settings.put("fetch_max_wait_ms", fetchMaxWait.toMillis());
         settings.put("filter", filter);
+        settings.put("read_uncommitted", isolationLevel == IsolationLevel.READ_UNCOMMITTED);
+        settings.put("membership", membership);
+        settings.put("session_timeout_ms", sessionTimeout.toMillis());
+        settings.put("rebalance_timeout_ms", rebalanceTimeout.toMillis());
+        settings.put("assignor", assignor);
+        settings.put("group_instance_id", groupInstanceId);
         return Json.write(settings);
     }
 }

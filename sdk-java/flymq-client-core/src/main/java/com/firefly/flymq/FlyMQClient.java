@@ -169,7 +169,7 @@ public final class FlyMQClient extends NativeObject implements ControlCalls, Mes
         return Consumer.open(handle(), List.copyOf(topics), group, config, () -> serde);
     }
 
-    /** A member of a consumer group; it reads from its first poll on. */
+    /** A member of a consumer group, also of topics by pattern ({@code shop/+}, {@code shop/#}); it reads from its first poll on. */
     public Consumer consumerGroup(List<String> topics, String group) {
         return consumer(topics, group);
     }

@@ -4,6 +4,7 @@ import com.firefly.flymq.Header;
 import com.firefly.flymq.Message;
 import com.firefly.flymq.NewMessage;
 import com.firefly.flymq.RecordMetadata;
+import com.firefly.flymq.TopicPartition;
 import com.firefly.flymq.serde.Serde;
 
 import java.io.ByteArrayOutputStream;
@@ -135,6 +136,17 @@ public final class Codec {
             headers.add(new Header(name, take(in, in.getInt())));
         }
         return List.copyOf(headers);
+    }
+
+    /** Topics with partitions. */
+    public static List<TopicPartition> readPlaces(ByteBuffer in) {
+        int count = in.getInt();
+        List<TopicPartition> places = new ArrayList<>(count);
+        for (int i = 0; i < count; i++) {
+            String topic = new String(take(in, Short.toUnsignedInt(in.getShort())), StandardCharsets.UTF_8);
+            places.add(new TopicPartition(topic, in.getInt()));
+        }
+        return List.copyOf(places);
     }
 
     /** Where messages were stored. */

@@ -9,11 +9,15 @@ import com.firefly.flymq.exception.EndOfPartitionException;
 import com.firefly.flymq.exception.ErrorInfo;
 import com.firefly.flymq.exception.FlyMQException;
 import com.firefly.flymq.exception.GroupNotFoundException;
+import com.firefly.flymq.exception.InstanceFencedException;
 import com.firefly.flymq.exception.InterruptedOperationException;
 import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.exception.OffsetOutOfRangeException;
 import com.firefly.flymq.exception.PartitionNotFoundException;
 import com.firefly.flymq.exception.PermissionDeniedException;
+import com.firefly.flymq.exception.ProducerFencedException;
+import com.firefly.flymq.exception.RebalanceException;
+import com.firefly.flymq.exception.RecordNotHeldException;
 import com.firefly.flymq.exception.RecordTooLargeException;
 import com.firefly.flymq.exception.SchemaException;
 import com.firefly.flymq.exception.ServerException;
@@ -65,7 +69,11 @@ final class Failures {
             case "RECORD_TOO_LARGE", "FRAME_TOO_LARGE" -> new RecordTooLargeException(info);
             case "SCHEMA_NOT_FOUND", "SCHEMA_INVALID", "SCHEMA_INCOMPATIBLE", "SCHEMA_VALIDATION_FAILED" ->
                     new SchemaException(info);
-            case "UNKNOWN_PRODUCER", "TRANSACTION_NOT_FOUND", "TRANSACTION_STATE", "PRODUCER_FENCED" -> new TransactionException(info);
+            case "UNKNOWN_PRODUCER", "TRANSACTION_NOT_FOUND", "TRANSACTION_STATE" -> new TransactionException(info);
+            case "PRODUCER_FENCED" -> new ProducerFencedException(info);
+            case "UNKNOWN_MEMBER", "ILLEGAL_GENERATION" -> new RebalanceException(info);
+            case "INSTANCE_FENCED" -> new InstanceFencedException(info);
+            case "RECORD_NOT_HELD" -> new RecordNotHeldException(info);
             case "UNIMPLEMENTED", "FEATURE_DISABLED", "UNSUPPORTED_VERSION" -> new UnsupportedException(info);
             case "CANCELLED" -> new ClosedException(info);
             case "INTERRUPTED" -> new InterruptedOperationException(ErrorInfo.local(

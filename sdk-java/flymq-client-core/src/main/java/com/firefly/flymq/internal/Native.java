@@ -50,6 +50,13 @@ public final class Native {
 
     public static native byte[] poll(long consumer, long timeoutMs, int max);
 
+    /** Messages, or partitions that came or went. */
+    public static native byte[] pollStep(long consumer, long timeoutMs, int max);
+
+    public static native void interruptConsumer(long consumer);
+
+    public static native byte[] assignment(long consumer);
+
     public static native void commit(long consumer);
 
     /** With an empty topic: in every topic of the consumer that has the partition. */
