@@ -124,7 +124,8 @@ impl Client {
     }
 
     /// A batching producer on this client's connections.
-    #[pyo3(signature = (*, batch_bytes, batch_messages, linger_ms, acks, retries, retry_backoff_ms, compression, compression_level))]
+    #[pyo3(signature = (*, batch_bytes, batch_messages, linger_ms, acks, retries, retry_backoff_ms, compression, compression_level,
+                        enable_idempotence))]
     #[expect(clippy::too_many_arguments, reason = "all are keywords in Python")]
     fn producer(
         &self,
@@ -137,6 +138,7 @@ impl Client {
         retry_backoff_ms: u64,
         compression: &str,
         compression_level: Option<i32>,
+        enable_idempotence: bool,
     ) -> PyResult<Producer> {
         let compression: Compression =
             compression.parse().map_err(|e| PyValueError::new_err(format!("compression_type: {e}")))?;
@@ -149,6 +151,7 @@ impl Client {
             retry_backoff: Duration::from_millis(retry_backoff_ms),
             compression,
             compression_level,
+            enable_idempotence,
             ..ProducerConfig::default()
         };
         Ok(Producer::new(self.inner.producer(config)))

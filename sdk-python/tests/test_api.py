@@ -79,7 +79,7 @@ def test_client_config_defaults() -> None:
 def test_producer_config_defaults() -> None:
     config = ProducerConfig()
     assert (config.batch_size, config.linger_ms, config.max_batch_messages) == (16_384, 0, 1_000)
-    assert (config.acks, config.retries) == ("all", 3)
+    assert (config.acks, config.retries, config.enable_idempotence) == ("all", 3, True)
 
 
 def test_consumer_config_defaults() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from lossy_proxy import LossyProxy
 from pyflymq import FlyMQClient, FlyMQClientPool, FlyMQError, Producer, ProducerConfig, RecordMetadata
 from pyflymq.exceptions import ClosedError, InvalidArgumentError, PartitionNotFoundError, TimeoutError
 
@@ -132,3 +133,21 @@ def test_pool(address: str, topic: str) -> None:
     with pytest.raises(InvalidArgumentError):
         FlyMQClientPool(address, size=0)
     assert FlyMQClientPool().size == 10
+
+
+@pytest.mark.parametrize("enable_idempotence", [True, False])
+def test_a_lost_answer_doubles_nothing(client: FlyMQClient, address: str, topic: str, enable_idempotence: bool) -> None:
+    client.create_topic(topic)
+    many = 200
+    switched_off = {} if enable_idempotence else {"enable_idempotence": False}
+    config = ProducerConfig(max_batch_messages=3, retries=1_000, retry_backoff_ms=1, **switched_off)
+    with LossyProxy(address, every=7) as proxy, FlyMQClient(proxy.address) as through:
+        with Producer(through, config) as producer:
+            for number in range(many):
+                producer.send(topic, str(number), partition=0)
+        assert proxy.lost > 5
+    stored = [int(message.decode()) for message in client.fetch(topic, max_messages=10 * many).messages]
+    if enable_idempotence:
+        assert stored == list(range(many))
+    else:
+        assert len(stored) > many, "the same way doubles messages where it is switched off"

@@ -144,8 +144,8 @@ pub struct ProducerConfig {
     pub compression: Compression,
     /// Level of gzip (0-9, default 6) and zstd (1-22, default 1); others are moved to the nearest.
     pub compression_level: Option<i32>,
-    /// Each message is stored once and in order, also where batches are repeated. With `acks` other than `All` it has no effect,
-    /// nor with a server that does not know of it; at most five batches of a partition are on their way then.
+    /// Each message is stored once and in order, also where batches are repeated; on unless switched off. With `acks` other than
+    /// `All` it has no effect, nor with a server that does not know of it; at most five batches of a partition are on their way then.
     pub enable_idempotence: bool,
 }
 
@@ -169,7 +169,7 @@ impl Default for ProducerConfig {
             delivery_timeout: Duration::from_secs(120),
             compression: Compression::None,
             compression_level: None,
-            enable_idempotence: false,
+            enable_idempotence: true,
         }
     }
 }

@@ -36,6 +36,7 @@ struct ProducerSettings {
     delivery_timeout_ms: u64,
     compression_type: String,
     compression_level: Option<i32>,
+    enable_idempotence: bool,
 }
 
 #[derive(Deserialize)]
@@ -92,7 +93,7 @@ pub(crate) fn producer(json: &[u8]) -> Result<ProducerConfig, ClientError> {
         delivery_timeout: Duration::from_millis(given.delivery_timeout_ms),
         compression: compression(&given.compression_type)?,
         compression_level: given.compression_level,
-        ..ProducerConfig::default()
+        enable_idempotence: given.enable_idempotence,
     })
 }
 

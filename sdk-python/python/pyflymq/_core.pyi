@@ -68,6 +68,7 @@ class Client:
         retry_backoff_ms: int,
         compression: str,
         compression_level: Optional[int],
+        enable_idempotence: bool,
     ) -> Producer: ...
     def consumer(
         self,

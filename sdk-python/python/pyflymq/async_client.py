@@ -194,11 +194,13 @@ class AsyncFlyMQClient:
         *,
         compression_type: str = "none",
         compression_level: Optional[int] = None,
+        enable_idempotence: bool = True,
     ) -> AsyncProducer:
         """A batching producer. `batch_size` counts messages; `compression_type`: none, gzip, lz4, zstd or snappy."""
         settings = {"linger_ms": linger_ms, "retry_backoff_ms": retry_backoff_ms, "acks": acks}
         limits = {"batch_size": 1 << 20, "max_batch_messages": batch_size, "retries": max_retries}
         packing = {"compression_type": compression_type, "compression_level": compression_level}
+        packing["enable_idempotence"] = enable_idempotence
         return AsyncProducer(self, ProducerConfig.model_validate({**settings, **limits, **packing}))
 
     def consumer(

@@ -240,10 +240,12 @@ class FlyMQClient:
         *,
         compression_type: str = "none",
         compression_level: Optional[int] = None,
+        enable_idempotence: bool = True,
     ) -> HighLevelProducer:
         """A batching producer. `batch_size` counts messages (that of `ProducerConfig` counts bytes).
 
-        `compression_type`: none, gzip, lz4, zstd or snappy.
+        `compression_type`: none, gzip, lz4, zstd or snappy. What is sent again because an answer was lost is stored once,
+        unless `enable_idempotence` is switched off.
         """
         config = ProducerConfig.model_validate(
             {
@@ -255,6 +257,7 @@ class FlyMQClient:
                 "acks": acks,
                 "compression_type": compression_type,
                 "compression_level": compression_level,
+                "enable_idempotence": enable_idempotence,
             }
         )
         return HighLevelProducer(self, config)

@@ -56,6 +56,8 @@ class ProducerConfig(_Config):
     #: Messages after which a batch is sent.
     max_batch_messages: int = Field(1_000, gt=0)
     acks: Acks = "all"
+    #: Each message is stored once and in order, also where a batch is sent again; with acks other than all it has no effect.
+    enable_idempotence: bool = True
     retries: int = Field(3, ge=0)
     retry_backoff_ms: int = Field(100, ge=0)
     #: How batches are compressed; one that would not get smaller is sent as it is. Consumers need no setting.

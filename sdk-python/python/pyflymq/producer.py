@@ -181,4 +181,5 @@ def core_producer(client: _core.Client, config: ProducerConfig) -> _core.Produce
         retry_backoff_ms=config.retry_backoff_ms,
         compression=config.compression_type,
         compression_level=config.compression_level,
+        enable_idempotence=config.enable_idempotence,
     )

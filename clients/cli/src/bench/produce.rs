@@ -44,6 +44,7 @@ fn report(args: &ProduceArgs, elapsed: Duration, workers: &[Worker]) -> Report {
         flags: json!({
             "size": args.size, "connections": args.connections, "producers": args.producers,
             "in_flight": args.in_flight, "batch": !args.no_batch, "batch_bytes": BATCH_BYTES, "partitions": args.partitions,
+            "idempotence": !args.packing.no_idempotence && acks(&args.acks) == flymq_client::Acks::All,
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! How a producer compresses, as options of the commands that send batches.
+//! How a producer compresses and numbers, as options of the commands that send batches.
 
 use clap::Args;
 use flymq_client::{Compression, ProducerConfig};
@@ -11,6 +11,9 @@ pub struct Packing {
     /// Level of gzip (0-9, 6 unless given) and zstd (1-22, 1 unless given).
     #[arg(long, requires = "compression", value_name = "LEVEL")]
     pub compression_level: Option<i32>,
+    /// A batch that is sent again because its answer was lost may be stored twice.
+    #[arg(long)]
+    pub no_idempotence: bool,
 }
 
 impl Packing {
@@ -19,10 +22,11 @@ impl Packing {
         self.compression != Compression::None
     }
 
-    /// The settings with this compression.
+    /// The settings with these.
     pub fn apply(self, mut config: ProducerConfig) -> ProducerConfig {
         config.compression = self.compression;
         config.compression_level = self.compression_level;
+        config.enable_idempotence = !self.no_idempotence;
         config
     }
 }

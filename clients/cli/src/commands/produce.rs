@@ -93,7 +93,9 @@ async fn send_one(
     args: &Produce,
     message: NewMessage,
 ) -> Result<Option<RecordMetadata>, Failure> {
-    if args.packing.is_on() {
+    // Batches of a producer are numbered: one whose answer was lost can be sent again.
+    let numbered = !args.packing.no_idempotence && acks(&args.acks) == Acks::All;
+    if args.packing.is_on() || numbered {
         let config = ProducerConfig { acks: acks(&args.acks), ..ProducerConfig::default() };
         let producer = context.client.producer(args.packing.apply(config));
         return Ok(Some(producer.send(&args.topic, message).await?.await?));

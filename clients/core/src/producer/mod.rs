@@ -5,8 +5,8 @@
 //! ones before it are on the wire, also with a linger of zero.
 //!
 //! Order: batches of a partition leave in the order of `send`. One that failed is repeated, and nothing of its partition leaves
-//! behind it meanwhile; but of several that were on their way, a later one may have been stored before it (set
-//! `max_in_flight` to 1, or `enable_idempotence`, where that matters). In a cluster each batch goes to the node that leads its partition.
+//! behind it meanwhile. Without `enable_idempotence` a later one of several that were on their way may have been stored before it
+//! (then set `max_in_flight` to 1 where that matters). In a cluster each batch goes to the node that leads its partition.
 //!
 //! An idempotent producer numbers its batches, per partition: what it sends again is stored once, and in order. The broker says so
 //! where a number is missing; the batch then waits for those before it, or goes on under a new epoch where one before it was given up.

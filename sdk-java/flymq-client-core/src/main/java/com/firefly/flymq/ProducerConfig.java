@@ -19,6 +19,7 @@ public final class ProducerConfig {
     private Duration deliveryTimeout = Duration.ofSeconds(120);
     private String compressionType = "none";
     private Integer compressionLevel;
+    private boolean enableIdempotence = true;
 
     /** Bytes after which a batch is sent without waiting. */
     public ProducerConfig batchSize(int batchSize) {
@@ -56,7 +57,7 @@ public final class ProducerConfig {
         return this;
     }
 
-    /** Batches of one partition that may be on their way at once; 1 keeps the order also over repeats. */
+    /** Batches of one partition that may be on their way at once. Without idempotence only 1 keeps the order over repeats. */
     public ProducerConfig maxInFlight(int maxInFlight) {
         this.maxInFlight = maxInFlight;
         return this;
@@ -89,6 +90,15 @@ public final class ProducerConfig {
         return this;
     }
 
+    /**
+     * Each message is stored once and in order, also where a batch is sent again because its answer was lost; so it is unless this is
+     * false. With acks other than all it has no effect.
+     */
+    public ProducerConfig enableIdempotence(boolean enableIdempotence) {
+        this.enableIdempotence = enableIdempotence;
+        return this;
+    }
+
     /** As the native side reads it. */
     byte[] json() {
         Map<String, Object> settings = new LinkedHashMap<>();
@@ -103,6 +113,7 @@ public final class ProducerConfig {
         settings.put("delivery_timeout_ms", deliveryTimeout.toMillis());
         settings.put("compression_type", compressionType);
         settings.put("compression_level", compressionLevel);
+        settings.put("enable_idempotence", enableIdempotence);
         return Json.write(settings);
     }
 }

@@ -142,4 +142,33 @@ class ProducerTest extends WithBroker {
                 .filter(thread -> thread.getName().startsWith("flymq-completions"))
                 .collect(Collectors.toSet());
     }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void aLostAnswerDoublesNothing(boolean idempotent) throws Exception {
+        String topic = name("lost");
+        int many = 200;
+        client.createTopic(topic, 1);
+        ProducerConfig config =
+                new ProducerConfig().maxBatchMessages(3).retries(1_000).retryBackoff(Duration.ofMillis(1));
+        if (!idempotent) {
+            config.enableIdempotence(false);
+        }
+        try (LossyProxy proxy = new LossyProxy(broker.address(), 7);
+                FlyMQClient through = FlyMQClient.connect(proxy.address())) {
+            try (HighLevelProducer producer = through.producer(config)) {
+                IntStream.range(0, many)
+                        .forEach(i -> producer.send(topic, NewMessage.of(Integer.toString(i)).partition(0)));
+            }
+            assertThat(proxy.lost.get()).isGreaterThan(5);
+        }
+        List<Integer> stored = client.fetch(topic, 0, 0, 10 * many).messages().stream()
+                .map(message -> Integer.valueOf(message.dataAsString()))
+                .toList();
+        if (idempotent) {
+            assertThat(stored).isEqualTo(IntStream.range(0, many).boxed().toList());
+        } else {
+            assertThat(stored).as("the same way doubles messages where it is switched off").hasSizeGreaterThan(many);
+        }
+    }
 }
