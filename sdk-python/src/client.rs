@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flymq_client::{
     ClientConfig, ClientError, Compression, ConsumerConfig, FetchSpec, Isolation, MemberConfig, NewMessage,
-    OffsetReset, ProducerConfig,
+    OffsetReset, ProducerConfig, TransactionalConfig,
 };
 use pyo3::{exceptions::PyValueError, prelude::*};
 
@@ -14,6 +14,7 @@ use crate::{
     error::to_py,
     operation::Operation,
     producer::Producer,
+    transaction::TransactionalProducer,
 };
 
 /// Name in the server's logs, and beside the members of a group.
@@ -196,6 +197,18 @@ impl Client {
         };
         let consumer: Result<_, ClientError> = self.inner.consumer(config);
         consumer.map(Consumer::new).map_err(|e| to_py(py, &e))
+    }
+
+    /// An operation that gives a transactional producer; it fences whoever uses the id.
+    fn transactional_producer(&self, transactional_id: String, timeout_ms: Option<u64>) -> Operation {
+        let client = self.inner.clone();
+        let config = TransactionalConfig {
+            transaction_timeout: timeout_ms.map(Duration::from_millis),
+            ..TransactionalConfig::new(transactional_id)
+        };
+        Operation::new(
+            async move { client.transactional_producer(config).await.map(TransactionalProducer::new) },
+        )
     }
 
     /// Drops the connections; later calls fail.

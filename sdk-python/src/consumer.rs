@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{convert::received, operation::Operation};
 
-type Shared = Arc<Mutex<flymq_client::Consumer>>;
+pub type Shared = Arc<Mutex<flymq_client::Consumer>>;
 
 /// Reads topics. Threads that call it at once take turns; `close` ends a poll that waits.
 #[pyclass(frozen, module = "pyflymq._core")]
@@ -21,6 +21,11 @@ pub struct Consumer {
 impl Consumer {
     pub fn new(inner: flymq_client::Consumer) -> Self {
         Self { inner: Arc::new(Mutex::new(inner)), closing: CancellationToken::new() }
+    }
+
+    /// For what a transaction does with it.
+    pub fn shared(&self) -> Shared {
+        Arc::clone(&self.inner)
     }
 }
 
@@ -101,6 +106,15 @@ impl Consumer {
     fn position(&self, partition: i32) -> Operation {
         let consumer = Arc::clone(&self.inner);
         Operation::new(async move { consumer.lock().await.position(partition).await })
+    }
+
+    /// The next poll goes on from what the group has committed in these partitions.
+    fn rewind(&self, places: Vec<(String, i32)>) -> Operation {
+        let consumer = Arc::clone(&self.inner);
+        Operation::new(async move {
+            consumer.lock().await.rewind(&places);
+            Ok(())
+        })
     }
 
     /// `(topic, partition, next offset)` of all it reads.

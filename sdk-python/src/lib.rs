@@ -19,6 +19,7 @@ mod gate;
 mod handover;
 mod operation;
 mod producer;
+mod transaction;
 mod wait;
 
 use pyo3::prelude::*;
@@ -33,6 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<producer::Producer>()?;
     module.add_class::<producer::Delivery>()?;
     module.add_class::<consumer::Consumer>()?;
+    module.add_class::<transaction::TransactionalProducer>()?;
     module.add_class::<broker::Broker>()?;
     module.add_class::<encryption::Encryptor>()?;
     module.add_function(wrap_pyfunction!(encryption::generate_key, module)?)?;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::{
     Client, ClientError, Consumer, Message, NewMessage, RecordMetadata,
     client::To,
+    consumer::CommitsFor,
     metadata::partition_of,
     pb::{self, ErrorCode},
     producer::transactional_batch,
@@ -59,6 +60,10 @@ impl Client {
         &self,
         config: TransactionalConfig,
     ) -> Result<TransactionalProducer, ClientError> {
+        if config.transactional_id.is_empty() {
+            let message = "a transactional producer needs a transactional_id, its name over its restarts";
+            return Err(ClientError::invalid(message).with("field", "transactional_id"));
+        }
         let mut producer = TransactionalProducer {
             client: self.clone(),
             config,
@@ -221,6 +226,22 @@ impl TransactionalProducer {
         reply
     }
 
+    /// Commits the offsets behind what a member of a group has polled, as that member, with the transaction.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a consumer that is no member or commits by itself; those of [`TransactionalProducer::send_offsets`].
+    pub async fn send_polled(
+        &mut self,
+        consumer: &Consumer,
+        offsets: Vec<pb::PartitionOffset>,
+    ) -> Result<(), ClientError> {
+        let (group, member) = consumer.commits_for()?;
+        if offsets.is_empty() {
+            return Ok(());
+        }
+        self.send_offsets(&group, offsets, member).await
+    }
+
     /// Reads, makes something of it, and writes that, exactly once: what `make` returns is sent with the offsets behind `messages`
     /// in a transaction of its own. Where that fails it is aborted, and the messages are to be read again from the committed offset.
     ///
@@ -232,8 +253,9 @@ impl TransactionalProducer {
         messages: &[Message],
         make: impl Fn(&Message) -> Vec<(String, NewMessage)>,
     ) -> Result<(), ClientError> {
+        let made = messages.iter().flat_map(make).collect();
         self.begin().await?;
-        let done = self.transform_open((group, None), messages, make).await;
+        let done = self.transform_open((group.to_owned(), None), offsets_behind(messages), made).await;
         if done.is_err() && self.open.is_some() {
             // Its failure tells nothing that `done` does not; the timeout aborts it as well.
             let _aborted = self.abort().await;
@@ -254,14 +276,29 @@ impl TransactionalProducer {
         messages: &[Message],
         make: impl Fn(&Message) -> Vec<(String, NewMessage)>,
     ) -> Result<(), ClientError> {
-        let (group, member) = consumer.commits_for()?;
+        let made = messages.iter().flat_map(make).collect();
+        self.transform_made(consumer, offsets_behind(messages), made).await
+    }
+
+    /// As [`TransactionalProducer::transform_polled`], of what is made already. `offsets`: behind the last message polled of each partition.
+    ///
+    /// # Errors
+    /// Those of [`TransactionalProducer::transform_polled`].
+    pub async fn transform_made(
+        &mut self,
+        consumer: &mut Consumer,
+        offsets: Vec<pb::PartitionOffset>,
+        made: Vec<(String, NewMessage)>,
+    ) -> Result<(), ClientError> {
+        let commits_for = consumer.commits_for()?;
+        let places: Vec<_> = offsets.iter().map(|at| (at.topic.clone(), at.partition)).collect();
         let done = async {
             self.begin().await?;
-            self.transform_open((&group, member), messages, make).await
+            self.transform_open(commits_for, offsets, made).await
         };
         let done = done.await;
         if done.is_err() {
-            consumer.forget_work_on(messages);
+            consumer.rewind(&places);
             if self.open.is_some() {
                 // As in `transform`; where it was committed, the group's offsets say so.
                 let _aborted = self.abort().await;
@@ -272,29 +309,19 @@ impl TransactionalProducer {
 
     async fn transform_open(
         &mut self,
-        (group, member): (&str, Option<(String, i64)>),
-        messages: &[Message],
-        make: impl Fn(&Message) -> Vec<(String, NewMessage)>,
+        (group, member): CommitsFor,
+        offsets: Vec<pb::PartitionOffset>,
+        made: Vec<(String, NewMessage)>,
     ) -> Result<(), ClientError> {
-        let mut next: BTreeMap<(Arc<str>, i32), u64> = BTreeMap::new();
-        let mut made: BTreeMap<String, Vec<NewMessage>> = BTreeMap::new();
-        for message in messages {
-            next.insert((Arc::clone(&message.topic), message.partition), message.offset + 1);
-            for (topic, new) in make(message) {
-                made.entry(topic).or_default().push(new);
-            }
-        }
+        let mut by_topic: BTreeMap<String, Vec<NewMessage>> = BTreeMap::new();
         for (topic, new) in made {
+            by_topic.entry(topic).or_default().push(new);
+        }
+        for (topic, new) in by_topic {
             self.send_all(&topic, new).await?;
         }
-        let offset = |((topic, partition), offset): ((Arc<str>, i32), u64)| pb::PartitionOffset {
-            topic: topic.to_string(),
-            partition,
-            offset,
-            ..pb::PartitionOffset::default()
-        };
-        if !next.is_empty() {
-            self.send_offsets(group, next.into_iter().map(offset).collect(), member).await?;
+        if !offsets.is_empty() {
+            self.send_offsets(&group, offsets, member).await?;
         }
         self.commit().await
     }
@@ -349,4 +376,19 @@ impl TransactionalProducer {
         let (partition, offset, timestamp_ms) = (first.partition, first.offset, first.timestamp_ms);
         Ok(RecordMetadata { topic: topic.into(), partition, offset, timestamp_ms })
     }
+}
+
+/// What a group commits that has processed these messages.
+fn offsets_behind(messages: &[Message]) -> Vec<pb::PartitionOffset> {
+    let mut next: BTreeMap<(Arc<str>, i32), u64> = BTreeMap::new();
+    for message in messages {
+        next.insert((Arc::clone(&message.topic), message.partition), message.offset + 1);
+    }
+    let offset = |((topic, partition), offset): ((Arc<str>, i32), u64)| pb::PartitionOffset {
+        topic: topic.to_string(),
+        partition,
+        offset,
+        ..pb::PartitionOffset::default()
+    };
+    next.into_iter().map(offset).collect()
 }

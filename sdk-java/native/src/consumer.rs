@@ -16,15 +16,15 @@ use crate::{
     client::CLIENTS,
     codec,
     handles::Table,
-    settings,
+    settings, transactional,
 };
 
-struct JavaConsumer {
-    consumer: Mutex<Consumer>,
+pub(crate) struct JavaConsumer {
+    pub(crate) consumer: Mutex<Consumer>,
     closing: watch::Sender<bool>,
 }
 
-static CONSUMERS: Table<JavaConsumer> = Table::new("consumer");
+pub(crate) static CONSUMERS: Table<JavaConsumer> = Table::new("consumer");
 
 impl JavaConsumer {
     /// Runs `work` unless the consumer is closed meanwhile. All of [`Consumer`]'s methods may be given up at any wait.
@@ -118,6 +118,24 @@ pub fn poll_step<'local>(
         }
         Ok(env.byte_array_from_slice(&out)?)
     })
+}
+
+/// The next poll goes on from what the group has committed in these partitions (places).
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn rewind<'local>(
+    env: EnvUnowned<'local>,
+    _: JClass<'local>,
+    consumer: jlong,
+    places: JByteArray<'local>,
+) {
+    enter(env, |env| {
+        let consumer = CONSUMERS.get(consumer)?;
+        let places: Vec<_> = transactional::read_offsets(bytes(env, &places)?.into())?
+            .into_iter()
+            .map(|at| (at.topic, at.partition))
+            .collect();
+        wait(env, async { consumer.consumer.lock().await.rewind(&places) })
+    });
 }
 
 /// Ends a poll that waits, and refuses later ones; commits and `close_consumer` still work.

@@ -13,3 +13,4 @@ mod consumer;
 mod handles;
 mod producer;
 mod settings;
+mod transactional;

@@ -30,6 +30,7 @@ from pyflymq.pool import FlyMQClientPool
 from pyflymq.producer import HighLevelProducer, ProduceFuture, Producer
 from pyflymq.reactive import AsyncReactiveConsumer, ReactiveConsumer, ReactiveProducer
 from pyflymq.transaction import AsyncTransaction, Transaction
+from pyflymq.transactional import AsyncTransactionalProducer, TransactionalProducer
 
 __all__ = [
     "AsyncConsumer",
@@ -37,6 +38,7 @@ __all__ = [
     "AsyncProducer",
     "AsyncReactiveConsumer",
     "AsyncTransaction",
+    "AsyncTransactionalProducer",
     "ClientConfig",
     "ClusterMetadata",
     "ConsumedMessage",
@@ -61,6 +63,7 @@ __all__ = [
     "Schema",
     "TopicMetadata",
     "Transaction",
+    "TransactionalProducer",
     "__version__",
     "connect",
     "generate_key",

@@ -28,6 +28,7 @@ from pyflymq.models import (
 from pyflymq.producer import ProduceFuture, core_producer
 from pyflymq.serde import Serde, serde_by_name
 from pyflymq.transaction import AsyncTransaction
+from pyflymq.transactional import AsyncTransactionalProducer
 
 
 class AsyncFlyMQClient:
@@ -222,6 +223,13 @@ class AsyncFlyMQClient:
         checked = consumer_config(config, group_id=group_id, **settings)
         callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
         return AsyncConsumer(self, topics, checked, filter=filter, **callbacks)
+
+    async def transactional_producer(
+        self, transactional_id: str, *, transaction_timeout_ms: Optional[int] = None
+    ) -> AsyncTransactionalProducer:
+        """A producer whose messages all belong to transactions; it fences an earlier one of the same id."""
+        core = await self._core.transactional_producer(transactional_id, transaction_timeout_ms)
+        return AsyncTransactionalProducer(self, core)
 
     async def begin_transaction(self) -> AsyncTransaction:
         """A transaction: `produce` in it, then `commit` or `rollback`; or use it with `async with`."""

@@ -28,6 +28,7 @@ from pyflymq.producer import HighLevelProducer
 from pyflymq.serde import Serde, serde_by_name
 from pyflymq.testing import Broker
 from pyflymq.transaction import Transaction
+from pyflymq.transactional import TransactionalProducer
 
 Servers = Union[str, Sequence[str], None]
 
@@ -296,6 +297,16 @@ class FlyMQClient:
         return HighLevelConsumer(self, topics, checked, filter=filter, **callbacks)
 
     # Transactions, dead letters, schemas
+
+    def transactional_producer(
+        self, transactional_id: str, *, transaction_timeout_ms: Optional[int] = None
+    ) -> TransactionalProducer:
+        """A producer whose messages all belong to transactions; it fences an earlier one of the same id.
+
+        A transaction that is open for longer than `transaction_timeout_ms` (the server's 60 s unless set) is aborted.
+        """
+        core = self._core.transactional_producer(transactional_id, transaction_timeout_ms).wait()
+        return TransactionalProducer(self, core)
 
     def begin_transaction(self) -> Transaction:
         """A transaction: `produce` in it, then `commit` or `rollback`."""

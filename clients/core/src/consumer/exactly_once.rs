@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Consumer, membership::Place};
-use crate::{ClientError, Message};
+use crate::ClientError;
 
 /// A group, and who commits for it: member id and generation.
 pub(crate) type CommitsFor = (String, Option<(String, i64)>);
@@ -25,11 +25,13 @@ impl Consumer {
         Ok((group, member))
     }
 
-    /// Nobody knows whether the work on these messages counts: the next poll goes on from what the group has committed by then, where
-    /// the partitions are still its own.
-    pub(crate) fn forget_work_on(&mut self, messages: &[Message]) {
-        let places: BTreeSet<Place> =
-            messages.iter().map(|message| (message.topic.to_string(), message.partition)).collect();
-        self.let_go(|place| !places.contains(place));
+    /// Nobody knows whether the work on what was polled of these partitions counts: the next poll goes on from what the group has
+    /// committed by then, where they are still its own. For members alone.
+    pub fn rewind(&mut self, places: &[(String, i32)]) {
+        // Whoever is no member may have nothing committed to go back to.
+        if self.membership.is_some() {
+            let places: BTreeSet<&Place> = places.iter().collect();
+            self.let_go(|place| !places.contains(place));
+        }
     }
 }

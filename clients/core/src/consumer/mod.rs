@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use crate::{Client, ClientError, ConsumerConfig, Message, OffsetReset, StartFrom, pb};
 use assigned::is_pattern;
+pub(crate) use exactly_once::CommitsFor;
 use fetcher::{Arrived, Fetcher};
 use membership::Membership;
 use positions::Positions;

@@ -41,6 +41,10 @@ public final class Consumer extends NativeObject {
         return new Consumer(Native.newConsumer(client, config.json(topics, group)), config.rebalanceListener(), serde);
     }
 
+    long nativeHandle() {
+        return handle();
+    }
+
     /**
      * Finds the partitions and where each begins. Without it the first {@link #poll} does so; with it, "latest" means this moment.
      *

@@ -181,6 +181,16 @@ public final class FlyMQClient extends NativeObject implements ControlCalls, Mes
         return new Transaction(this, call("BeginTransaction", Map.of()).path("transaction_id").asText());
     }
 
+    /** A producer whose messages all belong to transactions; it fences an earlier one of the same id. */
+    public TransactionalProducer transactionalProducer(String transactionalId) {
+        return transactionalProducer(transactionalId, Duration.ZERO);
+    }
+
+    /** As {@link #transactionalProducer(String)}; a transaction that is open for longer than {@code timeout} is aborted (zero: 60 s). */
+    public TransactionalProducer transactionalProducer(String transactionalId, Duration timeout) {
+        return TransactionalProducer.open(handle(), transactionalId, timeout);
+    }
+
     RecordMetadata produceInTransaction(String id, String topic, NewMessage message) {
         Map<String, Object> request = Map.of("transaction_id", id, "topic", topic, "records", List.of(record(message)));
         return Records.stored(call("ProduceInTransaction", request));

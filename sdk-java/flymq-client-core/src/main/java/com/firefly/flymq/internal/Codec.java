@@ -3,6 +3,7 @@ package com.firefly.flymq.internal;
 import com.firefly.flymq.Header;
 import com.firefly.flymq.Message;
 import com.firefly.flymq.NewMessage;
+import com.firefly.flymq.ProducerRecord;
 import com.firefly.flymq.RecordMetadata;
 import com.firefly.flymq.TopicPartition;
 import com.firefly.flymq.serde.Serde;
@@ -15,7 +16,9 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /** Records as bytes; the layout stands in sdk-java/native/src/codec.rs. */
 public final class Codec {
@@ -147,6 +150,49 @@ public final class Codec {
             places.add(new TopicPartition(topic, in.getInt()));
         }
         return List.copyOf(places);
+    }
+
+    /** Topics with partitions and offsets. */
+    public static byte[] writeOffsets(Map<TopicPartition, Long> offsets) {
+        ByteArrayOutputStream buffer = new ByteArrayOutputStream();
+        try (DataOutputStream out = new DataOutputStream(buffer)) {
+            out.writeInt(offsets.size());
+            for (Map.Entry<TopicPartition, Long> entry : offsets.entrySet()) {
+                writeName(out, entry.getKey().topic());
+                out.writeInt(entry.getKey().partition());
+                out.writeLong(entry.getValue());
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("memory does not fail", e);
+        }
+        return buffer.toByteArray();
+    }
+
+    /** Messages to send, with their topics. */
+    public static byte[] writeRecords(List<ProducerRecord> records) {
+        Map<String, List<NewMessage>> byTopic = new LinkedHashMap<>();
+        records.forEach(record ->
+                byTopic.computeIfAbsent(record.topic(), topic -> new ArrayList<>()).add(record.message()));
+        ByteArrayOutputStream buffer = new ByteArrayOutputStream();
+        try (DataOutputStream out = new DataOutputStream(buffer)) {
+            out.writeInt(byTopic.size());
+            for (Map.Entry<String, List<NewMessage>> entry : byTopic.entrySet()) {
+                writeName(out, entry.getKey());
+                writeLong(out, write(entry.getValue()));
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("memory does not fail", e);
+        }
+        return buffer.toByteArray();
+    }
+
+    private static void writeName(DataOutputStream out, String name) throws IOException {
+        byte[] bytes = utf8(name);
+        if (bytes.length > LONGEST_NAME) {
+            throw new IllegalArgumentException("a name has at most " + LONGEST_NAME + " bytes");
+        }
+        out.writeShort(bytes.length);
+        out.write(bytes);
     }
 
     /** Where messages were stored. */

@@ -66,6 +66,29 @@ public final class Native {
 
     public static native long position(long consumer, int partition);
 
+    /** {@code places} as offsets ({@link Codec#writeOffsets}). */
+    public static native void rewind(long consumer, byte[] places);
+
+    public static native long newTransactional(long client, byte[] id, long timeoutMs);
+
+    public static native void initTransactional(long producer);
+
+    public static native void beginTransaction(long producer);
+
+    public static native void commitTransaction(long producer);
+
+    public static native void abortTransaction(long producer);
+
+    public static native byte[] sendInTransaction(long producer, byte[] topic, byte[] messages);
+
+    public static native void sendOffsets(long producer, byte[] group, byte[] offsets);
+
+    public static native void sendPolled(long producer, long consumer, byte[] offsets);
+
+    public static native void transform(long producer, long consumer, byte[] offsets, byte[] made);
+
+    public static native void releaseTransactional(long producer);
+
     public static native void closeConsumer(long consumer);
 
     public static native void releaseConsumer(long consumer);

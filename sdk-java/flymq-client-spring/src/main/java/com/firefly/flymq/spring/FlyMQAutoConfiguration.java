@@ -1,6 +1,7 @@
 package com.firefly.flymq.spring;
 
 import com.firefly.flymq.FlyMQClient;
+import com.firefly.flymq.TransactionalProducer;
 
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
@@ -8,6 +9,8 @@ import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean
 import org.springframework.boot.autoconfigure.condition.ConditionalOnProperty;
 import org.springframework.boot.context.properties.EnableConfigurationProperties;
 import org.springframework.context.annotation.Bean;
+
+import java.util.Objects;
 
 /** Makes a connected client from {@code flymq.*} unless the application defines one; it is closed with the context. */
 @AutoConfiguration
@@ -19,5 +22,13 @@ public class FlyMQAutoConfiguration {
     @ConditionalOnMissingBean
     public FlyMQClient flyMQClient(FlyMQProperties properties) {
         return FlyMQClient.connect(properties.toClientConfig());
+    }
+
+    /** One process at a time has the id: it fences whoever had it before. */
+    @Bean(destroyMethod = "close")
+    @ConditionalOnMissingBean
+    @ConditionalOnProperty(prefix = "flymq", name = "transactional-id")
+    public TransactionalProducer flyMQTransactionalProducer(FlyMQClient client, FlyMQProperties properties) {
+        return client.transactionalProducer(Objects.requireNonNull(properties.transactionalId()));
     }
 }

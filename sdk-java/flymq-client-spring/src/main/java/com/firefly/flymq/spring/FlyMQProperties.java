@@ -23,6 +23,7 @@ import java.util.List;
  * @param connectTimeoutMs milliseconds for one attempt at one address
  * @param requestTimeoutMs milliseconds for one request with all its repeats
  * @param maxRetries repeats after the first attempt
+ * @param transactionalId name of the transactional producer over its restarts; without it there is no such bean
  * @param retryDelayMs milliseconds before the first repeat; doubles each time
  */
 @ConfigurationProperties("flymq")
@@ -35,6 +36,7 @@ public record FlyMQProperties(
         @Nullable String username,
         @Nullable String password,
         @Nullable String encryptionKey,
+        @Nullable String transactionalId,
         @DefaultValue("10000") long connectTimeoutMs,
         @DefaultValue("30000") long requestTimeoutMs,
         @DefaultValue("3") int maxRetries,

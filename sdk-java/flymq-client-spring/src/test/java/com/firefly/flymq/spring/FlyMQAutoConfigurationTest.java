@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.firefly.flymq.FlyMQClient;
+import com.firefly.flymq.TransactionalProducer;
 import com.firefly.flymq.exception.ClosedException;
 import com.firefly.flymq.exception.ConnectionException;
 import com.firefly.flymq.test.TestBroker;
@@ -74,6 +75,19 @@ class FlyMQAutoConfigurationTest {
             assertThat(new FlyMQFailureAnalyzer().analyze(context.getStartupFailure()).getAction())
                     .contains("Start it with: flymq")
                     .contains("flymq.host");
+        });
+    }
+
+    @Test
+    void aTransactionalIdMakesAProducer() {
+        String address = "flymq.bootstrap-servers=" + broker.address();
+        runner.withPropertyValues(address).run(context -> assertThat(context).doesNotHaveBean(TransactionalProducer.class));
+        runner.withPropertyValues(address, "flymq.transactional-id=mill").run(context -> {
+            FlyMQClient client = context.getBean(FlyMQClient.class);
+            client.createTopic("spring-txn", 1);
+            TransactionalProducer producer = context.getBean(TransactionalProducer.class);
+            producer.inTransaction(transaction -> transaction.send("spring-txn", "a".getBytes(StandardCharsets.UTF_8)));
+            assertThat(client.consume("spring-txn", 0).dataAsString()).isEqualTo("a");
         });
     }
 

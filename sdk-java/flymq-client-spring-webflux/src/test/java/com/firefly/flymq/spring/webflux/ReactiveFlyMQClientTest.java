@@ -29,6 +29,7 @@ import reactor.test.StepVerifier;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.UUID;
 import java.util.stream.IntStream;
 
@@ -153,5 +154,24 @@ class ReactiveFlyMQClientTest {
         Mono<Void> chain = reactive.beginTransaction()
                 .flatMap(txn -> txn.produce("a", utf8("x")).then(txn.produce("b", utf8("y"))).then(txn.commit()));
         StepVerifier.create(chain).expectComplete().verify(LONG);
+    }
+
+    @Test
+    void aChainThatIsCancelledRollsBack() {
+        String topic = name("cancelled");
+        client.createTopic(topic, 1);
+        Mono<Object> chain = reactive.inTransaction(txn -> txn.produce(topic, utf8("never")).then(Mono.never()));
+        StepVerifier.create(chain)
+                .then(() -> Awaitility.await().atMost(LONG).until(() -> written(topic)))
+                .thenCancel()
+                .verify(LONG);
+        // Nothing is open any more, so what comes next can be read, without what was rolled back.
+        StepVerifier.create(reactive.produce(topic, utf8("after"))).expectNextCount(1).expectComplete().verify(LONG);
+        Awaitility.await().atMost(LONG).until(() -> !client.fetch(topic, 0, 0, 10).messages().isEmpty());
+        assertThat(client.fetch(topic, 0, 0, 10).messages()).extracting(Message::dataAsString).containsExactly("after");
+    }
+
+    private boolean written(String topic) {
+        return client.call("GetTopic", Map.of("name", topic)).path("topic").path("partitions").path(0).path("high_watermark").asInt() > 0;
     }
 }
