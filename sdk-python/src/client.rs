@@ -161,7 +161,7 @@ impl Client {
     /// A consumer on this client's connections; it reads from its first poll on. `member`, of one that shares its group's
     /// partitions: `(session timeout ms, rebalance timeout ms, assignor, instance id)`, zero and empty for the server's defaults.
     #[pyo3(signature = (topics, *, group, offset_reset, auto_commit, auto_commit_interval_ms, max_poll_records,
-                        read_uncommitted, member))]
+                        read_uncommitted, filter, member))]
     #[expect(clippy::too_many_arguments, reason = "all but one are keywords in Python")]
     fn consumer(
         &self,
@@ -173,6 +173,7 @@ impl Client {
         auto_commit_interval_ms: u64,
         max_poll_records: usize,
         read_uncommitted: bool,
+        filter: Option<String>,
         member: Option<(u64, u64, String, Option<String>)>,
     ) -> PyResult<Consumer> {
         let offset_reset = match offset_reset {
@@ -186,6 +187,7 @@ impl Client {
             auto_commit_interval: Duration::from_millis(auto_commit_interval_ms),
             max_poll_records,
             isolation: if read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted },
+            filter,
             member: member.map(|(session, rebalance, assignor, instance_id)| MemberConfig {
                 session_timeout: Duration::from_millis(session),
                 rebalance_timeout: Duration::from_millis(rebalance),

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from pyflymq import ConsumedMessage, Consumer, ConsumerConfig, ConsumerGroup, FlyMQClient
-from pyflymq.exceptions import ClosedError, InvalidArgumentError, PartitionNotFoundError, TopicNotFoundError
+from pyflymq.exceptions import ClosedError, FlyMQError, InvalidArgumentError, PartitionNotFoundError, TopicNotFoundError
 
 
 def fill(client: FlyMQClient, topic: str, count: int = 10) -> None:
@@ -33,6 +33,21 @@ def test_poll(client: FlyMQClient, topic: str, group: str) -> None:
         assert values(drain(consumer, 7)) == [f"v{n}" for n in range(3, 10)]
         assert consumer.poll(timeout_ms=1) == []
         assert consumer.assignment() == [(topic, 0)]
+
+
+def test_the_server_filters(client: FlyMQClient, topic: str, group: str) -> None:
+    for value in ('{"total": 5}', "an ERROR", '{"total": 500}'):
+        client.produce(topic, value)
+    for text in ("error", "^an E", "cel:text.contains('ERROR')"):
+        with client.consumer(topic, auto_offset_reset="earliest", filter=text) as consumer:
+            assert values(drain(consumer, 1)) == ["an ERROR"]
+    with client.consumer(topic, group, auto_offset_reset="earliest", filter="cel:value.total > 100") as consumer:
+        assert values(drain(consumer, 1)) == ['{"total": 500}']
+        assert consumer.position(partition=0) == 3
+    with client.consumer(topic, auto_offset_reset="earliest", filter="cel:vale.total > 1") as consumer:
+        with pytest.raises(FlyMQError, match="column 1") as caught:
+            consumer.poll(timeout_ms=10_000)
+    assert caught.value.code == "FILTER_INVALID"
 
 
 def test_consumer_by_keyword(client: FlyMQClient, topic: str, group: str) -> None:

@@ -199,6 +199,8 @@ pub struct ConsumerConfig {
     pub fetch_max_wait: Duration,
     /// Whether messages of transactions that are open or were aborted are read.
     pub isolation: Isolation,
+    /// Only messages that match; see [`crate::FetchSpec::filter`]. What does not match counts as read once a later match is.
+    pub filter: Option<String>,
     /// Shares the partitions with the other members of the group; none: reads all of them, whoever else does.
     pub member: Option<MemberConfig>,
 }
@@ -232,6 +234,7 @@ impl ConsumerConfig {
             fetch_max_bytes: 1 << 20,
             fetch_max_wait: Duration::from_millis(500),
             isolation: Isolation::ReadCommitted,
+            filter: None,
             member: None,
         }
     }
@@ -240,6 +243,13 @@ impl ConsumerConfig {
     #[must_use]
     pub fn as_member(mut self, member: MemberConfig) -> Self {
         self.member = Some(member);
+        self
+    }
+
+    /// Only messages that match.
+    #[must_use]
+    pub fn matching(mut self, filter: impl Into<String>) -> Self {
+        self.filter = Some(filter.into());
         self
     }
 

@@ -125,6 +125,9 @@ pub struct FetchSpec {
     /// How long the server may wait for `min_bytes`.
     pub max_wait: Duration,
     pub isolation: pb::Isolation,
+    /// Only messages that match, as the server sees them: `cel:` and an expression, or a `$.path`, text or regular expression.
+    /// A fetch may then bring none and still move on.
+    pub filter: Option<Arc<str>>,
 }
 
 impl FetchSpec {
@@ -139,6 +142,23 @@ impl FetchSpec {
             min_bytes: 1,
             max_wait: Duration::ZERO,
             isolation: pb::Isolation::ReadCommitted,
+            filter: None,
+        }
+    }
+
+    /// As protobuf, for whole batches.
+    pub(crate) fn to_request(&self) -> pb::FetchRequest {
+        pb::FetchRequest {
+            topic: self.topic.to_string(),
+            partition: self.partition,
+            offset: self.offset,
+            max_bytes: self.max_bytes,
+            min_bytes: self.min_bytes,
+            max_wait_ms: u32::try_from(self.max_wait.as_millis()).unwrap_or(u32::MAX),
+            isolation: self.isolation.into(),
+            batches: true,
+            filter: self.filter.as_deref().unwrap_or_default().to_owned(),
+            ..pb::FetchRequest::default()
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flymq_client::{
-    Acks, ClientConfig, ClientError, Compression, ConsumerConfig, Encryptor, ErrorCode, Isolation,
-    MemberConfig, OffsetReset, ProducerConfig,
+    Acks, ClientConfig, ClientError, Compression, ConsumerConfig, Encryptor, Isolation, MemberConfig,
+    OffsetReset, ProducerConfig,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -99,10 +99,6 @@ pub(crate) fn producer(json: &[u8]) -> Result<ProducerConfig, ClientError> {
 
 pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
     let given: ConsumerSettings = read(json)?;
-    if given.filter.is_some_and(|filter| !filter.is_empty()) {
-        let message = "content filters of a consumer are not built yet";
-        return Err(ClientError::new(ErrorCode::Unimplemented, message).with("field", "filter"));
-    }
     let member = (given.membership && given.group.is_some()).then(|| MemberConfig {
         session_timeout: Duration::from_millis(given.session_timeout_ms),
         rebalance_timeout: Duration::from_millis(given.rebalance_timeout_ms),
@@ -123,6 +119,7 @@ pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
         fetch_max_bytes: given.fetch_max_bytes,
         fetch_max_wait: Duration::from_millis(given.fetch_max_wait_ms),
         isolation: if given.read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted },
+        filter: given.filter.filter(|filter| !filter.is_empty()),
         member,
     })
 }

@@ -81,6 +81,7 @@ class Client:
         auto_commit_interval_ms: int,
         max_poll_records: int,
         read_uncommitted: bool,
+        filter: Optional[str],
         member: Optional[tuple[int, int, str, Optional[str]]],
     ) -> Consumer: ...
     def transactional_producer(self, transactional_id: str, timeout_ms: Optional[int]) -> Operation[TransactionalProducer]: ...

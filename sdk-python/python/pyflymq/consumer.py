@@ -14,7 +14,7 @@ from pyflymq import _background, _core
 from pyflymq._rebalance import OnPlaces, Rebalances
 from pyflymq._records import consumed, count_of, offset_of, partition_of
 from pyflymq.config import ConsumerConfig
-from pyflymq.exceptions import ClosedError, FlyMQError, InvalidArgumentError, UnsupportedError
+from pyflymq.exceptions import ClosedError, FlyMQError, InvalidArgumentError
 from pyflymq.models import ConsumedMessage
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ def consumer_config(config: Optional[ConsumerConfig], **settings: Any) -> Consum
 def core_consumer(client: _core.Client, topics: Topics, config: ConsumerConfig, filter: Optional[str]) -> _core.Consumer:
     """The core's consumer for a configuration."""
     names = [topics] if isinstance(topics, str) else list(topics)
-    if filter is not None:
-        raise UnsupportedError("server-side filters of consumers are not built yet in this version")
     member = config.group_id is not None and config.membership
     if config.group_instance_id is not None and not member:
         raise InvalidArgumentError("group_instance_id needs a group_id, and membership")
@@ -61,6 +59,7 @@ def core_consumer(client: _core.Client, topics: Topics, config: ConsumerConfig, 
         auto_commit_interval_ms=config.auto_commit_interval_ms,
         max_poll_records=config.max_poll_records,
         read_uncommitted=config.isolation_level == "read_uncommitted",
+        filter=filter or None,
         member=settings if member else None,
     )
 

@@ -160,7 +160,8 @@ async fn bad_reads_are_refused_with_facts() {
         (pb::FetchRequest { offset: u64::MAX, ..ok.clone() }, ErrorCode::OffsetOutOfRange, "end"),
         (pb::FetchRequest { max_records: -1, ..ok.clone() }, ErrorCode::InvalidArgument, "field"),
         (pb::FetchRequest { isolation: 9, ..ok.clone() }, ErrorCode::InvalidArgument, "field"),
-        (pb::FetchRequest { filter: "x".to_owned(), ..ok }, ErrorCode::Unimplemented, "feature"),
+        (pb::FetchRequest { filter_kind: 99, ..ok.clone() }, ErrorCode::InvalidArgument, "field"),
+        (pb::FetchRequest { filter: "cel:(".to_owned(), ..ok }, ErrorCode::FilterInvalid, "field"),
     ];
     for (request, code, fact) in cases {
         assert_refused(broker.call::<_, pb::FetchResponse>(request).await, code, fact);
@@ -222,7 +223,7 @@ async fn a_subscription_to_nothing_is_refused() {
         (pb::SubscribeRequest { topic: "nope".to_owned(), ..ok.clone() }, ErrorCode::TopicNotFound),
         (pb::SubscribeRequest { partitions: vec![1], ..ok.clone() }, ErrorCode::PartitionNotFound),
         (pb::SubscribeRequest { partitions: vec![-1], ..ok.clone() }, ErrorCode::InvalidArgument),
-        (pb::SubscribeRequest { filter: "$.a".to_owned(), ..ok.clone() }, ErrorCode::Unimplemented),
+        (pb::SubscribeRequest { filter: "cel:(".to_owned(), ..ok.clone() }, ErrorCode::FilterInvalid),
         (pb::SubscribeRequest { group: "a\n".to_owned(), ..ok }, ErrorCode::InvalidArgument),
     ];
     for (request, code) in cases {

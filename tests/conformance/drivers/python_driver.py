@@ -107,7 +107,13 @@ class Driver:
         return {"messages": [message(m) for m in found.messages], "next_offset": found.next_offset}
 
     def subscribe(self, args: Args) -> Args:
-        consumer = self.client.consumer(args["topic"], args.get("group"), auto_offset_reset=args["from"], auto_commit=False)
+        consumer = self.client.consumer(
+            args["topic"],
+            args.get("group"),
+            auto_offset_reset=args["from"],
+            auto_commit=False,
+            filter=args.get("filter"),
+        )
         with consumer:
             found = [message(next(consumer)) for _ in range(args["count"])]
         return {"messages": found}

@@ -94,7 +94,7 @@ impl Native {
             partition: partition(a),
             offset,
             max: i32::try_from(max).unwrap_or(i32::MAX),
-            filter: None,
+            filter: a["filter"].as_str().map(str::to_owned),
         };
         let reply: v1::FetchReply = self.exchange(Request::Fetch(request)).await?;
         let shown =

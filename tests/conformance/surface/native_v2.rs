@@ -181,7 +181,9 @@ impl Rpcs for Native {
             let rpc = documents::rpc(name)?;
             match name {
                 "Produce" if one_batch(&request) => return self.produce(&request).await,
-                "Fetch" if request["filter"].is_null() => return self.fetch(&request).await,
+                "Fetch" if request["filter"].is_null() && request["filter_kind"].is_null() => {
+                    return self.fetch(&request).await;
+                }
                 _ => {}
             }
             let own_layout = matches!(rpc.op.code, op::PRODUCE | op::FETCH);

@@ -142,13 +142,24 @@ async fn fetch<T: Rpcs>(rpcs: &mut T, a: &Value) -> Reply {
         "topic": a["topic"], "partition": a["partition"], "offset": a["offset"], "text": true,
         "max_records": number(a, "max", 0), "max_wait_ms": number(a, "max_wait_ms", 0),
     });
+    let request = with_filter(request, a);
     let reply = rpcs.call("Fetch", request).await?;
     Ok(json!({"messages": list(&reply["records"], message), "next_offset": reply["next_offset"]}))
+}
+
+fn with_filter(mut request: Value, a: &Value) -> Value {
+    for field in ["filter", "filter_kind"] {
+        if a[field].is_string() {
+            request[field] = a[field].clone();
+        }
+    }
+    request
 }
 
 async fn subscribe<T: Rpcs>(rpcs: &mut T, a: &Value) -> Reply {
     let request =
         json!({"topic": a["topic"], "group": text(a, "group"), "from": from(a, "from"), "text": true});
+    let request = with_filter(request, a);
     let count = usize::try_from(a["count"].as_u64().unwrap_or(1)).unwrap_or(1);
     let runs = rpcs.subscribe(request, count).await?;
     let messages: Vec<Value> = runs

@@ -107,6 +107,7 @@ async fn fetch(client: &Client, a: &Value) -> Reply {
     let mut spec = FetchSpec::new(text(a, "topic"), int(a, "partition", 0), long(a, "offset"));
     spec.max_messages = a["max"].as_u64().map_or(500, |n| usize::try_from(n).unwrap_or(usize::MAX));
     spec.max_wait = Duration::from_millis(a["max_wait_ms"].as_u64().unwrap_or(0));
+    spec.filter = a["filter"].as_str().map(Into::into);
     let fetched = client.fetch(&spec).await?;
     let messages: Vec<Value> = fetched.messages.iter().map(shown).collect();
     Ok(json!({"messages": messages, "next_offset": fetched.next_offset}))
@@ -122,6 +123,7 @@ async fn subscribe(client: &Client, a: &Value) -> Reply {
         topic: text(a, "topic").to_owned(),
         group: text(a, "group").to_owned(),
         from: from.into(),
+        filter: text(a, "filter").to_owned(),
         ..pb::SubscribeRequest::default()
     };
     let stream = client.subscribe(request).await?;

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use flymq_client::{ClientError, FetchSpec, Isolation, pb, serde::Serde};
-use serde_json::json;
 
 use crate::{
     context::Context,
@@ -29,7 +28,7 @@ pub struct Consume {
     pub show_key: bool,
     #[arg(long, default_value = "string", value_parser = Serde::NAMES)]
     pub decoder: String,
-    /// Only messages that match: `$.path` in JSON, a regular expression, or a piece of text.
+    /// Only messages that match: a piece of text, a regular expression, `$.path` in JSON, or `cel:EXPRESSION`.
     #[arg(long)]
     pub filter: Option<String>,
     /// read_uncommitted: also what belongs to transactions that are open or were aborted.
@@ -44,7 +43,6 @@ pub fn isolation(name: &str) -> Isolation {
 
 pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
     let decoder = Serde::by_name(&args.decoder)?;
-    refuse_filter(context, args).await?;
     let topic = context.client.topic(&args.topic).await?;
     let partitions =
         topic.partitions.iter().filter(|p| args.partition.is_none_or(|want| want == p.partition));
@@ -59,6 +57,7 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
         let first = first_offset(context, args, partition).await?;
         let mut spec = FetchSpec::new(args.topic.as_str(), partition.partition, first);
         spec.isolation = isolation(&args.isolation);
+        spec.filter = args.filter.as_deref().map(Into::into);
         // Up to what was there when we began: a busy topic must not keep us. The last messages were counted back from a
         // later end.
         let mut end = match args.tail {
@@ -121,11 +120,4 @@ async fn latest(
     };
     let found: pb::FindOffsetResponse = context.client.call("FindOffset", &request).await?;
     Ok(found.offset)
-}
-
-/// The server filters; as long as it does not know how, it says so itself.
-async fn refuse_filter(context: &Context, args: &Consume) -> Result<(), ClientError> {
-    let Some(filter) = &args.filter else { return Ok(()) };
-    let request = json!({"topic": args.topic, "partition": args.partition.unwrap_or(0), "filter": filter});
-    context.client.call_json("Fetch", &request.to_string()).await.map(drop)
 }

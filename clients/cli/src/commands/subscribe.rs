@@ -26,7 +26,7 @@ pub struct Subscribe {
     pub show_key: bool,
     #[arg(long, default_value = "string", value_parser = Serde::NAMES)]
     pub decoder: String,
-    /// Only messages that match: `$.path` in JSON, a regular expression, or a piece of text.
+    /// Only messages that match: a piece of text, a regular expression, `$.path` in JSON, or `cel:EXPRESSION`.
     #[arg(long)]
     pub filter: Option<String>,
     /// Stop after so many messages.
@@ -42,13 +42,10 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
     if args.from == "commit" && args.group.is_none() {
         return Err(Failure::Usage("--from commit needs --group".to_owned()));
     }
-    if let Some(filter) = &args.filter {
-        let request = serde_json::json!({"topic": args.topic, "partition": 0, "filter": filter});
-        context.client.call_json("Fetch", &request.to_string()).await?;
-    }
     let reset = if args.from == "latest" { OffsetReset::Latest } else { OffsetReset::Earliest };
     let mut config = ConsumerConfig::new([args.topic.as_str()], args.group.as_deref()).reset(reset);
     config.isolation = isolation(&args.isolation);
+    config.filter.clone_from(&args.filter);
     if args.group.is_some() {
         config =
             config.as_member(MemberConfig { client_id: "flymq-cli".to_owned(), ..MemberConfig::default() });

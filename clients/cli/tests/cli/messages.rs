@@ -29,6 +29,30 @@ fn lines_come_from_standard_input_or_a_file() {
 }
 
 #[test]
+fn a_filter_shows_what_matches() {
+    let broker = Broker::start();
+    for (key, value) in
+        [("a", r#"{"total":5}"#), ("b", "an ERROR"), ("c", r#"{"total":500}"#), ("d", "an error")]
+    {
+        broker.ok(&["produce", "pay", value, "--key", key]);
+    }
+    let consumed = |filter: &str| broker.ok(&["consume", "pay", "--show-key", "--filter", filter]);
+    assert_eq!(consumed("error"), "[1] key=b: an ERROR\n[3] key=d: an error\n");
+    assert_eq!(consumed("^an E"), "[1] key=b: an ERROR\n");
+    assert_eq!(consumed("$.total"), "[0] key=a: {\"total\":5}\n[2] key=c: {\"total\":500}\n");
+    assert_eq!(consumed("cel:value.total > 100"), "[2] key=c: {\"total\":500}\n");
+    assert_eq!(consumed("cel:false"), "");
+    let subscribed =
+        ["subscribe", "pay", "--from", "earliest", "-n", "1", "--filter", "cel:key > 'b' && value.total > 1"];
+    assert_eq!(broker.ok(&subscribed), "{\"total\":500}\n");
+    for command in ["consume", "subscribe"] {
+        let refused = broker.fails(&[command, "pay", "--filter", "cel:vale.total > 1"], 1);
+        assert!(refused.contains("column 1") && refused.contains("no variable"), "{refused}");
+        assert!(refused.contains("docs/filters.md"), "{refused}");
+    }
+}
+
+#[test]
 fn a_file_of_lines_takes_less_room_compressed() {
     let broker = Broker::start();
     let dir = tempfile::tempdir().expect("a directory");

@@ -39,6 +39,7 @@ impl Fetcher {
             max_bytes: config.fetch_max_bytes,
             max_wait: config.fetch_max_wait,
             isolation: config.isolation,
+            filter: config.filter.as_deref().map(Into::into),
             ..FetchSpec::new(Arc::clone(&topic), partition, offset)
         };
         let task = runtime::spawn(run(client.clone(), spec, epoch, arrivals.clone()));

@@ -18,7 +18,9 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
-use super::{FetchReply, ProduceCall, ProduceReply, Push, PushStream, Transport, rpc_by_name, wanted_from};
+use super::{
+    FetchReply, ProduceCall, ProduceReply, Push, PushStream, Transport, joined, rpc_by_name, wanted_from,
+};
 use crate::{ClientConfig, ClientError, FetchSpec};
 use codec::BytesCodec;
 
@@ -121,28 +123,9 @@ impl Transport for GrpcTransport {
     }
 
     fn fetch(&self, spec: &FetchSpec) -> BoxFuture<'static, Result<FetchReply, ClientError>> {
-        let request = pb::FetchRequest {
-            topic: spec.topic.to_string(),
-            partition: spec.partition,
-            offset: spec.offset,
-            max_bytes: spec.max_bytes,
-            min_bytes: spec.min_bytes,
-            max_wait_ms: u32::try_from(spec.max_wait.as_millis()).unwrap_or(u32::MAX),
-            isolation: spec.isolation.into(),
-            batches: true,
-            ..pb::FetchRequest::default()
-        };
+        let request = spec.to_request();
         let reply = self.typed::<_, pb::FetchResponse>("Fetch", &request);
-        async move {
-            let reply = reply.await?;
-            Ok(FetchReply {
-                next_offset: reply.next_offset,
-                high_watermark: reply.high_watermark,
-                low_watermark: reply.low_watermark,
-                batches: joined(reply.batches),
-            })
-        }
-        .boxed()
+        async move { Ok(FetchReply::from(reply.await?)) }.boxed()
     }
 
     fn subscribe(
@@ -195,14 +178,6 @@ fn push(
     let topic = if run.topic == **topic { Arc::clone(topic) } else { run.topic.as_str().into() };
     let batches = joined(run.batches);
     Ok(Push { topic, partition: run.partition, from, next_offset: run.next_offset, batches })
-}
-
-/// One run of bytes out of several; copies only when there is more than one.
-fn joined(batches: Vec<Bytes>) -> Bytes {
-    match <[Bytes; 1]>::try_from(batches) {
-        Ok([one]) => one,
-        Err(many) => many.concat().into(),
-    }
 }
 
 fn unreadable(error: &prost::DecodeError) -> ClientError {

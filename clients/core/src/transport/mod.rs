@@ -40,6 +40,25 @@ pub(crate) struct FetchReply {
     pub batches: Bytes,
 }
 
+impl From<pb::FetchResponse> for FetchReply {
+    fn from(reply: pb::FetchResponse) -> Self {
+        Self {
+            next_offset: reply.next_offset,
+            high_watermark: reply.high_watermark,
+            low_watermark: reply.low_watermark,
+            batches: joined(reply.batches),
+        }
+    }
+}
+
+/// One run of bytes out of several; copies only when there is more than one.
+fn joined(batches: Vec<Bytes>) -> Bytes {
+    match <[Bytes; 1]>::try_from(batches) {
+        Ok([one]) => one,
+        Err(many) => many.concat().into(),
+    }
+}
+
 /// A run of batches of one partition that the server pushed.
 #[derive(Debug, Clone)]
 pub(crate) struct Push {

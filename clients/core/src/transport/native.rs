@@ -75,6 +75,17 @@ impl Transport for NativeTransport {
     }
 
     fn fetch(&self, spec: &FetchSpec) -> BoxFuture<'static, Result<FetchReply, ClientError>> {
+        if spec.filter.is_some() {
+            // FETCH's own layout has no place for a filter.
+            let body = spec.to_request().encode_to_vec().into();
+            let reply = self.connection.request(v2::op::FETCH, v2::flag::PROTOBUF, body);
+            return async move {
+                let reply = pb::FetchResponse::decode(reply.await?)
+                    .map_err(|e| ClientError::protocol(format!("the server's reply cannot be read: {e}")))?;
+                Ok(FetchReply::from(reply))
+            }
+            .boxed();
+        }
         let body = v2::FetchBody {
             partition: spec.partition,
             offset: spec.offset,

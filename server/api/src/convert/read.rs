@@ -9,7 +9,7 @@ use flymq_types::{BatchFlags, Compression, Limits, Offset, RecordBatch, RecordVi
 use prost::Message as _;
 
 use super::{Opener, invalid, isolation, open::damaged, partition, topic};
-use crate::{BrokerError, Door, dispatch::not_built};
+use crate::{BrokerError, Door};
 
 const DEFAULT_RECORDS: i32 = 500;
 const DEFAULT_BYTES: u32 = 1 << 20;
@@ -46,7 +46,6 @@ pub(crate) struct Fetch {
 
 impl Fetch {
     pub fn parse(request: &pb::FetchRequest, door: Door, limits: &Limits) -> Result<Self, BrokerError> {
-        no_filter(&request.filter)?;
         let max_records = match request.max_records {
             0 if request.batches => i32::MAX,
             0 => DEFAULT_RECORDS,
@@ -75,11 +74,6 @@ impl Fetch {
             },
         })
     }
-}
-
-/// Filters are evaluated in the server from their own issue on; until then asking for one is an error, never ignored.
-pub(crate) fn no_filter(filter: &str) -> Result<(), BrokerError> {
-    if filter.is_empty() { Ok(()) } else { Err(not_built("content filters (field filter)")) }
 }
 
 /// What of a fetch goes into one reply.

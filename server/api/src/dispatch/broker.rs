@@ -8,7 +8,7 @@ use flymq_proto::pb;
 use flymq_types::{Acks, BatchHeader, NodeId, Offset, PartitionId, Timestamp, TopicName};
 use futures::future::join_all;
 
-use super::EngineBroker;
+use super::{EngineBroker, sieve::Sifted};
 use crate::{
     BrokerError, CallContext, Door, ErrorCode, Response,
     convert::{self, BuiltBatch, Fetch, Produce, ProducePlan, ReadyBatch, Shape},
@@ -312,13 +312,21 @@ impl EngineBroker {
     }
 
     pub(super) async fn fetch(&self, door: Door, request: pb::FetchRequest) -> Result<Served, BrokerError> {
+        let filter = self.filters.of(&request.filter, request.filter_kind)?;
         let Fetch { spec, shape } = Fetch::parse(&request, door, &self.limits)?;
         let (asked_at, from) = (self.clock.wall().as_millis(), spec.offset);
-        let fetched = self.fetch_synced(spec).await?;
-        // A long poll waited until its first batch was appended; the rest of the time is the broker's.
-        let appended_at = fetched.batches.first().map_or(asked_at, |batch| batch.header().server.append_time);
-        let waited = u64::try_from(appended_at.saturating_sub(asked_at)).unwrap_or(0);
-        let (page, fetched) = self.cutter.cut(from, fetched, shape).await?;
+        let (found, waited) = match filter {
+            Some(filter) => self.fetch_matching(filter, spec).await?,
+            None => {
+                let fetched = self.fetch_synced(spec).await?;
+                // A long poll waited until its first batch was appended; the rest of the time is the broker's.
+                let appended_at =
+                    fetched.batches.first().map_or(asked_at, |batch| batch.header().server.append_time);
+                let waited = u64::try_from(appended_at.saturating_sub(asked_at)).unwrap_or(0);
+                (Sifted::whole(fetched), Duration::from_millis(waited))
+            }
+        };
+        let (page, fetched) = self.cutter.cut(from, found.fetched, shape).await?;
         let response = pb::FetchResponse {
             topic: request.topic,
             partition: request.partition,
@@ -328,12 +336,14 @@ impl EngineBroker {
             high_watermark: fetched.high_watermark.get(),
             low_watermark: fetched.low_watermark.get(),
             log_end_offset: fetched.log_end_offset.get(),
+            filtered: found.filtered,
+            filter_failed: found.failed,
         };
-        Ok(Served { response: response.into(), waited: Duration::from_millis(waited) })
+        Ok(Served { response: response.into(), waited })
     }
 
     /// Fetches; a read between high watermark and log end waits for the sync even where no wait was asked for.
-    async fn fetch_synced(&self, spec: FetchSpec) -> Result<Fetched, BrokerError> {
+    pub(super) async fn fetch_synced(&self, spec: FetchSpec) -> Result<Fetched, BrokerError> {
         let fetched = self.fetch_until_stop(spec.clone()).await?;
         // What is left out, or held back by a transaction, does not come by waiting for the disk.
         let unsynced =

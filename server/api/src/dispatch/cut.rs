@@ -24,6 +24,11 @@ impl Cutter {
         Self { limits, opener: Opener::new(&limits, INFLATED_BYTES) }
     }
 
+    /// What opens batches, within the budget of all readers.
+    pub fn opener(&self) -> &Opener {
+        &self.opener
+    }
+
     /// The page, and `fetched` back.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ mod cluster;
 mod cut;
 mod dead_letters;
 mod groups;
+mod matching;
 mod members;
 mod operate;
 mod placement;
@@ -13,6 +14,7 @@ mod queue;
 mod routed;
 mod schedules;
 mod security;
+mod sieve;
 mod storage_checks;
 mod subscribe;
 mod topics;
@@ -34,6 +36,7 @@ pub(crate) use unbuilt::not_built;
 
 use crate::{
     BatchStream, BrokerError, CallContext, ClusterControl, Node, Request, Response,
+    convert::Filters,
     layers::{Authorized, AuthorizedBroker, Forwarder, Served, Totals},
 };
 
@@ -47,6 +50,7 @@ pub struct EngineBroker {
     limits: Limits,
     default_acks: Acks,
     cutter: cut::Cutter,
+    filters: Filters,
     /// None on a broker without cluster.
     forwarder: Option<Arc<Forwarder>>,
     control: Option<Arc<dyn ClusterControl>>,
@@ -73,6 +77,7 @@ impl EngineBroker {
             limits,
             default_acks,
             cutter,
+            filters: Filters::default(),
             forwarder: None,
             control: None,
             movers: dead_letters::Movers::default(),

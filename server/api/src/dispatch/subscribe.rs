@@ -13,7 +13,7 @@ use super::{EngineBroker, placement::located};
 use crate::{
     BatchStream, BrokerError, CallContext, Door, ErrorCode, Node, Response,
     convert::{self, Shape},
-    dispatch::cut::Cutter,
+    dispatch::{cut::Cutter, sieve::Sieve},
 };
 
 /// Most bytes read at a time (one batch may be larger), and so of what a slow reader holds in memory.
@@ -26,8 +26,9 @@ impl EngineBroker {
         ctx: CallContext,
         request: pb::SubscribeRequest,
     ) -> Result<BatchStream, BrokerError> {
-        convert::no_filter(&request.filter)?;
+        let filter = self.filters.of(&request.filter, request.filter_kind)?;
         let topic = convert::topic("topic", &request.topic)?;
+        let sieve = filter.map(|filter| self.sieve(filter, &topic));
         let group = (!request.group.is_empty()).then(|| convert::group(&request.group)).transpose()?;
         let isolation = convert::isolation(request.isolation)?;
         let positions = self.positions(&ctx, &topic, group.as_ref(), &request).await?;
@@ -51,6 +52,8 @@ impl EngineBroker {
             topic: request.topic,
             subscription,
             positions,
+            sieve,
+            unsifted: None,
             rest: None,
             shape,
             cutter: self.cutter.clone(),
@@ -134,6 +137,15 @@ fn member(ctx: &CallContext, topic: &TopicName) -> MemberInfo {
     }
 }
 
+/// What a filter passed over in a run.
+#[derive(Debug, Default)]
+struct Passed {
+    /// Whether the reader is to know how far the search is, also where nothing was found.
+    told: bool,
+    filtered: u64,
+    failed: u64,
+}
+
 struct Reader {
     engine: Arc<Engine>,
     door: Door,
@@ -141,6 +153,9 @@ struct Reader {
     topic: String,
     subscription: Subscription,
     positions: Vec<(PartitionId, Offset)>,
+    sieve: Option<Sieve>,
+    /// A run that the filter has looked through in part.
+    unsifted: Option<Pulled>,
     /// A run of which a part did not fit the last push.
     rest: Option<Pulled>,
     shape: Shape,
@@ -152,14 +167,35 @@ struct Reader {
 impl Reader {
     async fn next(&mut self) -> Result<pb::SubscribeResponse, BrokerError> {
         loop {
-            let pulled = match self.rest.take() {
-                Some(rest) => rest,
-                None => self.pull().await?,
+            let (pulled, passed) = match self.rest.take() {
+                Some(rest) => (rest, Passed::default()),
+                None => self.sifted().await?,
             };
-            if let Some(push) = self.push(pulled).await? {
+            if let Some(push) = self.push(pulled, passed).await? {
                 return Ok(push);
             }
         }
+    }
+
+    /// The next run, without what the filter passes over.
+    async fn sifted(&mut self) -> Result<(Pulled, Passed), BrokerError> {
+        let Pulled { partition, fetched } = match self.unsifted.take() {
+            Some(rest) => rest,
+            None => self.pull().await?,
+        };
+        let Some(sieve) = &self.sieve else { return Ok((Pulled { partition, fetched }, Passed::default())) };
+        let whole = fetched.clone();
+        let found = sieve.sift(self.position(partition), partition, fetched).await?;
+        if found.stopped {
+            self.unsifted = Some(Pulled { partition, fetched: whole });
+        }
+        let passed = Passed { told: true, filtered: found.filtered, failed: found.failed };
+        Ok((Pulled { partition, fetched: found.fetched }, passed))
+    }
+
+    fn position(&self, partition: PartitionId) -> Offset {
+        let found = self.positions.iter().find(|(number, _)| *number == partition);
+        found.expect("a subscription only pulls the partitions it was opened with").1
     }
 
     async fn pull(&mut self) -> Result<Pulled, BrokerError> {
@@ -170,7 +206,11 @@ impl Reader {
     }
 
     /// As much of a run as fits one push; `None` where it holds nothing for a reader.
-    async fn push(&mut self, pulled: Pulled) -> Result<Option<pb::SubscribeResponse>, BrokerError> {
+    async fn push(
+        &mut self,
+        pulled: Pulled,
+        passed: Passed,
+    ) -> Result<Option<pb::SubscribeResponse>, BrokerError> {
         let position = self
             .positions
             .iter_mut()
@@ -186,10 +226,12 @@ impl Reader {
             high_watermark: fetched.high_watermark.get(),
             records: page.records,
             batches: page.batches,
+            filtered: passed.filtered,
+            filter_failed: passed.failed,
         };
         if position.1 < fetched.next_offset {
             self.rest = Some(Pulled { partition, fetched });
         }
-        Ok((!push.records.is_empty() || !push.batches.is_empty()).then_some(push))
+        Ok((passed.told || !push.records.is_empty() || !push.batches.is_empty()).then_some(push))
     }
 }

@@ -72,6 +72,8 @@ impl<'a> About<'a> {
             | ErrorCode::StorageFailed
             | ErrorCode::NotEnoughReplicas
             | ErrorCode::Timeout
+            | ErrorCode::FilterInvalid
+            | ErrorCode::FilterOnEncrypted
             | ErrorCode::Overloaded
             | ErrorCode::Unavailable
             | ErrorCode::Connection

@@ -1,5 +1,7 @@
 //! PRODUCE, PRODUCE_DELAYED, PRODUCE_WITH_TTL, CONSUME, FETCH and the two that mean the same.
 
+use std::time::{Duration, Instant};
+
 use flymq_api::{BrokerError, ErrorCode};
 use flymq_proto::pb;
 use flymq_wire::{
@@ -20,6 +22,8 @@ const MAX_RECORDS: u32 = 1_000;
 /// Bytes of batches that a FETCH reads at first, and in one step at most.
 const FIRST_STEP: u32 = 64 << 10;
 const MAX_FETCH_BYTES: u32 = MAX_PAYLOAD - (64 << 10);
+/// How long a FETCH with a filter looks for matches.
+const FILTER_TIME: Duration = Duration::from_millis(500);
 
 pub(super) async fn produce(session: &Session<'_>, body: Produce) -> Result<FrameParts, Failure> {
     let record = pb::Record { key: body.key().cloned(), value: body.value, ..Default::default() };
@@ -141,7 +145,7 @@ pub(super) async fn consume(session: &Session<'_>, op: u8, body: Consume) -> Res
 /// ten records would be work for nothing.
 pub(super) async fn fetch(session: &Session<'_>, op: u8, body: Fetch) -> Result<FrameParts, Failure> {
     let mut page = Page::new(body.offset, body.max_records().min(MAX_RECORDS) as usize);
-    let mut step = FIRST_STEP;
+    let (mut step, begun) = (FIRST_STEP, Instant::now());
     loop {
         let request = pb::FetchRequest {
             topic: body.topic.clone(),
@@ -150,6 +154,7 @@ pub(super) async fn fetch(session: &Session<'_>, op: u8, body: Fetch) -> Result<
             max_records: page.wanted() as i32,
             max_bytes: step,
             filter: body.filter().unwrap_or_default().to_owned(),
+            filter_kind: if body.filter().is_some() { pb::FilterKind::Any.into() } else { 0 },
             ..Default::default()
         };
         let more = match session.call::<pb::FetchResponse>(request).await {
@@ -163,6 +168,10 @@ pub(super) async fn fetch(session: &Session<'_>, op: u8, body: Fetch) -> Result<
             Err(error) => return Err(About::partition(&body.topic, body.partition).failure(&error)),
         };
         if !more {
+            break;
+        }
+        // These clients wait for their answer: a filter that nothing matches does not read the whole partition.
+        if body.filter().is_some() && begun.elapsed() >= FILTER_TIME {
             break;
         }
         step = (step * 2).min(MAX_FETCH_BYTES);

@@ -4,6 +4,7 @@
 
 mod letter;
 mod moving;
+mod wanted;
 
 use std::{collections::BTreeMap, ops::ControlFlow, time::Instant};
 
@@ -12,6 +13,7 @@ use flymq_proto::pb;
 use flymq_types::{GroupId, Offset, PartitionId, TopicName, fnv1a_32};
 
 pub(super) use moving::Movers;
+use wanted::Wanted;
 
 use super::EngineBroker;
 use crate::{BrokerError, CallContext, ErrorCode, convert};
@@ -106,11 +108,12 @@ impl EngineBroker {
         if request.ids.len() > MAX_LETTERS {
             return Err(convert::invalid("ids", format!("at most {MAX_LETTERS}")));
         }
+        let wanted = Wanted::of(&request.filter, &self.filters)?;
         let letters = self.letters(&request.topic)?;
         let me = self.owned()?;
         let deadline = ctx.deadline;
         // A transaction that has begun is ended also if the caller goes away.
-        let work = tokio::spawn(async move { me.replay(&letters, request, deadline).await });
+        let work = tokio::spawn(async move { me.replay(&letters, request, wanted, deadline).await });
         work.await.unwrap_or_else(|_| {
             Err(BrokerError::new(ErrorCode::Internal, "a replay failed inside the broker"))
         })
@@ -120,6 +123,7 @@ impl EngineBroker {
         &self,
         letters: &Letters,
         request: pb::ReplayDeadLettersRequest,
+        wanted: Wanted,
         deadline: Option<Instant>,
     ) -> Result<pb::ReplayDeadLettersResponse, BrokerError> {
         let mover = self.movers.of(&letters.group);
@@ -128,11 +132,10 @@ impl EngineBroker {
             // What a mover before has left ends now, so that it is seen which letters are still there.
             *producer = Some(self.begin_replays(&letters.group).await?);
         }
-        let text = request.filter.to_lowercase();
         let (mut from, mut replayed) = ((0, 0), 0);
         loop {
             let (batch, next) = if request.ids.is_empty() {
-                self.matching(letters, from, &text, deadline).await?
+                self.matching(letters, from, &wanted, deadline).await?
             } else {
                 (self.named(letters, &request.ids, deadline).await?, None)
             };
@@ -152,27 +155,32 @@ impl EngineBroker {
         Ok(pb::ReplayDeadLettersResponse { replayed: u32::try_from(replayed).unwrap_or(u32::MAX) })
     }
 
-    /// Letters with the text, some hundred at most, and where the rest begins.
+    /// Letters that are wanted, some hundred at most, and where the rest begins.
     async fn matching(
         &self,
         letters: &Letters,
         from: Place,
-        text: &str,
+        wanted: &Wanted,
         deadline: Option<Instant>,
     ) -> Result<(Vec<Place>, Option<Place>), BrokerError> {
-        let (mut found, mut next) = (Vec::new(), None);
+        let (mut found, mut next, mut failed) = (Vec::new(), None, None);
         self.scan(letters, from, deadline, |at, letter| {
             if found.len() >= MAX_LETTERS {
                 next = Some(at);
                 return ControlFlow::Break(());
             }
-            if text.is_empty() || letter::has(&letter, text) {
-                found.push(at);
+            match wanted.takes(&letter) {
+                Ok(true) => found.push(at),
+                Ok(false) => {}
+                Err(error) => {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
             }
             ControlFlow::Continue(())
         })
         .await?;
-        Ok((found, next))
+        failed.map_or(Ok((found, next)), Err)
     }
 
     /// The letters with these ids.

@@ -62,7 +62,10 @@ public final class ConsumerConfig {
         return this;
     }
 
-    /** Only messages that match (text, regular expression or {@code $.path}); evaluated by the server. Servers that have no filters yet refuse it. */
+    /**
+     * Only messages that match, as the server sees them: text whatever its case, a regular expression, {@code $.path} in JSON, or
+     * {@code cel:} and an expression, such as {@code cel:value.total > 100}.
+     */
     public ConsumerConfig filter(String filter) {
         this.filter = filter;
         return this;

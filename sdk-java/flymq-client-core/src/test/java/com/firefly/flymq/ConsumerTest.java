@@ -7,7 +7,6 @@ import com.firefly.flymq.exception.ClosedException;
 import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.exception.PartitionNotFoundException;
 import com.firefly.flymq.exception.TopicNotFoundException;
-import com.firefly.flymq.exception.UnsupportedException;
 import com.firefly.flymq.model.PartitionOffset;
 
 import org.awaitility.Awaitility;
@@ -115,7 +114,29 @@ class ConsumerTest extends WithBroker {
         assertThatThrownBy(() -> client.consumer(List.of(), "g")).isInstanceOf(InvalidArgumentException.class);
         assertThatThrownBy(() -> client.consumer(name("missing"), "g").subscribe())
                 .isInstanceOf(TopicNotFoundException.class);
-        assertThatThrownBy(() -> client.consumer("t", "g", new ConsumerConfig().filter("ERROR")))
-                .isInstanceOf(UnsupportedException.class);
+        ConsumerConfig bad = fromTheStart().filter("cel:vale.total > 1");
+        String topic = name("filter");
+        client.produce(topic, "v");
+        try (Consumer consumer = client.consumer(List.of(topic), null, bad)) {
+            assertThatThrownBy(() -> consumer.poll(LONG)).hasMessageContaining("column 1");
+        }
+    }
+
+    @Test
+    void theServerFilters() {
+        String topic = name("filtered");
+        client.produce(topic, "{\"total\": 5}");
+        client.produce(topic, "an ERROR");
+        client.produce(topic, "{\"total\": 500}");
+        for (String filter : List.of("ERROR", "^an E.*", "cel:text.contains('ERROR')")) {
+            try (Consumer consumer = client.consumer(List.of(topic), null, fromTheStart().filter(filter))) {
+                assertThat(read(consumer, 1)).containsExactly("an ERROR");
+            }
+        }
+        ConsumerConfig large = fromTheStart().filter("cel:value.total > 100");
+        try (Consumer consumer = client.consumer(List.of(topic), name("group"), large)) {
+            assertThat(read(consumer, 1)).containsExactly("{\"total\": 500}");
+            assertThat(consumer.position(0)).isEqualTo(3);
+        }
     }
 }

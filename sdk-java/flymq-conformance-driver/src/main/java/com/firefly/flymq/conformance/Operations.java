@@ -122,7 +122,8 @@ final class Operations {
 
     private JsonNode subscribe(JsonNode args) {
         OffsetReset from = OffsetReset.valueOf(args.path("from").asText().toUpperCase(Locale.ROOT));
-        ConsumerConfig config = new ConsumerConfig().autoOffsetReset(from).enableAutoCommit(false);
+        ConsumerConfig config = new ConsumerConfig().autoOffsetReset(from).enableAutoCommit(false)
+                .filter(args.path("filter").asText(""));
         int count = args.path("count").asInt();
         List<Message> found = new ArrayList<>();
         try (Consumer consumer = client.consumer(topic(args), args.path("group").asText(null), config)) {
