@@ -18,9 +18,9 @@ from pyflymq.exceptions import (
     OffsetOutOfRangeError,
     PartitionNotFoundError,
     PermissionDeniedError,
+    SchemaError,
     TopicAlreadyExistsError,
     TopicNotFoundError,
-    UnsupportedError,
 )
 
 
@@ -297,17 +297,21 @@ def test_dead_letters(client: FlyMQClient, topic: str) -> None:
     assert client.fetch_dlq(topic, max_messages=5) == []
 
 
-def test_what_is_not_built_says_so(client: FlyMQClient, topic: str) -> None:
+def test_a_schema_is_held_against_what_is_sent_with_it(client: FlyMQClient, topic: str) -> None:
     client.create_topic(topic)
-    calls = [
-        lambda: client.produce_with_schema(topic, b"x", "s"),
-        lambda: client.register_schema("s", "json", "{}"),
-    ]
-    for call in calls:
-        with pytest.raises(UnsupportedError) as caught:
-            call()
-        assert caught.value.hint
-    assert client.fetch(topic).messages == [], "nothing was stored on the way"
+    text = '{"type": "object", "required": ["id"]}'
+    schema = client.register_schema(topic, "json", text)
+    assert (schema.id, schema.version, schema.type, schema.definition) == (f"{topic}-v1", 1, "json", text)
+    with pytest.raises(SchemaError, match="missing required field: id"):
+        client.produce_with_schema(topic, b"{}", topic)
+    assert client.fetch(topic).messages == [], "nothing was stored"
+    assert client.produce_with_schema(topic, b'{"id": 1}', topic).offset == 0
+    with pytest.raises(SchemaError):
+        client.produce_with_schema(topic, b"{}", "no-such-schema")
+    with pytest.raises(SchemaError):
+        client.register_schema(topic, "json", "{")
+    with pytest.raises(InvalidArgumentError):
+        client.register_schema(topic, "xml", "{}")
 
 
 def test_encryption_is_end_to_end(address: str, client: FlyMQClient, topic: str) -> None:

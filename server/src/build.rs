@@ -3,9 +3,10 @@
 use std::{path::Path, sync::Arc};
 
 use flymq_api::{ConfigEntry, Node, StackOptions};
-use flymq_config::{Config, KEYS, Loaded, Role, Secret};
+use flymq_config::{Config, KEYS, Loaded, Role, SchemaValidation, Secret};
 use flymq_engine::{
-    DeadLetterOptions, Engine, EngineDeps, EngineOptions, Replication, TopicSettings, meta::MetaStore,
+    DeadLetterOptions, Engine, EngineDeps, EngineOptions, Replication, TopicSettings, ValidationMode,
+    meta::MetaStore,
 };
 use flymq_replication::{LocalMetaError, LocalMetaOptions, LocalMetaStore};
 use flymq_storage::{
@@ -146,6 +147,12 @@ fn engine_options(config: &Config) -> EngineOptions {
             max_retries: config.dlq.max_retries,
             retry_delay_ms: u32::try_from(config.dlq.retry_delay.as_millis()).unwrap_or(u32::MAX),
             suffix: config.dlq.topic_suffix.clone(),
+        },
+        schemas: config.schema.enabled,
+        schema_validation: match config.schema.validation {
+            SchemaValidation::Strict => ValidationMode::Strict,
+            SchemaValidation::Warn => ValidationMode::Warn,
+            SchemaValidation::Off => ValidationMode::Off,
         },
         transactions: config.transaction.enabled,
         transaction_timeout_ms: u32::try_from(config.transaction.timeout.as_millis()).unwrap_or(u32::MAX),

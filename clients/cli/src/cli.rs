@@ -98,7 +98,7 @@ pub enum Command {
     Dlq(commands::later::DlqCommand),
     /// Schemas.
     #[command(subcommand)]
-    Schema(commands::later::SchemaCommand),
+    Schema(commands::schemas::SchemaCommand),
     /// Users.
     #[command(subcommand)]
     Users(commands::later::UsersCommand),

@@ -56,24 +56,11 @@ impl From<EngineError> for BrokerError {
             | E::OutOfOrderSequence { topic, partition, producer, .. } => {
                 placed(producer_refused(&error), topic, *partition).with("producer_id", producer)
             }
-            E::NotEnoughReplicas { topic, partition, in_sync, required }
-            | E::CommitUnknown { topic, partition, in_sync, required, .. } => {
-                let error = placed(failed(ErrorCode::NotEnoughReplicas), topic, *partition);
-                error.with("in_sync", in_sync).with("required", required)
-            }
-            E::NotLeader { topic, partition, leader, leader_epoch } => {
-                let error = placed(failed(ErrorCode::NotLeader), topic, *partition);
-                let error = error.with("leader_epoch", leader_epoch);
-                leader.iter().fold(error, |error, leader| error.with("leader", leader))
-            }
-            E::LeadershipLost { topic, partition, leader_epoch } => {
-                placed(failed(ErrorCode::Timeout), topic, *partition).with("leader_epoch", leader_epoch)
-            }
-            E::NotCoordinator { group, node: Some(node) } => {
-                failed(ErrorCode::NotLeader).with("group", group).with("leader", node)
-            }
-            // Retryable: whoever asks again finds the node that is ready.
-            E::NotCoordinator { group, node: None } => failed(ErrorCode::Unavailable).with("group", group),
+            E::NotEnoughReplicas { .. }
+            | E::CommitUnknown { .. }
+            | E::NotLeader { .. }
+            | E::LeadershipLost { .. }
+            | E::NotCoordinator { .. } => leader_refused(&error),
             E::NotTransactionCoordinator { .. }
             | E::TransactionNotFound { .. }
             | E::TransactionState { .. }
@@ -86,6 +73,14 @@ impl From<EngineError> for BrokerError {
             | E::ScheduleNotFound { .. }
             | E::DelayTooLong { .. }
             | E::SchedulesOff => schedule_refused(&error),
+            E::SchemaNotFound { .. }
+            | E::SchemaIdNotFound { .. }
+            | E::SchemaInvalid { .. }
+            | E::SchemaIncompatible { .. }
+            | E::SchemaViolation { .. }
+            | E::SchemaEncrypted { .. }
+            | E::SchemaInUse { .. }
+            | E::SchemasOff => schema_refused(&error),
             E::CorruptData { topic, partition, start, end } => {
                 damaged(failed(ErrorCode::CorruptData), topic, *partition, *start..*end)
             }
@@ -242,6 +237,61 @@ fn schedule_refused(error: &EngineError) -> BrokerError {
             failed(ErrorCode::DelayTooLong).with("delay_ms", delay_ms).with("limit_ms", limit_ms)
         }
         _ => failed(ErrorCode::FeatureDisabled).with("feature", "delayed messages"),
+    }
+}
+
+/// Why another node is to be asked, or more of them are needed.
+fn leader_refused(error: &EngineError) -> BrokerError {
+    use EngineError as E;
+    let failed = |code| BrokerError::new(code, error.to_string());
+    match error {
+        E::NotEnoughReplicas { topic, partition, in_sync, required }
+        | E::CommitUnknown { topic, partition, in_sync, required, .. } => {
+            let error = placed(failed(ErrorCode::NotEnoughReplicas), topic, *partition);
+            error.with("in_sync", in_sync).with("required", required)
+        }
+        E::NotLeader { topic, partition, leader, leader_epoch } => {
+            let error = placed(failed(ErrorCode::NotLeader), topic, *partition);
+            let error = error.with("leader_epoch", leader_epoch);
+            leader.iter().fold(error, |error, leader| error.with("leader", leader))
+        }
+        E::LeadershipLost { topic, partition, leader_epoch } => {
+            placed(failed(ErrorCode::Timeout), topic, *partition).with("leader_epoch", leader_epoch)
+        }
+        E::NotCoordinator { group, node: Some(node) } => {
+            failed(ErrorCode::NotLeader).with("group", group).with("leader", node)
+        }
+        // Retryable: whoever asks again finds the node that is ready.
+        E::NotCoordinator { group, node: None } => failed(ErrorCode::Unavailable).with("group", group),
+        _ => failed(ErrorCode::Unavailable),
+    }
+}
+
+/// Why something of a schema is refused, or a record by one.
+fn schema_refused(error: &EngineError) -> BrokerError {
+    use EngineError as E;
+    let failed = |code| BrokerError::new(code, error.to_string());
+    match error {
+        E::SchemaNotFound { subject, version } => {
+            let failed = failed(ErrorCode::SchemaNotFound).with("schema", subject);
+            version.iter().fold(failed, |failed, version| failed.with("version", version))
+        }
+        E::SchemaIdNotFound { id } => failed(ErrorCode::SchemaNotFound).with("global_id", id),
+        E::SchemaInvalid { .. } => failed(ErrorCode::SchemaInvalid),
+        E::SchemaIncompatible { subject, rule, reasons } => failed(ErrorCode::SchemaIncompatible)
+            .with("schema", subject)
+            .with("compatibility", rule)
+            .with("reasons", reasons.join("; ")),
+        E::SchemaViolation { topic, subject, record, errors } => failed(ErrorCode::SchemaValidationFailed)
+            .with("topic", topic)
+            .with("schema", subject)
+            .with("record", record)
+            .with("errors", errors.join(" ")),
+        E::SchemaEncrypted { topic, record } => {
+            failed(ErrorCode::SchemaValidationFailed).with("topic", topic).with("record", record)
+        }
+        E::SchemaInUse { subject, by } => failed(ErrorCode::Conflict).with("schema", subject).with("by", by),
+        _ => failed(ErrorCode::FeatureDisabled).with("feature", "schemas"),
     }
 }
 

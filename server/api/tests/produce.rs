@@ -120,7 +120,7 @@ async fn bad_requests_are_refused_with_facts() {
         (with(|r| r.records.clear()), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.batch = Bytes::from_static(b"x")), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.ttl_ms = -5), ErrorCode::InvalidArgument, "field"),
-        (with(|r| r.schema = "s".to_owned()), ErrorCode::Unimplemented, "feature"),
+        (with(|r| r.schema = "s".to_owned()), ErrorCode::SchemaNotFound, "schema"),
         (with(|r| r.records[0].expires_at_ms = -5), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.records[0].tombstone = true), ErrorCode::InvalidArgument, "field"),
         (with(|r| r.records[0].value = vec![0; (16 << 20) + 1].into()), ErrorCode::RecordTooLarge, "limit"),

@@ -51,7 +51,7 @@ pub const FEATURES: &[FeatureState] = &[
     protecting(Feature::Encryption, "encryption at rest", true),
     plain(Feature::Cluster, "clustering", true),
     plain(Feature::Retention, "retention", true),
-    plain(Feature::Schema, "schema validation", false),
+    plain(Feature::Schema, "schema validation", true),
     plain(Feature::Dlq, "dead letter queues", true),
     plain(Feature::Ttl, "record expiry (TTL)", true),
     plain(Feature::Delayed, "delayed delivery", true),

@@ -10,7 +10,7 @@ use flymq_types::{
 };
 
 use crate::groups::{NotHeld, RecordAt};
-use crate::meta::{MetaError, NodeRejection, PartitionRejection, Rejection};
+use crate::meta::{MetaError, NodeRejection, PartitionRejection, Rejection, SchemaRejection};
 use crate::schedules::ScheduleId;
 
 /// A failed call on the engine. Cheap to clone: one failure may answer many waiters.
@@ -199,6 +199,33 @@ pub enum EngineError {
     /// The configuration says so.
     #[error("this server has no scheduled messages (delayed.enabled is false)")]
     SchedulesOff,
+    /// No such schema, or no such version of it, or it is deleted.
+    #[error("schema not found: {subject} {}", version.map_or_else(|| "(any version)".to_owned(), |number| format!("v{number}")))]
+    SchemaNotFound { subject: String, version: Option<u32> },
+    /// No schema has that id.
+    #[error("no schema has the id {id}")]
+    SchemaIdNotFound { id: u32 },
+    /// The text is no schema of its kind, or one that would cost too much.
+    #[error("the schema is invalid: {reason}")]
+    SchemaInvalid { reason: String },
+    /// The subject's rule forbids the new version.
+    #[error("the schema is not compatible with {subject} ({rule}): {}", reasons.join("; "))]
+    SchemaIncompatible { subject: String, rule: &'static str, reasons: Vec<String> },
+    /// A record does not match. Nothing was appended.
+    #[error("record {record}: schema validation failed: [{}]", errors.join("; "))]
+    SchemaViolation { topic: String, subject: String, record: usize, errors: Vec<String> },
+    /// A client has encrypted a record that a schema is to be held against. Nothing was appended.
+    #[error(
+        "record {record} is encrypted by its client (header flymq-encryption), so that {topic}'s schema cannot be held against it: \
+         unbind the schema, or send plain values"
+    )]
+    SchemaEncrypted { topic: String, record: usize },
+    /// Other schemas or topics need it.
+    #[error("schema {subject} cannot be deleted: it is in use by {by}")]
+    SchemaInUse { subject: String, by: String },
+    /// The configuration says so.
+    #[error("this server has no schemas (schema.enabled is false)")]
+    SchemasOff,
     /// Not every node of the cluster has this yet.
     #[error("{feature} need feature version {needed} of the cluster: upgrade all of its nodes")]
     FeatureOff { feature: &'static str, needed: u32 },
@@ -325,9 +352,26 @@ impl From<Rejection> for EngineError {
                 PartitionRejection::StaleLeaderEpoch { at, .. }
                 | PartitionRejection::StalePartitionEpoch { at, .. },
             ) => Self::Conflict { what: format!("partition {at}") },
+            Rejection::Schema(reason) => reason.into(),
             Rejection::Partition(reason) => {
                 Self::InvalidArgument { field: "replicas", reason: reason.to_string() }
             }
+        }
+    }
+}
+
+impl From<SchemaRejection> for EngineError {
+    fn from(rejection: SchemaRejection) -> Self {
+        match rejection {
+            SchemaRejection::Conflict { subject } => Self::Conflict { what: format!("schema {subject}") },
+            SchemaRejection::Unknown { subject, version } => {
+                Self::SchemaNotFound { subject: subject.to_string(), version }
+            }
+            SchemaRejection::InUse { subject, by } => Self::SchemaInUse { subject: subject.to_string(), by },
+            SchemaRejection::NotDeleted { .. } => {
+                Self::InvalidArgument { field: "permanent", reason: rejection.to_string() }
+            }
+            SchemaRejection::TooMany { limit } => Self::LimitReached { what: "schemas", limit },
         }
     }
 }

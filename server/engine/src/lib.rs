@@ -10,6 +10,7 @@
 //!          ├── groups     offsets on `__consumer_offsets`, members
 //!          ├── transactions  coordinator of transactional ids on `__transactions`
 //!          ├── schedules  messages that become visible later, on `__schedules`
+//!          ├── schemas    what records have to match, checked where they are appended
 //!          ├── durable_map  a map with a compacted topic as its truth, which these three are
 //!          ├── replication  the traits of whoever keeps partitions on several nodes
 //!          └── meta       Command → State::apply, the MetaStore trait
@@ -30,6 +31,7 @@ mod primitives;
 mod produce;
 mod replication;
 mod schedules;
+mod schemas;
 mod steady;
 mod task;
 mod topic;
@@ -38,6 +40,7 @@ mod transactions;
 pub use engine::{Engine, EngineDeps, EngineStats, StorageHealth};
 pub use error::EngineError;
 pub use fetch::{FetchSpec, Fetched, Pulled, SubscribeSpec, Subscription};
+pub use flymq_schemas::{Compatibility, SchemaKind};
 pub use flymq_storage::{IndexHealth, IndexStats, IndexStrategy, SpaceReport, SpaceState};
 pub use groups::{
     Acquired, Act, Ask, Assigned, Assignor, Cause, CommitAs, CommittedOffset, DeadLetterOptions, Direction,
@@ -52,6 +55,7 @@ pub use replication::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaListe
 pub use schedules::{
     InvalidScheduleId, NewSchedule, SCHEDULES_TOPIC, ScheduleId, SchedulePeers, Scheduled, When,
 };
+pub use schemas::{NewSchema, SchemaBinding, SubjectNaming, ValidationMode};
 pub use topic::{
     CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, ScrubPass, TopicChange, TopicConfig,
     TopicInfo, TopicSettings,

@@ -4,6 +4,7 @@ use flymq_storage::IndexStrategy;
 use flymq_types::{Acks, Limits, NodeId};
 
 use crate::groups::DeadLetterOptions;
+use crate::schemas::ValidationMode;
 use crate::topic::{CleanupPolicy, TopicSettings};
 
 /// Settings of the engine. The defaults are those of the product.
@@ -32,6 +33,10 @@ pub struct EngineOptions {
     /// Longest delay of a message, ms (`delayed.max_delay`).
     pub max_delay_ms: u64,
     pub dead_letters: DeadLetterOptions,
+    /// Whether records are held against schemas at all (`schema.enabled`).
+    pub schemas: bool,
+    /// What becomes of a record that does not match, where the topic does not say it (`schema.validation`).
+    pub schema_validation: ValidationMode,
     pub limits: Limits,
 }
 
@@ -60,6 +65,8 @@ impl Default for EngineOptions {
             schedules: true,
             max_delay_ms: 7 * 24 * 3_600 * 1_000,
             dead_letters: DeadLetterOptions::default(),
+            schemas: true,
+            schema_validation: ValidationMode::Strict,
             limits: Limits::DEFAULT,
         }
     }

@@ -5,6 +5,7 @@ mod config;
 mod field;
 mod image;
 mod partition;
+mod schemas;
 mod topic;
 
 use flymq_engine::meta::{AllocateProducerIds, Command, RaiseFeatures};
@@ -53,6 +54,9 @@ fn command_to_pb(command: &Command) -> pb::Command {
             Pb::AllocateProducerIds(pb::AllocateProducerIds { count: *count, at_least: *at_least })
         }
         Command::RaiseFeatures(raise) => Pb::RaiseFeatures(pb::RaiseFeatures { version: raise.version }),
+        Command::RegisterSchema(register) => Pb::RegisterSchema(schemas::register_to_pb(register)),
+        Command::DeleteSchema(delete) => Pb::DeleteSchema(schemas::delete_to_pb(delete)),
+        Command::SetCompatibility(set) => Pb::SetCompatibility(schemas::set_to_pb(set)),
     };
     pb::Command { command: Some(command) }
 }
@@ -79,6 +83,9 @@ fn command_from_pb(command: pb::Command) -> Result<Command> {
             Command::AllocateProducerIds(AllocateProducerIds { count, at_least })
         }
         Pb::RaiseFeatures(raise) => Command::RaiseFeatures(RaiseFeatures { version: raise.version }),
+        Pb::RegisterSchema(register) => Command::RegisterSchema(schemas::register_from_pb(register)?),
+        Pb::DeleteSchema(delete) => Command::DeleteSchema(schemas::delete_from_pb(&delete)),
+        Pb::SetCompatibility(set) => Command::SetCompatibility(schemas::set_from_pb(&set)?),
     })
 }
 

@@ -50,8 +50,8 @@ pub(crate) use running::Running;
 
 /// The newest feature version that this build understands (see [`flymq_engine::meta::RaiseFeatures`]).
 ///
-/// 2: transactions; 3: scheduled messages; 4: single records of groups.
-pub(crate) const FEATURE_VERSION: u32 = 4;
+/// 2: transactions; 3: scheduled messages; 4: single records of groups; 5: schemas.
+pub(crate) const FEATURE_VERSION: u32 = 5;
 
 /// How patient the metadata group is. A follower that hears of no leader waits for the longer of the two election times,
 /// and then for a random one between them ([`RaftMetaStore::watch_leader`] shortens that where a majority misses it).

@@ -16,5 +16,6 @@ mod member;
 mod membership;
 mod nodes;
 mod schedules;
+mod schemas;
 mod told;
 mod transactions;

@@ -16,4 +16,5 @@ mod mounts;
 mod producer;
 mod refusals;
 mod schedules;
+mod schemas;
 mod transactions;

@@ -41,21 +41,6 @@ pub enum DlqCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum SchemaCommand {
-    /// Register a version: json, avro or protobuf.
-    Register {
-        name: String,
-        #[arg(value_parser = ["json", "avro", "protobuf"])]
-        kind: String,
-        schema: String,
-    },
-    /// Store a message that must match a schema.
-    Produce { topic: String, name: String, message: String },
-    /// List schemas.
-    List,
-}
-
-#[derive(Debug, Subcommand)]
 pub enum UsersCommand {
     /// List users.
     List,
@@ -155,20 +140,6 @@ pub async fn dlq(context: &Context, command: DlqCommand) -> Result<(), Failure> 
             show(context, "ReplayDeadLetters", request).await
         }
         DlqCommand::Purge { topic } => show(context, "PurgeDeadLetters", json!({"topic": topic})).await,
-    }
-}
-
-pub async fn schema(context: &Context, command: SchemaCommand) -> Result<(), Failure> {
-    match command {
-        SchemaCommand::Register { name, kind, schema } => {
-            let kind = format!("SCHEMA_TYPE_{}", kind.to_uppercase());
-            show(context, "RegisterSchema", json!({"name": name, "type": kind, "definition": schema})).await
-        }
-        SchemaCommand::Produce { topic, name, message } => {
-            let records = json!([{"value_text": message}]);
-            show(context, "Produce", json!({"topic": topic, "records": records, "schema": name})).await
-        }
-        SchemaCommand::List => show(context, "ListSchemas", json!({})).await,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod packing;
 pub mod partitions;
 pub mod produce;
 pub mod schedules;
+pub mod schemas;
 pub mod subscribe;
 pub mod topics;
 pub mod txn;
@@ -79,7 +80,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Schedule(command) => schedules::schedules(&context, command).await,
         Command::ProduceTtl(args) => later::produce_ttl(&context, &args).await,
         Command::Dlq(args) => later::dlq(&context, args).await,
-        Command::Schema(args) => later::schema(&context, args).await,
+        Command::Schema(args) => schemas::run(&context, args).await,
         Command::Users(args) => later::users(&context, args).await,
         Command::Roles(args) => later::roles(&context, args).await,
         Command::Acl(args) => later::acl(&context, args).await,

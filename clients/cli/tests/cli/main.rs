@@ -9,6 +9,7 @@ mod logs;
 mod messages;
 mod pipes;
 mod schedules;
+mod schemas;
 mod status;
 mod topics;
 mod transactions;

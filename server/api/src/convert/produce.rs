@@ -8,7 +8,7 @@ use flymq_types::{
 use flymq_wire::batch::{BatchBuilder, HEADER_LEN, NO_SEQUENCE, NewRecord, ProducerFields, records};
 
 use super::{acks, invalid, optional_partition};
-use crate::{BrokerError, ErrorCode, dispatch::not_built};
+use crate::{BrokerError, ErrorCode};
 
 /// A validated produce.
 #[derive(Debug)]
@@ -51,9 +51,6 @@ impl Produce {
         let topic = TopicName::new(&request.topic).map_err(|why| invalid("topic", why))?;
         let partition = optional_partition(request.partition)?;
         let acks = acks(request.acks)?;
-        if !request.schema.is_empty() {
-            return Err(not_built("validation against a schema (field schema)"));
-        }
         if request.ttl_ms < 0 {
             return Err(invalid("ttl_ms", "must not be negative"));
         }

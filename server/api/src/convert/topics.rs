@@ -6,7 +6,7 @@ use flymq_engine::{
 use flymq_proto::pb;
 use flymq_types::{Offset, TopicName};
 
-use super::{index, invalid};
+use super::{binding_message, index, invalid};
 use crate::{
     BrokerError,
     dispatch::{Map, not_built},
@@ -36,6 +36,7 @@ pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, Br
             delete_retention_ms: settings.delete_retention_ms,
             index: settings.index,
             unclean_election: false,
+            schema: None,
         },
     })
 }
@@ -56,6 +57,7 @@ pub(crate) fn topic_changes(options: &pb::TopicOptions) -> Result<TopicChange, B
         cleanup_policy: settings.cleanup_policy,
         delete_retention_ms: settings.delete_retention_ms,
         index: settings.index,
+        schema: None,
     })
 }
 
@@ -146,6 +148,7 @@ pub(crate) fn topic_message(topic: &TopicInfo, map: &Map<'_>) -> pb::Topic {
         created_ms: topic.created.as_millis(),
         partitions,
         restoring: topic.restoring.as_deref().unwrap_or_default().to_owned(),
+        schema: topic.config.schema.as_deref().map(binding_message),
     }
 }
 

@@ -152,7 +152,11 @@ impl EngineBroker {
         request: pb::ProduceRequest,
     ) -> Result<pb::ProduceResponse, BrokerError> {
         let elsewhere = self.elsewhere(ctx, &request);
+        let schema = request.schema.clone();
         let produce = Produce::parse(request, false, &self.limits)?;
+        if !schema.is_empty() {
+            self.check_plan(&schema, &produce).await?;
+        }
         let acks = produce.acks.unwrap_or(self.default_acks);
         let (topic, partition) = (produce.topic, produce.partition);
         let to = Destination { topic, partition, acks, elsewhere, transaction: None };
@@ -160,6 +164,22 @@ impl EngineBroker {
             ProducePlan::Ready(batch) => self.append_ready(to, batch).await,
             ProducePlan::Records(records) => self.append_records(to, &records, produce.ttl_ms).await,
         }
+    }
+
+    /// Holds what is to be appended against the schema that its producer names.
+    async fn check_plan(&self, schema: &str, produce: &Produce) -> Result<(), BrokerError> {
+        let batches = match &produce.plan {
+            ProducePlan::Ready(batch) => vec![batch.bytes.clone()],
+            ProducePlan::Records(records) => {
+                let all: Vec<_> = (0..records.len()).collect();
+                let built = convert::build(records, &all, (self.clock.wall(), 0), None, &self.limits)?;
+                built.into_iter().map(|batch| batch.bytes).collect()
+            }
+        };
+        for batch in batches {
+            self.engine.check_records(schema, &produce.topic, batch).await?;
+        }
+        Ok(())
     }
 
     /// How batches for partitions that other nodes lead get there; none where the client sends them there itself.

@@ -13,6 +13,7 @@ mod placement;
 mod queue;
 mod routed;
 mod schedules;
+mod schemas;
 mod security;
 mod sieve;
 mod storage_checks;
@@ -153,6 +154,14 @@ impl EngineBroker {
             R::ListSchedules(m) => self.list_schedules(&m).await?.into(),
             R::DeliverScheduleNow(m) => self.deliver_schedule_now(&m).await?.into(),
 
+            R::RegisterSchema(m) => self.register_schema(m).await?.into(),
+            R::GetSchema(m) => self.get_schema(m).await?.into(),
+            R::ListSchemas(m) => self.list_schemas(&m).await?.into(),
+            R::ValidateSchema(m) => self.validate_schema(m).await?.into(),
+            R::DeleteSchema(m) => self.delete_schema(&m).await?.into(),
+            R::SetCompatibility(m) => self.set_compatibility(&m).await?.into(),
+            R::BindSchema(m) => self.bind_schema(m).await?.into(),
+
             R::WhoAmI(m) => Self::who_am_i(&ctx, m).into(),
 
             R::GetHealth(m) => self.get_health(m).into(),
@@ -160,13 +169,6 @@ impl EngineBroker {
             R::GetStats(m) => self.get_stats(m).into(),
 
             R::JoinCluster(_)
-            | R::RegisterSchema(_)
-            | R::GetSchema(_)
-            | R::ListSchemas(_)
-            | R::ValidateSchema(_)
-            | R::DeleteSchema(_)
-            | R::SetCompatibility(_)
-            | R::BindSchema(_)
             | R::Login(_)
             | R::Logout(_)
             | R::CreateUser(_)

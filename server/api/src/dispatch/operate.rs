@@ -171,7 +171,10 @@ impl EngineBroker {
             | Reply::NodeRemoved { .. }
             | Reply::PartitionChanged { .. }
             | Reply::FeaturesRaised { .. }
-            | Reply::ProducerIds { .. } => 0,
+            | Reply::ProducerIds { .. }
+            | Reply::SchemaRegistered(_)
+            | Reply::SchemaDeleted { .. }
+            | Reply::CompatibilitySet => 0,
         });
         Ok(i32::try_from(moved.sum::<u32>()).unwrap_or(i32::MAX))
     }

@@ -22,7 +22,6 @@ pub(super) fn rpc(rpc: Rpc) -> BrokerError {
     }
     let feature = match meta.service {
         "ClusterService" => "clusters of several nodes",
-        "SchemaService" => "schemas",
         "SecurityService" => "login, users, roles and access lists",
         "AuditService" => "queries on the audit trail",
         service => service,

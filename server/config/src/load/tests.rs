@@ -160,10 +160,10 @@ fn protection_that_is_not_built_refuses_the_start() {
 
 #[test]
 fn other_features_that_are_not_built_warn_once_each() {
-    let text = r#"{"schema": {"enabled": true, "validation": "warn"}, "delayed": {"enabled": false, "max_delay": 5}}"#;
+    let text = r#"{"audit": {"enabled": true}, "schema": {"enabled": true, "validation": "warn"}, "delayed": {"enabled": false}}"#;
     let loaded = load_json(text).expect("accepted");
     assert_eq!(loaded.warnings.len(), 1, "{:?}", loaded.warnings);
-    assert!(loaded.warnings[0].contains("`schema.enabled`, `schema.validation`"), "{:?}", loaded.warnings);
+    assert!(loaded.warnings[0].contains("`audit.enabled`"), "{:?}", loaded.warnings);
     assert!(load_json(r#"{"ttl": {"default_ttl": 0}, "peers": []}"#).expect("off").warnings.is_empty());
     assert_eq!(load_env(&[("FLYMQ_ROLE", "bootstrap")]).config.cluster.role, Role::Bootstrap);
 }

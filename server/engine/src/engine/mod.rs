@@ -23,6 +23,7 @@ use crate::partition::{Partition, Stop};
 use crate::produce::ProducerIds;
 use crate::replication::Replication;
 use crate::schedules::Schedules;
+use crate::schemas::Validators;
 use crate::steady::SteadyClock;
 use crate::task::blocking;
 use crate::topic::{Registry, TopicInfo};
@@ -69,6 +70,7 @@ pub struct Engine {
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
     pub(crate) schedules: Schedules,
+    pub(crate) schemas: Arc<Validators>,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) counters: Arc<Counters>,
     /// Topics are created, changed and deleted one at a time.
@@ -108,6 +110,7 @@ impl Engine {
             groups: Groups::default(),
             transactions: Transactions::default(),
             schedules: Schedules::default(),
+            schemas: Arc::default(),
             producer_ids: ProducerIds::default(),
             counters,
             admin: Mutex::new(()),

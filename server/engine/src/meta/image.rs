@@ -6,7 +6,10 @@ use std::sync::Arc;
 use flymq_types::{BrokerEpoch, NodeId, PartitionId, Timestamp, TopicId, TopicName};
 
 use super::command::NodeRejection;
-use super::{ClusterMeta, NodeMeta, NodeState, PartitionMeta, PartitionRejection, Rejection, TopicPartition};
+use super::{
+    ClusterMeta, NodeMeta, NodeState, PartitionMeta, PartitionRejection, Rejection, SchemaBook,
+    TopicPartition,
+};
 use crate::topic::TopicConfig;
 
 /// Counts the applied proposals, from 0 for the empty metadata.
@@ -46,6 +49,7 @@ pub struct MetaImage {
     pub cluster: ClusterMeta,
     /// The first producer id that no node was given; 0 where none ever was.
     pub next_producer_id: u64,
+    pub schemas: Arc<SchemaBook>,
 }
 
 impl MetaImage {

@@ -28,7 +28,7 @@ impl Engine {
     ///
     /// # Errors
     /// `TopicNotFound`, `PartitionNotFound`, `InternalTopic`, `InvalidBatch`, `TooLarge`, `KeyRequired`, `NotEnoughReplicas`, `UnknownProducer`,
-    /// `ProducerFenced`, `OutOfOrderSequence`: nothing was appended. `StorageFull`, `ReadOnly`, `NotLeader`: likewise. `StorageFailed`, `LeadershipLost`: unknown.
+    /// `ProducerFenced`, `OutOfOrderSequence`, `SchemaViolation`, `SchemaEncrypted`, `SchemaNotFound`: nothing was appended. `StorageFull`, `ReadOnly`, `NotLeader`: likewise. `StorageFailed`, `LeadershipLost`: unknown.
     pub async fn append(
         &self,
         topic: &TopicName,
@@ -78,6 +78,9 @@ impl Engine {
             CleanupPolicy::Compact | CleanupPolicy::CompactDelete => {
                 check_keys(&batch, &topic.view().meta.name)?;
             }
+        }
+        if let Some(binding) = &topic.view().meta.config.schema {
+            self.check_against(binding, &topic.view().meta.name, &batch).await?;
         }
         let ttl_ms = topic.view().settings.ttl_ms;
         let batch = match ttl_ms {

@@ -74,6 +74,9 @@ impl Engine {
             CleanupPolicy::Delete => {}
             CleanupPolicy::Compact | CleanupPolicy::CompactDelete => check_keys(&batch, &name)?,
         }
+        if let Some(binding) = &topic.view().meta.config.schema {
+            self.check_against(binding, &name, &batch).await?;
+        }
         if let Some(partition) = partition {
             topic.partition(partition)?;
         }

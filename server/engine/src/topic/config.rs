@@ -7,6 +7,7 @@ use flymq_types::{Limits, Offset, TopicName};
 
 use super::IndexConfig;
 use crate::EngineError;
+use crate::schemas::SchemaBinding;
 
 /// What becomes of old records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -42,6 +43,8 @@ pub struct TopicConfig {
     /// Whether a replica that is not in sync may lead where no other one lives: records that were acknowledged are then
     /// lost. Off unless asked for.
     pub unclean_election: bool,
+    /// What records have to match; none on most topics.
+    pub schema: Option<Arc<SchemaBinding>>,
 }
 
 /// The settings in force: the topic's own, filled up with the server's defaults.
@@ -105,6 +108,8 @@ pub struct TopicChange {
     pub delete_retention_ms: Option<u64>,
     /// All of it.
     pub index: Option<IndexConfig>,
+    /// A binding in place of the one there is; `Some(None)`: none any more.
+    pub schema: Option<Option<Arc<SchemaBinding>>>,
 }
 
 /// Smallest and largest roll size of a segment, bytes; at least what the broker's own default may be.
@@ -178,6 +183,7 @@ impl TopicConfig {
             delete_retention_ms: change.delete_retention_ms.or(self.delete_retention_ms),
             index: change.index.clone().or_else(|| self.index.clone()),
             unclean_election: self.unclean_election,
+            schema: change.schema.clone().unwrap_or_else(|| self.schema.clone()),
         }
     }
 }

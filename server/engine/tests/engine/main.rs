@@ -13,6 +13,7 @@ mod producers;
 mod restore;
 mod scale;
 mod schedules;
+mod schemas;
 mod subscribe;
 mod support;
 mod topics;

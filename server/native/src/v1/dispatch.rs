@@ -7,7 +7,7 @@ use flymq_wire::{
 };
 
 use super::{
-    auth, cluster, dead_letters, error::Failure, groups, offsets, records, session::Session, topics,
+    auth, cluster, dead_letters, error::Failure, groups, offsets, records, schemas, session::Session, topics,
     transactions,
 };
 
@@ -43,13 +43,13 @@ pub(super) async fn answer(session: &mut Session<'_>, request: Request) -> Resul
         Request::FetchDlq(body) => dead_letters::fetch(session, body).await,
         Request::ReplayDlq(body) => dead_letters::replay(session, body).await,
         Request::PurgeDlq(body) => dead_letters::purge(session, body).await,
-        Request::RegisterSchema(_)
-        | Request::GetSchema(_)
-        | Request::ListSchemas(_)
-        | Request::ValidateSchema(_)
-        | Request::ProduceWithSchema(_)
-        | Request::DeleteSchema(_)
-        | Request::UserCreate(_)
+        Request::RegisterSchema(body) => schemas::register(session, body).await,
+        Request::GetSchema(body) => schemas::get(session, body).await,
+        Request::ListSchemas(body) => schemas::list(session, body).await,
+        Request::ValidateSchema(body) => schemas::validate(session, body).await,
+        Request::ProduceWithSchema(body) => records::produce_with_schema(session, body).await,
+        Request::DeleteSchema(body) => schemas::delete(session, body).await,
+        Request::UserCreate(_)
         | Request::UserDelete(_)
         | Request::UserUpdate(_)
         | Request::UserList(_)

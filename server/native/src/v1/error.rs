@@ -54,6 +54,10 @@ impl<'a> About<'a> {
             ErrorCode::GroupNotFound => self.group_not_found().text,
             ErrorCode::EndOfPartition => "EOF".to_owned(),
             ErrorCode::NotLeader => not_leader(error),
+            ErrorCode::SchemaNotFound => schema_not_found(error),
+            ErrorCode::SchemaValidationFailed if error.metadata.contains_key("errors") => {
+                format!("schema validation failed: [{}]", fact("errors", ""))
+            }
             ErrorCode::AuthenticationRequired => "authentication required".to_owned(),
             ErrorCode::AuthenticationFailed => "invalid username or password".to_owned(),
             ErrorCode::PermissionDenied => format!("unauthorized: {}", error.message),
@@ -87,7 +91,6 @@ impl<'a> About<'a> {
             | ErrorCode::ScheduleNotFound
             | ErrorCode::TransactionNotFound
             | ErrorCode::TransactionState
-            | ErrorCode::SchemaNotFound
             | ErrorCode::SchemaInvalid
             | ErrorCode::SchemaIncompatible
             | ErrorCode::SchemaValidationFailed
@@ -108,6 +111,14 @@ impl<'a> About<'a> {
 
     pub(super) fn group_not_found(self) -> Failure {
         Failure::text(format!("consumer group not found: {}:{}", self.topic, self.group))
+    }
+}
+
+fn schema_not_found(error: &BrokerError) -> String {
+    match (error.metadata.get("schema"), error.metadata.get("version")) {
+        (Some(name), Some(version)) => format!("schema not found: {name} v{version}"),
+        (Some(name), None) => format!("no schema found for topic: {name}"),
+        (None, _) => error.message.clone(),
     }
 }
 

@@ -13,6 +13,7 @@ mod groups;
 mod members;
 mod offsets;
 mod records;
+mod schemas;
 mod session;
 mod topics;
 mod transactions;

@@ -7,8 +7,8 @@ use flymq_proto::pb;
 use flymq_wire::{
     frame::{FrameParts, MAX_PAYLOAD},
     v1::{
-        Consume, ConsumeReply, Fetch, FetchReply, Message, Produce, ProduceDelayed, ProduceWithTtl,
-        RecordMetadata, op, reply_frame,
+        Consume, ConsumeReply, Fetch, FetchReply, Message, Produce, ProduceDelayed, ProduceWithSchema,
+        ProduceWithTtl, RecordMetadata, op, reply_frame,
     },
 };
 
@@ -47,6 +47,19 @@ pub(super) async fn produce_with_ttl(
         ..Default::default()
     };
     append(session, op::PRODUCE_WITH_TTL, &body.topic, -1, request).await
+}
+
+pub(super) async fn produce_with_schema(
+    session: &Session<'_>,
+    body: ProduceWithSchema,
+) -> Result<FrameParts, Failure> {
+    let request = pb::ProduceRequest {
+        topic: body.topic.clone(),
+        records: vec![pb::Record { value: body.value, ..Default::default() }],
+        schema: body.schema,
+        ..Default::default()
+    };
+    append(session, op::PRODUCE_WITH_SCHEMA, &body.topic, -1, request).await
 }
 
 /// Where it will go is not known yet: partition and offset are 0. A delay below 0 means at once.

@@ -136,9 +136,6 @@ async fn go_asks_for_what_is_not_built() {
     let broker = Broker::start().await;
     let mut client = broker.v1().await;
     let requests = [
-        ("schema validate", "af0113010000000f00027331000000077b2278223a317d"),
-        ("produce with schema", "af011401000000140002743100027331000000087b226964223a357d"),
-        ("schema delete", "af011501000000080002733100000000"),
         ("user create", "af017301000000200003626f620008626f627077313233000000000001000870726f647563657201"),
         ("acl set", "af0178010000001e00047075623100000000010003626f62000000010008636f6e73756d6572"),
         (
@@ -191,6 +188,65 @@ async fn begin(client: &mut Client) -> String {
     assert_eq!((frame.op, frame.flags, frame.payload.len()), (0x40, 1, 0x37));
     assert_eq!((&frame.payload[..2], frame.payload[0x36]), (&[0, 0x34][..], 1));
     frame.payload[2..0x36].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Frames 21 to 26 and 48.
+#[tokio::test]
+async fn go_uses_schemas() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let go = &mut client;
+    exchange(go, "create", CREATE, CREATED).await;
+    exchange(
+        go,
+        "validate without schema",
+        "af0113010000000f00027331000000077b2278223a317d",
+        "af011301000000050100000000",
+    )
+    .await;
+    let unknown = "af011401000000140002743100027331000000087b226964223a357d";
+    go.send_raw(&bytes(unknown)).await;
+    assert_eq!(error_text(&go.frame().await), "no schema found for topic: s1");
+    let text = r#"{"type":"object","required":["id"],"properties":{"id":{"type":"string"}}}"#;
+    let register = |kind: &str, name: &str, text: &str| {
+        let mut body = frame_text(name, 2) + &frame_text(kind, 1);
+        body += &frame_text(text, 4);
+        format!("af011001{:08x}{body}", body.len() / 2)
+    };
+    exchange(go, "register", &register("json", "s1", text), "af0110010000000d00027331046a736f6e00000001")
+        .await;
+    let listed = "af0112010000001400000001000573312d7631046a736f6e00000001";
+    exchange(go, "list", "af01120100000000", listed).await;
+    exchange(go, "list of one", "af0112010000000400027331", listed).await;
+    let invalid = "af011301000000210000000001001a6d697373696e67207265717569726564206669656c643a206964";
+    exchange(go, "validate", "af0113010000000f00027331000000077b2278223a317d", invalid).await;
+    go.send_raw(&bytes("af011401000000130002743100027331000000077b2278223a317d")).await;
+    assert_eq!(error_text(&go.frame().await), "schema validation failed: [missing required field: id]");
+    // {"id":"5"}, in the order of Go, and in that of Python and Java.
+    let stored =
+        |offset: u8| format!("af011401000000200002743100000000{offset:016x}................ffffffff0000000a");
+    exchange(go, "produce", "af0114010000001600027431000273310000000a7b226964223a2235227d", &stored(0)).await;
+    exchange(go, "produce", "af01140100000016000274310000000a7b226964223a2235227d00027331", &stored(1)).await;
+    exchange(
+        go,
+        "register an empty one",
+        &register("json", "s", "{}"),
+        "af0110010000000c000173046a736f6e00000001",
+    )
+    .await;
+    let got = "af011101000000210004732d763100017300000001046a736f6e000000027b7d086261636b77617264";
+    exchange(go, "get", "af0111010000000700017300000000", got).await;
+    go.send_raw(&bytes(&register("xml", "s", "{}"))).await;
+    assert_eq!(error_text(&go.frame().await), "unsupported schema type: xml");
+    exchange(go, "delete all", "af011501000000080002733100000000", "af011501000000050100024f4b").await;
+    go.send_raw(&bytes("af011101000000080002733100000001")).await;
+    assert_eq!(error_text(&go.frame().await), "schema not found: s1 v1");
+}
+
+/// A text behind its length in so many bytes, as hexadecimal digits.
+fn frame_text(text: &str, width: usize) -> String {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{:0width$x}{digits}", text.len(), width = 2 * width)
 }
 
 #[tokio::test]

@@ -1,9 +1,12 @@
 //! A topic's own settings.
 
+use std::sync::Arc;
+
 use flymq_engine::{CleanupPolicy, IndexConfig, IndexStrategy, TopicConfig};
 use flymq_proto::internal as pb;
 
 use super::ConvertError;
+use super::schemas::{binding_from_pb, binding_to_pb};
 
 pub(super) fn config_to_pb(config: &TopicConfig) -> pb::TopicConfig {
     let cleanup_policy = match config.cleanup_policy {
@@ -22,6 +25,7 @@ pub(super) fn config_to_pb(config: &TopicConfig) -> pb::TopicConfig {
         delete_retention_ms: config.delete_retention_ms,
         index: config.index.as_ref().map(index_to_pb),
         unclean_election: config.unclean_election,
+        schema: config.schema.as_deref().map(binding_to_pb),
     }
 }
 
@@ -64,5 +68,6 @@ pub(super) fn config_from_pb(config: pb::TopicConfig) -> Result<TopicConfig, Con
         delete_retention_ms: config.delete_retention_ms,
         index: config.index.map(index_from_pb).transpose()?,
         unclean_election: config.unclean_election,
+        schema: config.schema.map(binding_from_pb).transpose()?.map(Arc::new),
     })
 }

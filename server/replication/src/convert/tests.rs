@@ -1,11 +1,15 @@
 use std::sync::Arc;
 
 use flymq_engine::meta::{
-    AlterIsr, AlterTopic, CreateTopic, DeleteTopic, DrainBroker, ElectPreferred, FenceBroker, FinishRestore,
-    FormCluster, IsrMember, NodeAddresses, NodeRun, PartitionMeta, Reassign, RegisterBroker, RemoveBroker,
-    ResignLeader, State, TopicPartition, TransferLeader, UnfenceBroker,
+    AlterIsr, AlterTopic, CreateTopic, DeleteSchema, DeleteTopic, DrainBroker, ElectPreferred, FenceBroker,
+    FinishRestore, FormCluster, IsrMember, NodeAddresses, NodeRun, PartitionMeta, Reassign, RegisterBroker,
+    RegisterSchema, RemoveBroker, ResignLeader, SchemaReference, SetCompatibility, State, TopicPartition,
+    TransferLeader, UnfenceBroker,
 };
-use flymq_engine::{CleanupPolicy, IndexConfig, IndexStrategy, TopicConfig};
+use flymq_engine::{
+    CleanupPolicy, Compatibility, IndexConfig, IndexStrategy, SchemaBinding, SchemaKind, SubjectNaming,
+    TopicConfig, ValidationMode,
+};
 use flymq_types::{
     BrokerEpoch, ClusterId, DirectoryId, IncarnationId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId,
     Timestamp, TopicId, TopicName,
@@ -34,6 +38,7 @@ fn topic_commands() -> Vec<Command> {
             headers: vec!["order-id".to_owned()],
         }),
         unclean_election: false,
+        schema: None,
     };
     let create = CreateTopic {
         id,
@@ -116,6 +121,46 @@ fn register(n: u8) -> Command {
     })
 }
 
+/// Each of these applies after the one before.
+fn schema_commands() -> Vec<Command> {
+    let register = |subject: &str, revision, kind, references| {
+        Command::RegisterSchema(RegisterSchema {
+            subject: subject.into(),
+            revision,
+            kind,
+            definition: format!("text {revision}").into(),
+            references,
+            compatibility: (revision > 0).then_some(Compatibility::FullTransitive),
+            created: Timestamp(9),
+        })
+    };
+    let to = SchemaReference { name: "a.json".into(), subject: "a".into(), version: 1 };
+    let set = |subject: Option<&str>, compatibility| {
+        Command::SetCompatibility(SetCompatibility { subject: subject.map(Arc::from), compatibility })
+    };
+    let (id, name) = (TopicId::from_bytes([4; 16]), TopicName::new("bound").expect("valid"));
+    let config = TopicConfig {
+        schema: Some(Arc::new(SchemaBinding {
+            value: Some(SubjectNaming::Subject("a".into())),
+            key: Some(SubjectNaming::TopicRecordName),
+            mode: Some(ValidationMode::Warn),
+        })),
+        ..TopicConfig::default()
+    };
+    let bound = CreateTopic { id, name, partitions: 1, config, created: Timestamp(0), restoring: None };
+    vec![
+        Command::CreateTopic(bound),
+        register("a", 0, SchemaKind::Json, vec![]),
+        register("a", 1, SchemaKind::Avro, vec![]),
+        register("b", 0, SchemaKind::Protobuf, vec![to]),
+        set(Some("a"), Some(Compatibility::None)),
+        set(None, Some(Compatibility::ForwardTransitive)),
+        set(Some("a"), None),
+        Command::DeleteSchema(DeleteSchema { subject: "b".into(), version: None, permanent: false }),
+        Command::DeleteSchema(DeleteSchema { subject: "b".into(), version: Some(1), permanent: true }),
+    ]
+}
+
 /// Every command of a cluster once, each of which applies after [`topic_commands`].
 fn cluster_commands() -> Vec<Command> {
     let at = TopicPartition {
@@ -179,6 +224,7 @@ fn cluster_commands() -> Vec<Command> {
 #[test]
 fn commands_and_images_of_a_cluster_come_back_as_they_were() {
     let mut commands = topic_commands();
+    commands.extend(schema_commands());
     commands.extend(cluster_commands());
     let bytes = proposal_to_pb(&commands).encode_to_vec();
     assert_eq!(proposal_from_pb(pb::Proposal::decode(&bytes[..]).unwrap()), Ok(commands.clone()));
@@ -202,6 +248,8 @@ fn command_numbers_are_what_they_were() {
         [] => 0,
     };
     let numbers: Vec<_> = cluster_commands().iter().map(number).collect();
+    let schemas: Vec<_> = schema_commands().iter().map(number).collect();
+    assert_eq!(schemas, [1, 18, 18, 18, 20, 20, 20, 19, 19]);
     assert_eq!(numbers, [5, 6, 6, 6, 8, 8, 12, 11, 14, 13, 16, 10, 15, 6, 9, 7, 17]);
 }
 

@@ -21,6 +21,7 @@ mod register_broker;
 mod rejection;
 mod remove_broker;
 mod resign_leader;
+mod schemas;
 mod transfer_leader;
 mod unfence_broker;
 
@@ -42,13 +43,14 @@ pub use new_partitions::DEFAULT_FACTOR;
 pub use raise_features::RaiseFeatures;
 pub use reassign::Reassign;
 pub use register_broker::RegisterBroker;
-pub use rejection::{NodeRejection, PartitionRejection, Rejection};
+pub use rejection::{NodeRejection, PartitionRejection, Rejection, SchemaRejection};
 pub use remove_broker::RemoveBroker;
 pub use resign_leader::ResignLeader;
+pub use schemas::{DeleteSchema, RegisterSchema, SetCompatibility};
 pub use transfer_leader::TransferLeader;
 pub use unfence_broker::UnfenceBroker;
 
-use super::{MetaImage, NodeMeta, PartitionMeta, TopicMeta, TopicPartition};
+use super::{MetaImage, NodeMeta, PartitionMeta, SchemaVersion, TopicMeta, TopicPartition};
 
 /// A change of metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +72,9 @@ pub enum Command {
     RaiseFeatures(RaiseFeatures),
     ResignLeader(ResignLeader),
     AllocateProducerIds(AllocateProducerIds),
+    RegisterSchema(RegisterSchema),
+    DeleteSchema(DeleteSchema),
+    SetCompatibility(SetCompatibility),
 }
 
 /// What an applied command answers.
@@ -105,6 +110,12 @@ pub enum Reply {
         first: u64,
         count: u32,
     },
+    SchemaRegistered(Arc<SchemaVersion>),
+    /// Which versions.
+    SchemaDeleted {
+        versions: Vec<u32>,
+    },
+    CompatibilitySet,
 }
 
 impl Reply {
@@ -156,6 +167,9 @@ impl Command {
             Self::RaiseFeatures(command) => command.apply(image),
             Self::ResignLeader(command) => command.apply(image),
             Self::AllocateProducerIds(command) => command.apply(image),
+            Self::RegisterSchema(command) => command.apply(image),
+            Self::DeleteSchema(command) => command.apply(image),
+            Self::SetCompatibility(command) => command.apply(image),
         }
     }
 }

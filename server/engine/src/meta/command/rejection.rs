@@ -1,5 +1,7 @@
 //! Why a command does not apply.
 
+use std::sync::Arc;
+
 use flymq_types::{
     BrokerEpoch, ClusterId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId, TopicName,
 };
@@ -33,6 +35,8 @@ pub enum Rejection {
     Node(#[from] NodeRejection),
     #[error(transparent)]
     Partition(#[from] PartitionRejection),
+    #[error(transparent)]
+    Schema(#[from] SchemaRejection),
 }
 
 /// Why a command about nodes does not apply. Nothing has changed.
@@ -100,4 +104,21 @@ pub enum PartitionRejection {
     Twice { at: TopicPartition, node: NodeId },
     #[error("{at}: a partition needs at least one replica")]
     NoReplicas { at: TopicPartition },
+}
+
+/// Why a command about schemas does not apply. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaRejection {
+    /// The command was made from an older state of the subject.
+    #[error("schema {subject} was changed meanwhile")]
+    Conflict { subject: Arc<str> },
+    #[error("schema {subject} has no such version")]
+    Unknown { subject: Arc<str>, version: Option<u32> },
+    #[error("schema {subject} is in use by {by}")]
+    InUse { subject: Arc<str>, by: String },
+    /// Only versions that are marked as deleted can be forgotten.
+    #[error("schema {subject} has to be deleted before it can be deleted for good")]
+    NotDeleted { subject: Arc<str> },
+    #[error("there are already {limit} schemas, or more text than is kept")]
+    TooMany { limit: usize },
 }

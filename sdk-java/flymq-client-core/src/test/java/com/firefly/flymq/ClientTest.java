@@ -7,6 +7,7 @@ import com.firefly.flymq.exception.ClosedException;
 import com.firefly.flymq.exception.ConnectionException;
 import com.firefly.flymq.exception.InterruptedOperationException;
 import com.firefly.flymq.exception.InvalidArgumentException;
+import com.firefly.flymq.exception.SchemaException;
 import com.firefly.flymq.exception.TopicAlreadyExistsException;
 import com.firefly.flymq.exception.TopicNotFoundException;
 import com.firefly.flymq.exception.UnsupportedException;
@@ -107,8 +108,19 @@ class ClientTest extends WithBroker {
     }
 
     @Test
+    void aSchemaIsHeldAgainstWhatIsSentWithIt() {
+        String topic = client.registerSchema("java-order", "json", "{\"type\": \"object\", \"required\": [\"id\"]}").name();
+        client.createTopic(topic, 1);
+        assertThatThrownBy(() -> client.produceWithSchema(topic, "{}".getBytes(), topic))
+                .isInstanceOf(SchemaException.class)
+                .hasMessageContaining("missing required field: id");
+        assertThat(client.produceWithSchema(topic, "{\"id\": 1}".getBytes(), topic).offset()).isZero();
+        assertThatThrownBy(() -> client.registerSchema(topic, "avro", "{")).isInstanceOf(SchemaException.class);
+    }
+
+    @Test
     void whatTheBrokerDoesNotOfferYetIsSaid() {
-        assertThatThrownBy(() -> client.call("ListSchemas", Map.of()))
+        assertThatThrownBy(() -> client.call("ListUsers", Map.of()))
                 .isInstanceOfSatisfying(UnsupportedException.class, e -> assertThat(e.code()).isEqualTo("UNIMPLEMENTED"));
         assertThatThrownBy(() -> client.call("NoSuchRpc", Map.of())).isInstanceOf(InvalidArgumentException.class);
         assertThatThrownBy(() -> client.call("GetTopic", Map.of("nmae", "x"))).hasMessageContaining("nmae");
