@@ -44,9 +44,9 @@ def test_the_server_filters(client: FlyMQClient, topic: str, group: str) -> None
     with client.consumer(topic, group, auto_offset_reset="earliest", filter="cel:value.total > 100") as consumer:
         assert values(drain(consumer, 1)) == ['{"total": 500}']
         assert consumer.position(partition=0) == 3
-    with client.consumer(topic, auto_offset_reset="earliest", filter="cel:vale.total > 1") as consumer:
-        with pytest.raises(FlyMQError, match="column 1") as caught:
-            consumer.poll(timeout_ms=10_000)
+    bad = client.consumer(topic, auto_offset_reset="earliest", filter="cel:vale.total > 1")
+    with bad as consumer, pytest.raises(FlyMQError, match="column 1") as caught:
+        consumer.poll(timeout_ms=10_000)
     assert caught.value.code == "FILTER_INVALID"
 
 

@@ -7,6 +7,7 @@ mod id;
 mod limits;
 mod name;
 mod partitioner;
+mod patterns;
 mod random;
 mod random_id;
 mod time;
@@ -23,6 +24,7 @@ pub use id::{
 pub use limits::Limits;
 pub use name::{GroupId, InvalidName, MAX_NAME_BYTES, TopicName, TransactionalId};
 pub use partitioner::{fnv1a_32, partition_for_key};
+pub use patterns::{InvalidPattern, Patterns, check_pattern, is_pattern};
 pub use random::{Rng, SeededRng, SystemRng};
 pub use random_id::{ClusterId, DirectoryId, IncarnationId};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};
