@@ -58,6 +58,18 @@ pub(super) enum Claim {
     Staying,
 }
 
+/// The right to announce a batch for a partition. The batch gets its number only then: numbers of one partition rise in the order
+/// in which its batches are appended, since an epoch is over once a later one was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket(u64);
+
+#[derive(Debug)]
+struct ClaimedPlace {
+    ticket: Ticket,
+    /// None: not chosen yet.
+    shot: Option<Shot>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Book {
     topics: Vec<Goal>,
@@ -70,7 +82,9 @@ pub(super) struct Book {
     /// By number.
     claims: HashMap<u64, Claim>,
     /// A batch for this partition is about to be announced.
-    claimed_places: HashMap<Place, Shot>,
+    claimed_places: HashMap<Place, ClaimedPlace>,
+    /// The newest one.
+    tickets: u64,
     /// Topics whose messages are tried one by one: one of them was refused.
     singly: HashSet<TopicId>,
     pub(super) numbers: Numbers,
@@ -185,14 +199,27 @@ impl Book {
         self.claims.contains_key(&number)
     }
 
-    /// Takes the right to announce a batch for the partition; false where one is on its way.
-    pub(super) fn claim_place(&mut self, place: Place, shot: Shot) -> bool {
-        let free = !self.firing.contains_key(&place) && !self.claimed_places.contains_key(&place);
-        free && self.claimed_places.insert(place, shot).is_none()
+    /// Takes the right to announce a batch for the partition; none where one is on its way.
+    pub(super) fn claim_place(&mut self, place: Place) -> Option<Ticket> {
+        if self.firing.contains_key(&place) || self.claimed_places.contains_key(&place) {
+            return None;
+        }
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.claimed_places.insert(place, ClaimedPlace { ticket, shot: None });
+        Some(ticket)
     }
 
-    pub(super) fn release_place(&mut self, place: Place, shot: Shot) {
-        if self.claimed_places.get(&place) == Some(&shot) {
+    /// Which batch it is for.
+    pub(super) fn name_shot(&mut self, place: Place, ticket: Ticket, shot: Shot) {
+        if let Some(claimed) = self.claimed_places.get_mut(&place).filter(|claimed| claimed.ticket == ticket)
+        {
+            claimed.shot = Some(shot);
+        }
+    }
+
+    pub(super) fn release_place(&mut self, place: Place, ticket: Ticket) {
+        if self.claimed_places.get(&place).is_some_and(|claimed| claimed.ticket == ticket) {
             self.claimed_places.remove(&place);
         }
     }
@@ -279,7 +306,10 @@ impl Book {
 
     fn fire(&mut self, topic: TopicId, partition: u32, shot: Shot, keys: Vec<Key>, offset: u64) {
         let items: Vec<_> = keys.into_iter().filter_map(|key| Some((key, self.take(topic, key)?))).collect();
-        self.release_place((topic, partition), shot);
+        let place = (topic, partition);
+        if self.claimed_places.get(&place).is_some_and(|claimed| claimed.shot == Some(shot)) {
+            self.claimed_places.remove(&place);
+        }
         // None: the log's beginning is deleted up to behind its end.
         if let Some((_, at)) = items.first() {
             let goal = self.goal(*at).clone();

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use flymq_types::{LeaderEpoch, TopicName};
 
-use super::book::{Book, Claim, Place, index_of};
-use super::record::{Change, Shot};
+use super::book::{Book, Claim, Place, Ticket, index_of};
+use super::record::Change;
 use super::{SCHEDULES_TOPIC, SchedulesLog};
 use crate::durable_map::read_alone;
 use crate::engine::Engine;
@@ -116,8 +116,8 @@ impl Engine {
         if let Err(error) = written.await {
             let mut book = map.write();
             claimed.iter().for_each(|number| book.release(*number));
-            if let Some((place, shot)) = place {
-                book.release_place(place, shot);
+            if let Some((place, ticket)) = place {
+                book.release_place(place, ticket);
             }
             return Err(match error {
                 EngineError::NotLeader { .. } => not_coordinator(log.partition(), topic),
@@ -140,7 +140,7 @@ pub(super) struct Writing<'a> {
     /// Numbers of messages; see [`Claim`].
     pub(super) claimed: Vec<u64>,
     /// The partition that is claimed for a batch.
-    pub(super) place: Option<(Place, Shot)>,
+    pub(super) place: Option<(Place, Ticket)>,
 }
 
 /// Claims what nobody else has, all of it or nothing.

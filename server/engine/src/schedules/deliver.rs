@@ -83,7 +83,12 @@ pub(super) async fn deliver(
                 }
             },
         };
-        tracing::debug!(topic = %firing.goal.name, partition = firing.partition, %error, "a delivery is tried again");
+        let (topic, partition) = (&firing.goal.name, firing.partition);
+        if pause < LONGEST_PAUSE {
+            tracing::debug!(%topic, partition, %error, "a delivery is tried again");
+        } else {
+            tracing::warn!(%topic, partition, %error, "messages that are due cannot be delivered for some seconds now; it is tried again");
+        }
         drop(engine);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -9,7 +9,7 @@ use flymq_types::{LeaderEpoch, PartitionId, TopicName};
 use tokio::sync::oneshot;
 
 use super::SchedulesLog;
-use super::book::{At, Claim, Goal, Place, index_of};
+use super::book::{At, Claim, Goal, Place, Ticket, index_of};
 use super::calls::value_of;
 use super::coordinate::{Writing, claim_all};
 use super::id::Key;
@@ -146,9 +146,8 @@ impl Engine {
         }
         let mut writes = Vec::new();
         for (place, group) in groups {
-            let shot = self.next_shot().await?;
             let keys: Vec<Key> = group.items.iter().map(|(key, _)| *key).collect();
-            writes.push(self.write_firing((log, term), &topic, (place, shot), keys));
+            writes.push(self.write_firing((log, term), &topic, place, keys));
         }
         for written in futures::future::join_all(writes).await {
             written?;
@@ -161,23 +160,23 @@ impl Engine {
         &self,
         (log, term): (&Arc<SchedulesLog>, Option<LeaderEpoch>),
         topic: &TopicName,
-        (place, shot): (Place, Shot),
+        place: Place,
         keys: Vec<Key>,
     ) -> Result<(), EngineError> {
         let claimed: Vec<u64> = keys.iter().map(|key| key.1).collect();
-        {
+        let ticket = {
             let mut book = self.schedules.kept.map.write();
             let there = keys.iter().all(|key| book.is_pending(place.0, *key));
-            if !there || !book.claim_place(place, shot) {
-                return Ok(());
-            }
+            let Some(ticket) = there.then(|| book.claim_place(place)).flatten() else { return Ok(()) };
             if !claim_all(&mut book, &claimed, Claim::Leaving) {
-                book.release_place(place, shot);
+                book.release_place(place, ticket);
                 return Ok(());
             }
-        }
+            ticket
+        };
+        let shot = self.next_shot(place, ticket, &claimed).await?;
         let changes = vec![Change::Firing { topic: place.0, partition: place.1, shot, keys }];
-        let place = Some((place, shot));
+        let place = Some((place, ticket));
         self.keep_schedules(Writing { log, topic, term, changes, claimed, place }).await
     }
 
@@ -191,18 +190,23 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let found = self.route_one(log, topic, (key, at)).await;
         let release = || self.schedules.kept.map.write().release(key.1);
-        let (place, shot) = found.inspect_err(|_| release())?;
+        let place = found.inspect_err(|_| release())?;
         let until = self.clock.monotonic() + PATIENCE;
-        while !self.schedules.kept.map.write().claim_place(place, shot) {
+        let ticket = loop {
+            if let Some(ticket) = self.schedules.kept.map.write().claim_place(place) {
+                break ticket;
+            }
             if self.clock.monotonic() > until {
                 release();
                 return Err(EngineError::Timeout { waited: PATIENCE });
             }
             tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        };
+        let shot = self.next_shot(place, ticket, &[key.1]).await?;
         self.schedules.waiting.lock().insert(shot, answer);
         let changes = vec![Change::Firing { topic: place.0, partition: place.1, shot, keys: vec![key] }];
-        let writing = Writing { log, topic, term, changes, claimed: vec![key.1], place: Some((place, shot)) };
+        let writing =
+            Writing { log, topic, term, changes, claimed: vec![key.1], place: Some((place, ticket)) };
         let written = self.keep_schedules(writing).await;
         if written.is_err() {
             self.schedules.waiting.lock().remove(&shot);
@@ -216,14 +220,14 @@ impl Engine {
         log: &Arc<SchedulesLog>,
         topic: &TopicName,
         (_, at): (Key, At),
-    ) -> Result<(Place, Shot), EngineError> {
+    ) -> Result<Place, EngineError> {
         let goal = self.schedules.kept.map.read().goal(at).clone();
         let stored = read_stored(log, vec![at.offset]).await?.pop().flatten();
         let stored = stored.ok_or_else(|| EngineError::StorageFailed {
             reason: "the scheduled message cannot be read".to_owned(),
         })?;
         match self.route(&goal, &stored) {
-            Route::To(partition) => Ok(((goal.id, partition.get()), self.next_shot().await?)),
+            Route::To(partition) => Ok((goal.id, partition.get())),
             Route::Gone | Route::Later => Err(EngineError::TopicNotFound { topic: topic.clone() }),
         }
     }
@@ -260,13 +264,20 @@ impl Engine {
         Ok(())
     }
 
-    /// What names a batch that nobody else writes.
-    async fn next_shot(&self) -> Result<Shot, EngineError> {
+    /// What names the batch of a partition that is claimed, and nobody else's; where there is none to be had, all claims are released.
+    async fn next_shot(&self, place: Place, ticket: Ticket, claimed: &[u64]) -> Result<Shot, EngineError> {
         let mut producer = self.schedules.producer.lock().await;
-        let shot = match producer.take().filter(|shot| shot.epoch < EPOCHS) {
-            Some(shot) => shot,
-            None => Shot { producer: self.new_producer().await?, epoch: 0 },
+        let known = producer.take().filter(|shot| shot.epoch < EPOCHS);
+        let shot = match known {
+            Some(shot) => Ok(shot),
+            None => self.new_producer().await.map(|producer| Shot { producer, epoch: 0 }),
         };
+        let mut book = self.schedules.kept.map.write();
+        let shot = shot.inspect_err(|_| {
+            claimed.iter().for_each(|number| book.release(*number));
+            book.release_place(place, ticket);
+        })?;
+        book.name_shot(place, ticket, shot);
         *producer = Some(Shot { epoch: shot.epoch + 1, ..shot });
         Ok(shot)
     }

@@ -151,6 +151,27 @@ async fn on_demand_a_message_goes_at_once_and_only_then() {
     assert_eq!(delivered(&engine).await, ["v"]);
 }
 
+/// They wait for each other, since one batch of a partition is on its way at a time; whoever comes first, the batches' numbers rise.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_on_demand_at_once_all_come() {
+    let node = node();
+    let engine = node.open().await;
+    engine.create_topic(new_topic("t", 1)).await.unwrap();
+    let mut ids = Vec::new();
+    for number in 0..60 {
+        ids.push(after(&engine, &format!("v{number}"), 60_000).await);
+    }
+    let name = topic("t");
+    let demands = ids.iter().map(|id| engine.deliver_schedule(&name, *id));
+    for demanded in soon(futures::future::join_all(demands)).await {
+        demanded.unwrap();
+    }
+    let mut there = delivered(&engine).await;
+    there.sort_unstable();
+    there.dedup();
+    assert_eq!(there.len(), 60);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recurring_message_comes_again_until_it_is_cancelled() {
     let node = node();

@@ -132,7 +132,9 @@ impl World {
             }
             self.next += 1;
             let shot = Shot { producer: self.next, epoch: 0 };
-            assert!(self.book.claim_place((topic(number).0, 0), shot));
+            let place = (topic(number).0, 0);
+            let ticket = self.book.claim_place(place).expect("nothing is on its way");
+            self.book.name_shot(place, ticket, shot);
             self.write(Change::Firing { topic: topic(number).0, partition: 0, shot, keys: keys.clone() });
             self.firing.insert(number, (shot, keys));
         }
