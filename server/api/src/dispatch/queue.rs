@@ -69,7 +69,13 @@ impl EngineBroker {
         };
         self.engine.check_group(&group)?;
         let offset = Offset(request.offset);
-        let record = self.record_at((&topic, partition, offset), ctx.deadline).await?;
+        let record = match self.record_at((&topic, partition, offset), ctx.deadline).await {
+            Ok(record) => record,
+            Err(error) if matches!(error.code, ErrorCode::EndOfPartition | ErrorCode::OffsetOutOfRange) => {
+                None
+            }
+            Err(error) => return Err(error),
+        };
         let record = record.ok_or_else(|| no_record(&topic, partition, offset))?;
         let nack = Nack {
             error: request.reason,

@@ -183,6 +183,21 @@ impl EngineBroker {
         failed.map_or(Ok((found, next)), Err)
     }
 
+    /// Whether there is a record at a place that somebody names.
+    async fn is_there(
+        &self,
+        at: (&TopicName, PartitionId, Offset),
+        deadline: Option<Instant>,
+    ) -> Result<bool, BrokerError> {
+        match self.record_at(at, deadline).await {
+            Ok(record) => Ok(record.is_some()),
+            Err(error) if matches!(error.code, ErrorCode::EndOfPartition | ErrorCode::OffsetOutOfRange) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The letters with these ids.
     ///
     /// # Errors
@@ -206,7 +221,7 @@ impl EngineBroker {
                     .engine
                     .next_to_acquire(&letters.group, &letters.topic, number)?
                     .is_none_or(|next| next.get() <= offset)
-                && self.record_at(at, deadline).await?.is_some()
+                && self.is_there(at, deadline).await?
             {
                 places.insert(id, (partition, offset));
             }
