@@ -240,6 +240,11 @@ impl Cluster {
         self.node_mut(number).launch.set("ADVERTISE_CLUSTER", address);
     }
 
+    /// Clients are told that the node is found there.
+    pub fn advertise_to_clients(&mut self, number: u8, address: &str) {
+        self.node_mut(number).launch.set("ADVERTISE_ADDR", address);
+    }
+
     /// The node's process, when it is started, runs under this command, in its network.
     pub fn run_under(&mut self, number: u8, command: Vec<String>) {
         let inside = self.net.as_ref().map(|net| net.inside(number)).into_iter().flatten();

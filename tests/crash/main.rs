@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! FLYMQ_CRASH=long        as many cycles as `make crash` runs; without it a few, as in every test run
-//! FLYMQ_CRASH_ONLY=b1,b12 only these; rows of earlier runs stay in <target>/crash
+//! FLYMQ_CRASH_ONLY=b1,b12 only these; the other rows of the table stay
 //! FLYMQ_CRASH_CYCLES=n    so many cycles in each
 //! FLYMQ_CRASH_DOCS=1      writes the table of docs/reliability.md
 //! FLYMQ_TEST_SEED=n       the chance of an earlier run

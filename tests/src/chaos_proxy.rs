@@ -6,7 +6,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,7 @@ pub struct ChaosProxy {
     pub address: SocketAddr,
     weather: Arc<Mutex<Weather>>,
     connections: Arc<Mutex<Vec<Connection>>>,
+    eaten: Arc<AtomicU64>,
     accepting: AbortHandle,
 }
 
@@ -63,14 +67,20 @@ impl ChaosProxy {
         let address = listener.local_addr()?;
         let weather = Arc::new(Mutex::new(Weather::default()));
         let connections = Arc::new(Mutex::new(Vec::new()));
-        let accepting =
-            tokio::spawn(accept(listener, target, Arc::clone(&weather), Arc::clone(&connections)));
-        Ok(Self { address, weather, connections, accepting: accepting.abort_handle() })
+        let eaten = Arc::new(AtomicU64::new(0));
+        let all = Passing { weather: Arc::clone(&weather), eaten: Arc::clone(&eaten) };
+        let accepting = tokio::spawn(accept(listener, target, all, Arc::clone(&connections)));
+        Ok(Self { address, weather, connections, eaten, accepting: accepting.abort_handle() })
     }
 
     /// From now on, also for connections that are open.
     pub fn set(&self, weather: Weather) {
         *self.weather.lock().expect("nobody panics") = weather;
+    }
+
+    /// Chunks from the target that were held back by a stall, and whose connection was cut before it ended.
+    pub fn eaten(&self) -> u64 {
+        self.eaten.load(Relaxed)
     }
 
     /// Ends all open connections with a RST to both sides.
@@ -86,10 +96,26 @@ impl Drop for ChaosProxy {
     }
 }
 
+/// What all connections of a proxy share.
+#[derive(Debug, Clone)]
+struct Passing {
+    weather: Arc<Mutex<Weather>>,
+    eaten: Arc<AtomicU64>,
+}
+
+/// Counts a chunk that is held back, unless it is passed on after all.
+struct Held<'a>(&'a AtomicU64);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
 async fn accept(
     listener: TcpListener,
     target: String,
-    weather: Arc<Mutex<Weather>>,
+    all: Passing,
     connections: Arc<Mutex<Vec<Connection>>>,
 ) {
     let mut tasks = JoinSet::new();
@@ -98,23 +124,23 @@ async fn accept(
         while tasks.try_join_next().is_some() {}
         let reset = Arc::new(tokio::sync::Notify::new());
         connections.lock().expect("nobody panics").push(Connection { reset: Arc::clone(&reset) });
-        let (target, weather) = (target.clone(), Arc::clone(&weather));
+        let (target, all) = (target.clone(), all.clone());
         tasks.spawn(async move {
             // The target is down: so is this connection.
             let Ok(to) = TcpStream::connect(&target).await else { return };
-            pass(from, to, &weather, &reset).await;
+            pass(from, to, &all, &reset).await;
         });
     }
 }
 
-async fn pass(from: TcpStream, to: TcpStream, weather: &Mutex<Weather>, reset: &tokio::sync::Notify) {
+async fn pass(from: TcpStream, to: TcpStream, all: &Passing, reset: &tokio::sync::Notify) {
     for stream in [&from, &to] {
         // Small packets are not held back by this program, too.
         let _ = stream.set_nodelay(true);
     }
     let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
-    let there = one_way(from_read, to_write, weather, false);
-    let back = one_way(to_read, from_write, weather, true);
+    let there = one_way(from_read, to_write, all, false);
+    let back = one_way(to_read, from_write, all, true);
     // The sockets go with the futures.
     tokio::select! {
         () = there => {}
@@ -127,7 +153,7 @@ async fn pass(from: TcpStream, to: TcpStream, weather: &Mutex<Weather>, reset: &
 async fn one_way(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    weather: &Mutex<Weather>,
+    Passing { weather, eaten }: &Passing,
     from_target: bool,
 ) {
     // Whatever ends it, the other side is not left to guess.
@@ -138,8 +164,12 @@ async fn one_way(
         let most = if now.rate > 0 { CHUNK.min(now.rate as usize / 20 + 1) } else { CHUNK };
         let Ok(read @ 1..) = from.read(&mut chunk[..most]).await else { return };
         late(&now, read).await;
-        while weather.lock().expect("nobody panics").stalled && from_target {
-            sleep(Duration::from_millis(10)).await;
+        if from_target && weather.lock().expect("nobody panics").stalled {
+            let held = Held(eaten);
+            while weather.lock().expect("nobody panics").stalled {
+                sleep(Duration::from_millis(10)).await;
+            }
+            std::mem::forget(held);
         }
         if to.write_all(&chunk[..read]).await.is_err() {
             return;

@@ -1,13 +1,10 @@
-//! What a scenario counted: printed, kept beside the build for the table, and held against zero.
+//! What a scenario counted: printed, put into the table, and held against zero.
 
 use std::{
     fmt::Write as _,
     io::Write as _,
-    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
-
-use serde::{Deserialize, Serialize};
 
 use crate::{
     checker::{Checker, Counts, Violation},
@@ -21,10 +18,9 @@ pub const CRASH: &str = "crash";
 pub const CLUSTER: &str = "cluster";
 
 /// Counts of one scenario. What must be zero stands in `wrong`.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub struct Row {
     /// Whose table it belongs to.
-    #[serde(default = "crash")]
     pub suite: String,
     /// As in `B12`.
     pub id: String,
@@ -42,14 +38,13 @@ pub struct Row {
     pub notes: Vec<String>,
     /// Why it did not run here.
     pub skipped: Option<String>,
-    pub long: bool,
     pub build: String,
     pub seconds: u64,
     pub date: String,
 }
 
 /// Every one of these must be zero.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wrong {
     pub lost: u64,
     pub reused: u64,
@@ -59,10 +54,6 @@ pub struct Wrong {
     /// Bytes served that nobody sent.
     pub bytes: u64,
     pub boots_failed: u64,
-}
-
-fn crash() -> String {
-    CRASH.to_owned()
 }
 
 /// A scenario that runs.
@@ -89,7 +80,6 @@ impl Scenario {
             id: id.to_owned(),
             fault: fault.to_owned(),
             unit: unit.to_owned(),
-            long: effort::is_long(),
             build: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
             date: jiff::Zoned::now().date().to_string(),
             ..Row::default()
@@ -226,13 +216,26 @@ impl std::fmt::Display for Row {
 
 impl Row {
     fn keep(&self) {
-        let folder = folder(&self.suite);
-        std::fs::create_dir_all(&folder).expect("the target folder can be written");
-        let text = serde_json::to_string_pretty(self).expect("a row is JSON");
-        std::fs::write(folder.join(format!("{}.json", self.id)), text).expect("a row can be kept");
         if std::env::var_os("FLYMQ_CRASH_DOCS").is_some() {
-            write_table(Path::new(DOCS), &self.suite, &kept(&folder));
+            let text = std::fs::read_to_string(DOCS).expect("the page is there");
+            std::fs::write(DOCS, self.put(&text)).expect("the page can be written");
         }
+    }
+
+    /// The page with this row in its suite's table, in place of an earlier one of the fault; all other rows stay.
+    fn put(&self, page: &str) -> String {
+        let make = if self.suite == CLUSTER { "cluster-test" } else { &self.suite };
+        let begin = format!("<!-- {}: begin (written by make {make}) -->\n", self.suite);
+        let end = format!("<!-- {}: end -->", self.suite);
+        let (before, rest) = page.split_once(&begin).expect("the page has the mark");
+        let (table, after) = rest.split_once(&end).expect("the page has the second mark");
+        let id = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let mut lines: Vec<String> = table.lines().map(str::to_owned).collect();
+        lines.retain(|line| id(line) != self.id);
+        lines.push(self.line());
+        // The table's head has no number: it stays first.
+        lines.sort_by_key(|line| id(line).trim_start_matches('B').parse::<u32>().unwrap_or(0));
+        format!("{before}{begin}{}\n{end}{after}", lines.join("\n"))
     }
 
     fn line(&self) -> String {
@@ -278,43 +281,34 @@ pub fn grouped(n: u64) -> String {
         .join(",")
 }
 
-/// Where rows are kept between runs: `<target>/<suite>/<effort>`.
-fn folder(suite: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("this program has a path");
-    let target = test.ancestors().nth(3).expect("it lies in a target folder");
-    target.join(suite).join(if effort::is_long() { "long" } else { "short" })
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn kept(folder: &Path) -> Vec<Row> {
-    let entries =
-        std::fs::read_dir(folder).expect("rows were kept").map(|entry| entry.expect("readable").path());
-    let json = entries.filter(|path| path.extension().is_some_and(|kind| kind == "json"));
-    let parse = |path: PathBuf| {
-        let text = std::fs::read_to_string(&path).expect("a row can be read");
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-    };
-    let mut rows: Vec<Row> = json.map(parse).collect();
-    rows.sort_by_key(|row| row.id.trim_start_matches('B').parse::<u32>().unwrap_or(u32::MAX));
-    rows
-}
+    const PAGE: &str = "text\n<!-- crash: begin (written by make crash) -->\n| # | Fault |\n|---|---|\n| B1 | one |\n| B12 | old |\n\
+        <!-- crash: end -->\nmore\n";
 
-/// Puts the table between its marks.
-fn write_table(path: &Path, suite: &str, rows: &[Row]) {
-    let begin = format!(
-        "<!-- {suite}: begin (written by make {}) -->",
-        if suite == CLUSTER { "cluster-test" } else { suite }
-    );
-    let end = format!("<!-- {suite}: end -->");
-    let text = std::fs::read_to_string(path).expect("the page is there");
-    let (before, rest) = text.split_once(&begin).expect("the page has the mark");
-    let (_, after) = rest.split_once(&end).expect("the page has the second mark");
-    let mut table = String::from(
-        "| # | Fault | Cycles | Acknowledged `leader` / `all` | Read back | Lost / reused / phantom / other | \
-         Wrong bytes | Starts failed, slowest | Seen |\n|---|---|---|---|---|---|---|---|---|\n",
-    );
-    for row in rows {
-        table.push_str(&row.line());
-        table.push('\n');
+    fn row(id: &str) -> Row {
+        Row {
+            suite: CRASH.to_owned(),
+            id: id.to_owned(),
+            skipped: Some("no disk".to_owned()),
+            ..Row::default()
+        }
     }
-    std::fs::write(path, format!("{before}{begin}\n{table}{end}{after}")).expect("the page can be written");
+
+    #[test]
+    fn a_row_takes_its_place_and_leaves_the_others() {
+        let page = row("B12").put(PAGE);
+        assert!(
+            page.contains("| B1 | one |\n| B12 |  | not run: no disk") && !page.contains("old"),
+            "{page}"
+        );
+        let page = row("B9").put(PAGE);
+        assert!(
+            page.contains("|---|---|\n| B1 | one |\n| B9 |") && page.contains("|\n| B12 | old |\n<!--"),
+            "{page}"
+        );
+        assert!(page.starts_with("text\n") && page.ends_with("-->\nmore\n"), "{page}");
+    }
 }

@@ -7,7 +7,7 @@ use flymq_tests::transactions::{self, Load, Style, TIMEOUT_S};
 use rand::Rng as _;
 
 use super::{a_while, alone, begin};
-use crate::{cluster::Cluster, effort, look};
+use crate::{cluster::Cluster, effort, look, net::Net};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b28_transactions_are_whole_or_nothing_through_the_death_of_any_node() {
@@ -16,7 +16,8 @@ async fn b28_transactions_are_whole_or_nothing_through_the_death_of_any_node() {
     let Some(mut scenario) = begin("B28", fault, "kills") else { return };
     let (cycles, mut rng) = (effort::cycles(4, 100), effort::rng("B28"));
     let dir = tempfile::tempdir().expect("a directory");
-    let mut cluster = Cluster::new(dir.path(), None).with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
+    let mut cluster =
+        Cluster::new(dir.path(), Net::new().ok()).with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
     scenario.started(cluster.start(&[1]).await);
     scenario.started(cluster.start(&[2, 3]).await);
     let client = cluster.connect().await;

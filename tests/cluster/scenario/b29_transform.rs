@@ -19,6 +19,7 @@ use super::{a_while, alone, begin};
 use crate::{
     cluster::{Cluster, connect},
     effort, look,
+    net::Net,
 };
 
 const PARTITIONS: i32 = 4;
@@ -91,7 +92,8 @@ async fn b29_what_a_group_transforms_is_there_exactly_once() {
     let Some(mut scenario) = begin("B29", fault, "kills") else { return };
     let (cycles, mut rng) = (effort::cycles(3, 60), effort::rng("B29"));
     let dir = tempfile::tempdir().expect("a directory");
-    let mut cluster = Cluster::new(dir.path(), None).with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
+    let mut cluster =
+        Cluster::new(dir.path(), Net::new().ok()).with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
     scenario.started(cluster.start(&[1]).await);
     scenario.started(cluster.start(&[2, 3]).await);
     let client = cluster.connect().await;
