@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flymq_client::{
-    ClientConfig, ClientError, Compression, ConsumerConfig, FetchSpec, Isolation, MemberConfig, NewMessage,
-    OffsetReset, ProducerConfig, TransactionalConfig,
+    ClientConfig, Compression, ConsumerConfig, FetchSpec, Isolation, MemberConfig, NewMessage, OffsetReset,
+    ProducerConfig, QueueConfig, RetryPolicy, StartFrom, TransactionalConfig,
 };
 use pyo3::{exceptions::PyValueError, prelude::*};
 
@@ -14,11 +14,56 @@ use crate::{
     error::to_py,
     operation::Operation,
     producer::Producer,
+    queue::{Listener, Queue},
     transaction::TransactionalProducer,
 };
 
 /// Name in the server's logs, and beside the members of a group.
 const CLIENT_ID: &str = "pyflymq";
+
+/// How a consumer reads, as a dictionary of Python.
+#[derive(FromPyObject)]
+#[pyo3(from_item_all)]
+pub struct ConsumerSettings {
+    group: Option<String>,
+    offset_reset: String,
+    auto_commit: bool,
+    auto_commit_interval_ms: u64,
+    max_poll_records: usize,
+    read_uncommitted: bool,
+    filter: Option<String>,
+    /// Of one that shares its group's partitions: session timeout ms, rebalance timeout ms, assignor, instance id; zero and empty for
+    /// the server's defaults.
+    member: Option<(u64, u64, String, Option<String>)>,
+}
+
+impl ConsumerSettings {
+    fn config(self, topics: Vec<String>) -> PyResult<ConsumerConfig> {
+        let offset_reset = match &*self.offset_reset {
+            "earliest" => OffsetReset::Earliest,
+            "latest" => OffsetReset::Latest,
+            other => return Err(PyValueError::new_err(format!("unknown offset reset {other:?}"))),
+        };
+        let isolation =
+            if self.read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted };
+        Ok(ConsumerConfig {
+            offset_reset,
+            enable_auto_commit: self.auto_commit,
+            auto_commit_interval: Duration::from_millis(self.auto_commit_interval_ms),
+            max_poll_records: self.max_poll_records,
+            isolation,
+            filter: self.filter,
+            member: self.member.map(|(session, rebalance, assignor, instance_id)| MemberConfig {
+                session_timeout: Duration::from_millis(session),
+                rebalance_timeout: Duration::from_millis(rebalance),
+                assignor,
+                instance_id,
+                client_id: CLIENT_ID.to_owned(),
+            }),
+            ..ConsumerConfig::new(topics, self.group.as_deref())
+        })
+    }
+}
 
 /// A connected client; every method may be called from any thread.
 #[pyclass(frozen, module = "pyflymq._core")]
@@ -158,47 +203,56 @@ impl Client {
         Ok(Producer::new(self.inner.producer(config)))
     }
 
-    /// A consumer on this client's connections; it reads from its first poll on. `member`, of one that shares its group's
-    /// partitions: `(session timeout ms, rebalance timeout ms, assignor, instance id)`, zero and empty for the server's defaults.
-    #[pyo3(signature = (topics, *, group, offset_reset, auto_commit, auto_commit_interval_ms, max_poll_records,
-                        read_uncommitted, filter, member))]
-    #[expect(clippy::too_many_arguments, reason = "all but one are keywords in Python")]
+    /// A consumer on this client's connections; it reads from its first poll on.
     fn consumer(
         &self,
         py: Python<'_>,
         topics: Vec<String>,
-        group: Option<&str>,
-        offset_reset: &str,
-        auto_commit: bool,
-        auto_commit_interval_ms: u64,
-        max_poll_records: usize,
-        read_uncommitted: bool,
-        filter: Option<String>,
-        member: Option<(u64, u64, String, Option<String>)>,
+        settings: ConsumerSettings,
     ) -> PyResult<Consumer> {
-        let offset_reset = match offset_reset {
-            "earliest" => OffsetReset::Earliest,
-            "latest" => OffsetReset::Latest,
-            other => return Err(PyValueError::new_err(format!("unknown offset reset {other:?}"))),
-        };
-        let config = ConsumerConfig {
-            offset_reset,
-            enable_auto_commit: auto_commit,
-            auto_commit_interval: Duration::from_millis(auto_commit_interval_ms),
-            max_poll_records,
-            isolation: if read_uncommitted { Isolation::ReadUncommitted } else { Isolation::ReadCommitted },
-            filter,
-            member: member.map(|(session, rebalance, assignor, instance_id)| MemberConfig {
-                session_timeout: Duration::from_millis(session),
-                rebalance_timeout: Duration::from_millis(rebalance),
-                assignor,
-                instance_id,
-                client_id: CLIENT_ID.to_owned(),
-            }),
-            ..ConsumerConfig::new(topics, group)
-        };
-        let consumer: Result<_, ClientError> = self.inner.consumer(config);
+        let consumer = self.inner.consumer(settings.config(topics)?);
         consumer.map(Consumer::new).map_err(|e| to_py(py, &e))
+    }
+
+    /// What stands under a handler; `None`: as the broker is set.
+    fn listener(
+        &self,
+        py: Python<'_>,
+        topics: Vec<String>,
+        settings: ConsumerSettings,
+        max_retries: Option<u32>,
+        retry_delay_ms: Option<u64>,
+    ) -> PyResult<Listener> {
+        let policy = RetryPolicy { max_retries, retry_delay: retry_delay_ms.map(Duration::from_millis) };
+        let listener = self.inner.listener(settings.config(topics)?, policy);
+        listener.map(Listener::new).map_err(|e| to_py(py, &e))
+    }
+
+    /// A reader in queue mode.
+    #[pyo3(signature = (topic, group, *, lock_ms, hold_ms, ordered, latest, max_retries, retry_delay_ms))]
+    #[expect(clippy::too_many_arguments, reason = "most are keywords in Python")]
+    fn queue(
+        &self,
+        py: Python<'_>,
+        topic: String,
+        group: String,
+        lock_ms: u64,
+        hold_ms: u64,
+        ordered: bool,
+        latest: bool,
+        max_retries: Option<u32>,
+        retry_delay_ms: Option<u64>,
+    ) -> PyResult<Queue> {
+        let config = QueueConfig {
+            lock: Duration::from_millis(lock_ms),
+            hold: Duration::from_millis(hold_ms),
+            ordered,
+            from: if latest { StartFrom::Latest } else { StartFrom::Earliest },
+            max_retries,
+            retry_delay: retry_delay_ms.map(Duration::from_millis),
+            ..QueueConfig::new(topic, group)
+        };
+        self.inner.queue(config).map(Queue::new).map_err(|e| to_py(py, &e))
     }
 
     /// An operation that gives a transactional producer; it fences whoever uses the id.

@@ -19,6 +19,7 @@ mod gate;
 mod handover;
 mod operation;
 mod producer;
+mod queue;
 mod transaction;
 mod wait;
 
@@ -34,6 +35,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<producer::Producer>()?;
     module.add_class::<producer::Delivery>()?;
     module.add_class::<consumer::Consumer>()?;
+    module.add_class::<queue::Queue>()?;
+    module.add_class::<queue::Listener>()?;
     module.add_class::<transaction::TransactionalProducer>()?;
     module.add_class::<broker::Broker>()?;
     module.add_class::<encryption::Encryptor>()?;

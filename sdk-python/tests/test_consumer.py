@@ -184,7 +184,7 @@ def test_a_failed_message_comes_again(client: FlyMQClient, topic: str, group: st
             failed.set()
             raise RuntimeError("mine")
 
-    members = ConsumerGroup(client, topic, group, fail, auto_offset_reset="earliest")
+    members = ConsumerGroup(client, topic, group, fail, auto_offset_reset="earliest", stop_on_error=True)
     members.start()
     assert failed.wait(20)
     with pytest.raises(RuntimeError, match="mine"):

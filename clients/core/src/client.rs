@@ -223,7 +223,7 @@ impl Client {
     }
 
     /// Messages as the program sees them: decrypted where the client has a key.
-    fn opened(&self, messages: Vec<Message>) -> Result<Vec<Message>, ClientError> {
+    pub(crate) fn opened(&self, messages: Vec<Message>) -> Result<Vec<Message>, ClientError> {
         match &self.inner.config.encryption {
             Some(encryptor) => messages.into_iter().map(|m| encryptor.open(m)).collect(),
             None => Ok(messages),

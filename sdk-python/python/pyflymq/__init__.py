@@ -28,6 +28,7 @@ from pyflymq.models import (
 )
 from pyflymq.pool import FlyMQClientPool
 from pyflymq.producer import HighLevelProducer, ProduceFuture, Producer
+from pyflymq.queue import AsyncQueueConsumer, QueueConsumer
 from pyflymq.reactive import AsyncReactiveConsumer, ReactiveConsumer, ReactiveProducer
 from pyflymq.transaction import AsyncTransaction, Transaction
 from pyflymq.transactional import AsyncTransactionalProducer, TransactionalProducer
@@ -36,6 +37,7 @@ __all__ = [
     "AsyncConsumer",
     "AsyncFlyMQClient",
     "AsyncProducer",
+    "AsyncQueueConsumer",
     "AsyncReactiveConsumer",
     "AsyncTransaction",
     "AsyncTransactionalProducer",
@@ -56,6 +58,7 @@ __all__ = [
     "ProduceFuture",
     "Producer",
     "ProducerConfig",
+    "QueueConsumer",
     "ReactiveConsumer",
     "ReactiveProducer",
     "RecordMetadata",

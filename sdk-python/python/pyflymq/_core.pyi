@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from os import PathLike
-from typing import Any, Generic, Optional, TypeVar, final
+from typing import Any, Generic, Optional, TypedDict, TypeVar, final
 
 _T = TypeVar("_T")
 
@@ -12,8 +12,10 @@ __all__ = [
     "Consumer",
     "Delivery",
     "Encryptor",
+    "Listener",
     "Operation",
     "Producer",
+    "Queue",
     "TransactionalProducer",
     "__version__",
     "error_codes",
@@ -31,6 +33,20 @@ _Stored = tuple[str, int, int, int]
 _Received = tuple[str, int, int, int, Optional[bytes], bytes, bool, list[tuple[str, bytes]]]
 #: messages, and instead of them which partitions came or went
 _Step = tuple[list[_Received], Optional[tuple[str, list[tuple[str, int]]]]]
+
+#: attempts, dead_lettered, retry_after_ms
+_Failed = tuple[int, bool, int]
+
+class _ConsumerSettings(TypedDict):
+    group: Optional[str]
+    offset_reset: str
+    auto_commit: bool
+    auto_commit_interval_ms: int
+    max_poll_records: int
+    read_uncommitted: bool
+    filter: Optional[str]
+    #: session timeout ms, rebalance timeout ms, assignor, instance id
+    member: Optional[tuple[int, int, str, Optional[str]]]
 
 @final
 class Operation(Generic[_T]):
@@ -71,19 +87,26 @@ class Client:
         compression_level: Optional[int],
         enable_idempotence: bool,
     ) -> Producer: ...
-    def consumer(
+    def consumer(self, topics: list[str], settings: _ConsumerSettings) -> Consumer: ...
+    def listener(
         self,
         topics: list[str],
+        settings: _ConsumerSettings,
+        max_retries: Optional[int],
+        retry_delay_ms: Optional[int],
+    ) -> Listener: ...
+    def queue(
+        self,
+        topic: str,
+        group: str,
         *,
-        group: Optional[str],
-        offset_reset: str,
-        auto_commit: bool,
-        auto_commit_interval_ms: int,
-        max_poll_records: int,
-        read_uncommitted: bool,
-        filter: Optional[str],
-        member: Optional[tuple[int, int, str, Optional[str]]],
-    ) -> Consumer: ...
+        lock_ms: int,
+        hold_ms: int,
+        ordered: bool,
+        latest: bool,
+        max_retries: Optional[int],
+        retry_delay_ms: Optional[int],
+    ) -> Queue: ...
     def transactional_producer(self, transactional_id: str, timeout_ms: Optional[int]) -> Operation[TransactionalProducer]: ...
     def close(self) -> None: ...
 
@@ -110,6 +133,24 @@ class Consumer:
     def position(self, partition: int) -> Operation[int]: ...
     def assignment(self) -> Operation[list[tuple[str, int, int]]]: ...
     def rewind(self, places: Sequence[tuple[str, int]]) -> Operation[None]: ...
+    def interrupt(self) -> None: ...
+    def close(self) -> Operation[None]: ...
+
+@final
+class Queue:
+    def acquire(self, timeout_ms: int, max: int) -> Operation[list[tuple[_Received, int]]]: ...
+    def accept(self, messages: Sequence[tuple[int, int]]) -> Operation[None]: ...
+    def reject(self, messages: Sequence[tuple[int, int]], reason: str) -> Operation[None]: ...
+    def release(self, messages: Sequence[tuple[int, int]]) -> Operation[None]: ...
+    def extend(self, messages: Sequence[tuple[int, int]]) -> Operation[None]: ...
+    def nack(self, message: tuple[int, int], reason: str) -> Operation[_Failed]: ...
+    def close(self) -> Operation[None]: ...
+
+@final
+class Listener:
+    def next(self, timeout_ms: int) -> Operation[Optional[tuple[_Received, int]]]: ...
+    def done(self) -> Operation[None]: ...
+    def failed(self, reason: str) -> Operation[_Failed]: ...
     def interrupt(self) -> None: ...
     def close(self) -> Operation[None]: ...
 

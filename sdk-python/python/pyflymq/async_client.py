@@ -26,6 +26,7 @@ from pyflymq.models import (
     TopicMetadata,
 )
 from pyflymq.producer import ProduceFuture, core_producer
+from pyflymq.queue import AsyncQueueConsumer, core_queue
 from pyflymq.serde import Serde, serde_by_name
 from pyflymq.transaction import AsyncTransaction
 from pyflymq.transactional import AsyncTransactionalProducer
@@ -223,6 +224,36 @@ class AsyncFlyMQClient:
         checked = consumer_config(config, group_id=group_id, **settings)
         callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
         return AsyncConsumer(self, topics, checked, filter=filter, **callbacks)
+
+    def queue(
+        self,
+        topic: str,
+        group_id: str,
+        *,
+        lock_ms: int = 30_000,
+        hold_ms: int = 600_000,
+        ordered: bool = False,
+        auto_offset_reset: str = "earliest",
+        max_retries: Optional[int] = None,
+        retry_delay_ms: Optional[int] = None,
+    ) -> AsyncQueueConsumer:
+        """A reader in queue mode: messages are handed out and answered for one by one, to any number of readers.
+
+        `ordered`: those of one key one at a time, in order. What fails is redelivered as `max_retries` and `retry_delay_ms`
+        say (unless given: the broker's settings).
+        """
+        core = core_queue(
+            self._core,
+            topic,
+            group_id,
+            lock_ms=lock_ms,
+            hold_ms=hold_ms,
+            ordered=ordered,
+            auto_offset_reset=auto_offset_reset,
+            max_retries=max_retries,
+            retry_delay_ms=retry_delay_ms,
+        )
+        return AsyncQueueConsumer(self, core)
 
     async def transactional_producer(
         self, transactional_id: str, *, transaction_timeout_ms: Optional[int] = None

@@ -25,6 +25,7 @@ from pyflymq.models import (
     TopicMetadata,
 )
 from pyflymq.producer import HighLevelProducer
+from pyflymq.queue import QueueConsumer, core_queue
 from pyflymq.serde import Serde, serde_by_name
 from pyflymq.testing import Broker
 from pyflymq.transaction import Transaction
@@ -295,6 +296,36 @@ class FlyMQClient:
         )
         callbacks = {"on_assign": on_assign, "on_revoke": on_revoke, "on_lost": on_lost}
         return HighLevelConsumer(self, topics, checked, filter=filter, **callbacks)
+
+    def queue(
+        self,
+        topic: str,
+        group_id: str,
+        *,
+        lock_ms: int = 30_000,
+        hold_ms: int = 600_000,
+        ordered: bool = False,
+        auto_offset_reset: str = "earliest",
+        max_retries: Optional[int] = None,
+        retry_delay_ms: Optional[int] = None,
+    ) -> QueueConsumer:
+        """A reader in queue mode: messages are handed out and answered for one by one, to any number of readers.
+
+        `ordered`: those of one key one at a time, in order. What fails is redelivered as `max_retries` and `retry_delay_ms`
+        say (unless given: the broker's settings).
+        """
+        core = core_queue(
+            self._core,
+            topic,
+            group_id,
+            lock_ms=lock_ms,
+            hold_ms=hold_ms,
+            ordered=ordered,
+            auto_offset_reset=auto_offset_reset,
+            max_retries=max_retries,
+            retry_delay_ms=retry_delay_ms,
+        )
+        return QueueConsumer(self, core)
 
     # Transactions, dead letters, schemas
 

@@ -39,29 +39,35 @@ def consumer_config(config: Optional[ConsumerConfig], **settings: Any) -> Consum
         raise InvalidArgumentError(f"the consumer settings are not valid: {error}") from error
 
 
-def core_consumer(client: _core.Client, topics: Topics, config: ConsumerConfig, filter: Optional[str]) -> _core.Consumer:
-    """The core's consumer for a configuration."""
+def core_settings(
+    topics: Topics, config: ConsumerConfig, filter: Optional[str] = None
+) -> tuple[list[str], _core._ConsumerSettings]:
+    """Topics and settings as the core wants them."""
     names = [topics] if isinstance(topics, str) else list(topics)
     member = config.group_id is not None and config.membership
     if config.group_instance_id is not None and not member:
         raise InvalidArgumentError("group_instance_id needs a group_id, and membership")
-    settings = (
+    membership = (
         config.session_timeout_ms or 0,
         config.rebalance_timeout_ms or 0,
         config.assignor or "",
         config.group_instance_id,
     )
-    return client.consumer(
-        names,
-        group=config.group_id,
-        offset_reset=config.auto_offset_reset,
-        auto_commit=config.enable_auto_commit,
-        auto_commit_interval_ms=config.auto_commit_interval_ms,
-        max_poll_records=config.max_poll_records,
-        read_uncommitted=config.isolation_level == "read_uncommitted",
-        filter=filter or None,
-        member=settings if member else None,
-    )
+    return names, {
+        "group": config.group_id,
+        "offset_reset": config.auto_offset_reset,
+        "auto_commit": config.enable_auto_commit,
+        "auto_commit_interval_ms": config.auto_commit_interval_ms,
+        "max_poll_records": config.max_poll_records,
+        "read_uncommitted": config.isolation_level == "read_uncommitted",
+        "filter": filter or None,
+        "member": membership if member else None,
+    }
+
+
+def core_consumer(client: _core.Client, topics: Topics, config: ConsumerConfig, filter: Optional[str]) -> _core.Consumer:
+    """The core's consumer for a configuration."""
+    return client.consumer(*core_settings(topics, config, filter))
 
 
 class HighLevelConsumer:
@@ -191,10 +197,12 @@ class Consumer(HighLevelConsumer):
 
 
 class ConsumerGroup:
-    """Calls `handler` with each message, in a thread of its own, and commits what it has handled.
+    """Calls `handler` with each message, in a thread of its own, as a member of the group.
 
-    A handler that raises ends the group at that message, which stays uncommitted: it comes again at the next start.
-    `error` holds what was raised, and `stop` raises it.
+    A message whose handler raises comes again, here or at another member, after `retry_delay_ms` and twice as long each further
+    time, and goes to the dead letters after `max_retries` redeliveries (unless given: the broker's settings). The others go on
+    meanwhile. With `stop_on_error` the group ends at that message, which stays uncommitted and comes again at the next start;
+    `error` holds what was raised, and `stop` raises it, as it does for failures of the reading itself.
     """
 
     def __init__(
@@ -205,6 +213,9 @@ class ConsumerGroup:
         handler: Handler,
         *,
         config: Optional[ConsumerConfig] = None,
+        stop_on_error: bool = False,
+        max_retries: Optional[int] = None,
+        retry_delay_ms: Optional[int] = None,
         **settings: Any,
     ) -> None:
         self.config = consumer_config(config, group_id=group_id, **settings)
@@ -213,7 +224,10 @@ class ConsumerGroup:
         self._client = client
         self._topics = topics
         self._handler = handler
-        self._consumer: Optional[HighLevelConsumer] = None
+        self._stop_on_error = stop_on_error
+        self._policy = (max_retries, retry_delay_ms)
+        self._listener: Optional[_core.Listener] = None
+        self._stopping = threading.Event()
         self._thread: Optional[threading.Thread] = None
 
     def start(self) -> None:
@@ -221,15 +235,23 @@ class ConsumerGroup:
         if self._thread is not None:
             raise InvalidArgumentError("the consumer group runs already", hint="Call stop() first.")
         self.error = None
-        consumer = self._consumer = HighLevelConsumer(self._client, self._topics, self.config)
-        self._thread = _background.start("pyflymq-group", lambda: self._run(consumer), consumer._interrupt)
+        listener = self._client._core.listener(*core_settings(self._topics, self.config), *self._policy)
+        self._listener, self._stopping = listener, threading.Event()
+        stopping = self._stopping
+
+        def interrupt() -> None:
+            stopping.set()
+            listener.interrupt()
+
+        self._thread = _background.start("pyflymq-group", lambda: self._run(listener, stopping), interrupt)
 
     def stop(self) -> None:
-        """Ends after the message at hand, commits, and joins the thread. Idempotent. Raises what a handler raised."""
-        consumer, thread = self._consumer, self._thread
-        self._consumer = self._thread = None
-        if consumer is not None and thread is not None:
-            consumer._interrupt()
+        """Ends after the message at hand, commits, and joins the thread. Idempotent. Raises what ended the group."""
+        listener, thread = self._listener, self._thread
+        self._listener = self._thread = None
+        if listener is not None and thread is not None:
+            self._stopping.set()
+            listener.interrupt()
             thread.join()
         error, self.error = self.error, None
         if error is not None:
@@ -242,25 +264,44 @@ class ConsumerGroup:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _run(self, consumer: HighLevelConsumer) -> None:
+    def _run(self, listener: _core.Listener, stopping: threading.Event) -> None:
         try:
-            for message in consumer:
-                self._handle(consumer, message)
+            while not stopping.is_set():
+                if (work := listener.next(ITERATION_WAIT_MS).wait()) is not None:
+                    self._handle(listener, consumed(work[0], self._client._calls.serde))
         except Exception as error:
             _log.exception("the consumer group %s ends", self.config.group_id)
             self.error = error
         finally:
-            self._leave(consumer)
+            self._leave(listener)
 
-    def _handle(self, consumer: HighLevelConsumer, message: ConsumedMessage) -> None:
+    def _handle(self, listener: _core.Listener, message: ConsumedMessage) -> None:
         try:
             self._handler(message)
-        except Exception:
-            consumer.seek(message.partition, message.offset, topic=message.topic)
-            raise
+        except Exception as error:
+            if self._stop_on_error:
+                # The close gives the message back.
+                raise
+            tell_failure(listener.failed(failure_reason(error)).wait(), error)
+        else:
+            listener.done().wait()
 
-    def _leave(self, consumer: HighLevelConsumer) -> None:
+    def _leave(self, listener: _core.Listener) -> None:
         try:
-            consumer.close()
+            listener.close().wait()
         except FlyMQError as error:
             self.error = self.error or error
+
+
+def failure_reason(error: BaseException) -> str:
+    """What goes with a dead letter."""
+    return f"{type(error).__name__}: {error}"
+
+
+def tell_failure(failed: _core._Failed, error: BaseException) -> None:
+    """Logs what became of a message whose handler raised."""
+    attempts, dead_lettered, retry_after_ms = failed
+    if dead_lettered:
+        _log.error("a message failed %d times and is a dead letter now", attempts, exc_info=error)
+    else:
+        _log.warning("a message failed, and comes again in %d ms", retry_after_ms, exc_info=error)

@@ -75,6 +75,8 @@ class ConsumedMessage(_Model):
     headers: list[tuple[str, bytes]] = []
     #: It has no value: it deletes its key when the topic is compacted.
     tombstone: bool = False
+    #: How often a queue has handed it out.
+    delivery_count: int = 1
 
     _serde: Optional[Serde] = PrivateAttr(default=None)
 

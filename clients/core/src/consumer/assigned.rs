@@ -149,7 +149,7 @@ impl Consumer {
     }
 
     /// Member id and generation of its commits; nothing without membership.
-    pub(super) fn commits_as(&self) -> (String, i64) {
+    pub(crate) fn commits_as(&self) -> (String, i64) {
         let Some(membership) = &self.membership else { return Default::default() };
         (membership.member_id.clone(), membership.generation())
     }
