@@ -12,5 +12,6 @@ mod codec;
 mod consumer;
 mod handles;
 mod producer;
+mod queue;
 mod settings;
 mod transactional;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use flymq_client::{
     Acks, ClientConfig, ClientError, Compression, ConsumerConfig, Encryptor, Isolation, MemberConfig,
-    OffsetReset, ProducerConfig,
+    OffsetReset, ProducerConfig, QueueConfig, RetryPolicy, StartFrom,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -57,6 +57,21 @@ struct ConsumerSettings {
     rebalance_timeout_ms: u64,
     assignor: String,
     group_instance_id: Option<String>,
+    max_retries: Option<u32>,
+    retry_delay_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueueSettings {
+    topic: String,
+    group: String,
+    lock_ms: u64,
+    hold_ms: u64,
+    ordered: bool,
+    latest: bool,
+    max_retries: Option<u32>,
+    retry_delay_ms: Option<u64>,
 }
 
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ClientError> {
@@ -97,8 +112,32 @@ pub(crate) fn producer(json: &[u8]) -> Result<ProducerConfig, ClientError> {
     })
 }
 
-pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
+pub(crate) fn queue(json: &[u8]) -> Result<QueueConfig, ClientError> {
+    let given: QueueSettings = read(json)?;
+    Ok(QueueConfig {
+        topic: given.topic,
+        group: given.group,
+        lock: Duration::from_millis(given.lock_ms),
+        hold: Duration::from_millis(given.hold_ms),
+        ordered: given.ordered,
+        from: if given.latest { StartFrom::Latest } else { StartFrom::Earliest },
+        max_retries: given.max_retries,
+        retry_delay: given.retry_delay_ms.map(Duration::from_millis),
+    })
+}
+
+pub(crate) fn listener(json: &[u8]) -> Result<(ConsumerConfig, RetryPolicy), ClientError> {
     let given: ConsumerSettings = read(json)?;
+    let retry_delay = given.retry_delay_ms.map(Duration::from_millis);
+    let policy = RetryPolicy { max_retries: given.max_retries, retry_delay };
+    Ok((consumer_config(given)?, policy))
+}
+
+pub(crate) fn consumer(json: &[u8]) -> Result<ConsumerConfig, ClientError> {
+    consumer_config(read(json)?)
+}
+
+fn consumer_config(given: ConsumerSettings) -> Result<ConsumerConfig, ClientError> {
     let member = (given.membership && given.group.is_some()).then(|| MemberConfig {
         session_timeout: Duration::from_millis(given.session_timeout_ms),
         rebalance_timeout: Duration::from_millis(given.rebalance_timeout_ms),

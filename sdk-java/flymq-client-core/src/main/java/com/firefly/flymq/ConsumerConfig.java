@@ -25,6 +25,8 @@ public final class ConsumerConfig {
     private String assignor = "";
     private @Nullable String groupInstanceId;
     private @Nullable RebalanceListener rebalanceListener;
+    private @Nullable Integer maxRetries;
+    private @Nullable Duration retryDelay;
 
     /** Where a partition begins that the group has no committed offset for. */
     public ConsumerConfig autoOffsetReset(OffsetReset autoOffsetReset) {
@@ -116,6 +118,18 @@ public final class ConsumerConfig {
         return this;
     }
 
+    /** Of a {@link Listener}: redeliveries before a message goes to the dead letters; the broker's setting unless set. */
+    public ConsumerConfig maxRetries(int maxRetries) {
+        this.maxRetries = maxRetries;
+        return this;
+    }
+
+    /** Of a {@link Listener}: wait before the first redelivery, doubled each time; the broker's setting unless set. */
+    public ConsumerConfig retryDelay(Duration retryDelay) {
+        this.retryDelay = retryDelay;
+        return this;
+    }
+
     @Nullable RebalanceListener rebalanceListener() {
         return rebalanceListener;
     }
@@ -138,6 +152,8 @@ public final class ConsumerConfig {
         settings.put("rebalance_timeout_ms", rebalanceTimeout.toMillis());
         settings.put("assignor", assignor);
         settings.put("group_instance_id", groupInstanceId);
+        settings.put("max_retries", maxRetries);
+        settings.put("retry_delay_ms", retryDelay == null ? null : retryDelay.toMillis());
         return Json.write(settings);
     }
 }

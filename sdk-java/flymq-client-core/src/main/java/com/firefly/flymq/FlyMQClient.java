@@ -174,6 +174,26 @@ public final class FlyMQClient extends NativeObject implements ControlCalls, Mes
         return consumer(topics, group);
     }
 
+    /** Calls {@code handler} with each message, as a member of a group, in a thread of its own; what it throws at comes again. */
+    public Listener listen(String topic, String group, MessageHandler handler) {
+        return listen(List.of(topic), group, new ConsumerConfig(), handler);
+    }
+
+    /** As {@link #listen(String, String, MessageHandler)}, of topics by name or pattern, with all settings. */
+    public Listener listen(List<String> topics, String group, ConsumerConfig config, MessageHandler handler) {
+        return Listener.start(handle(), List.copyOf(topics), group, config, handler, () -> serde);
+    }
+
+    /** A reader in queue mode: messages are handed out and answered for one by one, to any number of readers. */
+    public QueueConsumer queue(String topic, String group) {
+        return queue(topic, group, new QueueConfig());
+    }
+
+    /** As {@link #queue(String, String)}, with all settings. */
+    public QueueConsumer queue(String topic, String group, QueueConfig config) {
+        return QueueConsumer.open(handle(), topic, group, config, () -> serde);
+    }
+
     // Transactions
 
     /** Begins a transaction; close it without a commit to roll it back. */

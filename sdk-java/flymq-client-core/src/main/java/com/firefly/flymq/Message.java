@@ -20,6 +20,7 @@ public final class Message {
     private final boolean tombstone;
     private final List<Header> headers;
     private final Serde serde;
+    private final int deliveryCount;
 
     /** For the SDK itself; messages come from consumers. */
     public Message(
@@ -32,6 +33,21 @@ public final class Message {
             boolean tombstone,
             List<Header> headers,
             Serde serde) {
+        this(topic, partition, offset, timestamp, key, value, tombstone, headers, serde, 1);
+    }
+
+    private Message(
+            String topic,
+            int partition,
+            long offset,
+            Instant timestamp,
+            byte @Nullable [] key,
+            byte[] value,
+            boolean tombstone,
+            List<Header> headers,
+            Serde serde,
+            int deliveryCount) {
+        this.deliveryCount = deliveryCount;
         this.topic = topic;
         this.partition = partition;
         this.offset = offset;
@@ -72,6 +88,15 @@ public final class Message {
     /** The same as {@link #value()}. */
     public byte[] data() {
         return value;
+    }
+
+    /** How often it was handed out: 1 at first, more where it failed before. */
+    public int deliveryCount() {
+        return deliveryCount;
+    }
+
+    Message delivered(int times) {
+        return new Message(topic, partition, offset, timestamp, key, value, tombstone, headers, serde, times);
     }
 
     /** A message without value: its key is deleted. */

@@ -1,5 +1,6 @@
 package com.firefly.flymq.internal;
 
+import com.firefly.flymq.Failure;
 import com.firefly.flymq.Header;
 import com.firefly.flymq.Message;
 import com.firefly.flymq.NewMessage;
@@ -14,6 +15,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -166,6 +168,29 @@ public final class Codec {
             throw new UncheckedIOException("memory does not fail", e);
         }
         return buffer.toByteArray();
+    }
+
+    /** Where messages are, as offsets. */
+    public static byte[] writePositions(List<Message> messages) {
+        ByteArrayOutputStream buffer = new ByteArrayOutputStream();
+        try (DataOutputStream out = new DataOutputStream(buffer)) {
+            out.writeInt(messages.size());
+            for (Message message : messages) {
+                writeName(out, message.topic());
+                out.writeInt(message.partition());
+                out.writeLong(message.offset());
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException("memory does not fail", e);
+        }
+        return buffer.toByteArray();
+    }
+
+    /** What became of a message that failed. */
+    public static Failure readFailure(ByteBuffer in) {
+        int attempts = in.getInt();
+        boolean deadLettered = in.get() != 0;
+        return new Failure(attempts, deadLettered, Duration.ofMillis(in.getLong()));
     }
 
     /** Messages to send, with their topics. */

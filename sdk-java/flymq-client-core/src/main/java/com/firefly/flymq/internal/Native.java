@@ -69,6 +69,35 @@ public final class Native {
     /** {@code places} as offsets ({@link Codec#writeOffsets}). */
     public static native void rewind(long consumer, byte[] places);
 
+    public static native long newQueue(long client, byte[] config);
+
+    /** Delivery counts, and messages. */
+    public static native byte[] acquire(long queue, long timeoutMs, int max);
+
+    /** {@code kind}: 0 accept, 1 reject, 2 release, 3 extend; {@code messages} as {@link Codec#writePositions} has them. */
+    public static native void answer(long queue, int kind, byte[] messages, byte[] reason);
+
+    public static native byte[] nack(long queue, int partition, long offset, byte[] reason);
+
+    public static native void closeQueue(long queue);
+
+    public static native void releaseQueue(long queue);
+
+    public static native long newListener(long client, byte[] config);
+
+    /** A delivery count and a message; empty when none came. */
+    public static native byte[] nextWork(long listener, long timeoutMs);
+
+    public static native void workDone(long listener);
+
+    public static native byte[] workFailed(long listener, byte[] reason);
+
+    public static native void interruptListener(long listener);
+
+    public static native void closeListener(long listener);
+
+    public static native void releaseListener(long listener);
+
     public static native long newTransactional(long client, byte[] id, long timeoutMs);
 
     public static native void initTransactional(long producer);

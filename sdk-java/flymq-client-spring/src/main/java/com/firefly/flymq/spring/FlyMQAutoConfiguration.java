@@ -3,6 +3,7 @@ package com.firefly.flymq.spring;
 import com.firefly.flymq.FlyMQClient;
 import com.firefly.flymq.TransactionalProducer;
 
+import org.springframework.beans.factory.BeanFactory;
 import org.springframework.boot.autoconfigure.AutoConfiguration;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnClass;
 import org.springframework.boot.autoconfigure.condition.ConditionalOnMissingBean;
@@ -22,6 +23,13 @@ public class FlyMQAutoConfiguration {
     @ConditionalOnMissingBean
     public FlyMQClient flyMQClient(FlyMQProperties properties) {
         return FlyMQClient.connect(properties.toClientConfig());
+    }
+
+    /** Static, as it looks at all other beans. */
+    @Bean
+    @ConditionalOnMissingBean
+    public static FlyMQListeners flyMQListeners(BeanFactory beans) {
+        return new FlyMQListeners(beans);
     }
 
     /** One process at a time has the id: it fences whoever had it before. */

@@ -3,9 +3,13 @@ package com.firefly.flymq.spring;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import com.firefly.flymq.FlyMQClient;
+import com.firefly.flymq.Message;
+import com.firefly.flymq.OffsetReset;
 import com.firefly.flymq.RecordMetadata;
+import com.firefly.flymq.model.DeadLetter;
 import com.firefly.flymq.test.TestBroker;
 
+import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.springframework.beans.factory.annotation.Autowired;
@@ -17,6 +21,10 @@ import org.springframework.stereotype.Service;
 import org.springframework.test.annotation.DirtiesContext;
 import org.springframework.test.context.DynamicPropertyRegistry;
 import org.springframework.test.context.DynamicPropertySource;
+
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 
 /** An application as users write it, against the real server. */
 @SpringBootTest(classes = SpringBootAppTest.App.class)
@@ -32,13 +40,34 @@ class SpringBootAppTest {
     @Service
     static class OrderService {
         private final FlyMQClient client;
+        private final List<String> billed = new CopyOnWriteArrayList<>();
+        private final List<String> audited = new CopyOnWriteArrayList<>();
 
         OrderService(FlyMQClient client) {
             this.client = client;
+            client.createTopic("bills", 2);
         }
 
         RecordMetadata place(String id, String order) {
             return client.produceWithKey("orders", id, order);
+        }
+
+        @FlyMQListener(
+                topics = "${app.topic:bills}",
+                group = "billing",
+                autoOffsetReset = OffsetReset.EARLIEST,
+                maxRetries = 1,
+                retryDelayMs = 0)
+        void bill(String order) {
+            billed.add(order);
+            if (order.equals("bad")) {
+                throw new IllegalStateException("no such customer");
+            }
+        }
+
+        @FlyMQListener(topics = "bills", group = "audit", autoOffsetReset = OffsetReset.EARLIEST, concurrency = 2)
+        void audit(Message order) {
+            audited.add(order.dataAsString());
         }
 
         String read(long offset) {
@@ -59,6 +88,18 @@ class SpringBootAppTest {
 
     @Autowired
     private OrderService orders;
+
+    @Test
+    void listenersAreCalledAndWhatFailsIsADeadLetterInTheEnd() {
+        List.of("one", "bad", "two").forEach(order -> orders.client.produce("bills", order));
+        Awaitility.await().atMost(Duration.ofSeconds(30)).untilAsserted(() -> {
+            assertThat(orders.billed).containsExactlyInAnyOrder("one", "bad", "bad", "two");
+            assertThat(orders.audited).containsExactlyInAnyOrder("one", "bad", "two");
+            assertThat(orders.client.fetchDlq("bills", 10))
+                    .extracting(DeadLetter::error)
+                    .containsExactly("java.lang.IllegalStateException: no such customer");
+        });
+    }
 
     @Test
     void theServiceUsesTheInjectedClient() {
