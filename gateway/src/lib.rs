@@ -5,6 +5,7 @@ mod health;
 mod http;
 pub mod metrics;
 mod openapi;
+mod registry;
 mod rest;
 
 pub use health::{Health, serve_health};

@@ -17,8 +17,10 @@ mod route;
 mod serve;
 mod stream;
 
+pub(crate) use body::read as read_body;
 pub(crate) use guard::check_host;
 pub use options::RestOptions;
+pub(crate) use path::percent_decode;
 pub use serve::serve_rest;
 
 pub(crate) use route::{Route, routes};

@@ -21,7 +21,7 @@ use super::{
     guard,
     route::{Found, find},
 };
-use crate::{http, openapi};
+use crate::{http, openapi, registry};
 
 const OPENAPI_PATH: &str = "/api/v1/openapi.json";
 
@@ -81,6 +81,10 @@ async fn answer(door: &Door, ctx: CallContext, request: Request<Body>) -> Result
     if path == "/" || path == OPENAPI_PATH {
         return page(&method, &path);
     }
+    if path.strip_prefix(registry::PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        let share = door.budget.share();
+        return Ok(registry::answer(door.broker.clone(), &door.options, &share, ctx, request).await);
+    }
     match find(method.as_str(), &path) {
         Found::Route { route, variables } => {
             let broker = door.broker.clone();
@@ -112,6 +116,7 @@ fn index() -> String {
         "version": env!("CARGO_PKG_VERSION"),
         "openapi": OPENAPI_PATH,
         "topics": "/api/v1/topics",
+        "schema_registry": registry::PREFIX,
         "consumer_groups": "/api/v1/consumer-groups",
         "cluster": "/api/v1/cluster",
         "health": "/api/v1/health",

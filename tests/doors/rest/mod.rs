@@ -4,4 +4,5 @@ mod calls;
 mod errors;
 mod guard;
 mod limits;
+mod registry;
 mod stream;

@@ -30,16 +30,16 @@ pub enum SchemaCommand {
         name: Option<String>,
         /// The latest unless said.
         #[arg(long)]
-        version: Option<u32>,
+        schema_version: Option<u32>,
         /// By the number that framed values carry.
-        #[arg(long, conflicts_with_all = ["name", "version"])]
+        #[arg(long, conflicts_with_all = ["name", "schema_version"])]
         id: Option<u32>,
     },
     /// Delete a version, or all; by their id they are still found.
     Delete {
         name: String,
         #[arg(long)]
-        version: Option<u32>,
+        schema_version: Option<u32>,
         /// Forget what is deleted already.
         #[arg(long)]
         permanent: bool,
@@ -49,7 +49,7 @@ pub enum SchemaCommand {
         name: String,
         message: String,
         #[arg(long)]
-        version: Option<u32>,
+        schema_version: Option<u32>,
     },
     /// Set what new versions have to keep.
     Compatibility {
@@ -151,17 +151,17 @@ pub async fn run(context: &Context, command: SchemaCommand) -> Result<(), Failur
             }
             schemas.iter().try_for_each(|schema| output::line(line(schema)))
         }
-        SchemaCommand::Get { name, version, id } => {
+        SchemaCommand::Get { name, schema_version: version, id } => {
             let request = json!({"name": name.unwrap_or_default(), "version": version.unwrap_or(0), "global_id": id.unwrap_or(0)});
             let reply = call(context, "GetSchema", &request).await?;
             show(context, &reply, || text(&reply["schema"], "definition").to_owned())
         }
-        SchemaCommand::Delete { name, version, permanent } => {
+        SchemaCommand::Delete { name, schema_version: version, permanent } => {
             let request = json!({"name": name, "version": version.unwrap_or(0), "permanent": permanent});
             let reply = call(context, "DeleteSchema", &request).await?;
             show(context, &reply, || format!("deleted {name}, versions {}", reply["versions"]))
         }
-        SchemaCommand::Validate { name, message, version } => {
+        SchemaCommand::Validate { name, message, schema_version: version } => {
             validate(context, &name, &message, version).await
         }
         SchemaCommand::Compatibility { mode, name } => {
@@ -204,8 +204,8 @@ async fn validate(context: &Context, name: &str, message: &str, version: Option<
         return output::line("valid");
     }
     let errors = reply["errors"].as_array().cloned().unwrap_or_default();
-    errors.iter().filter_map(Value::as_str).try_for_each(output::line)?;
-    Err(Failure::Io(format!("the message does not match {name}")))
+    let errors: Vec<_> = errors.iter().filter_map(Value::as_str).collect();
+    Err(Failure::Io(format!("the message does not match {name}: {}", errors.join("; "))))
 }
 
 async fn bind(context: &Context, args: Bind) -> Result<(), Failure> {

@@ -25,8 +25,11 @@ fn schemas_are_registered_listed_and_deleted() {
     );
     let part = r#"{"properties":{"u":{"$ref":"user.json"}}}"#;
     broker.ok(&["schema", "register", "team", "json", part, "--reference", "user.json=user:1"]);
-    assert!(broker.fails(&["schema", "delete", "user", "--version", "1"], 1).contains("in use"));
-    assert_eq!(broker.ok(&["schema", "delete", "user", "--version", "2"]), "deleted user, versions [2]\n");
+    assert!(broker.fails(&["schema", "delete", "user", "--schema-version", "1"], 1).contains("in use"));
+    assert_eq!(
+        broker.ok(&["schema", "delete", "user", "--schema-version", "2"]),
+        "deleted user, versions [2]\n"
+    );
     assert!(broker.fails(&["schema", "get", "nobody"], 1).contains("schema not found"));
     assert!(broker.fails(&["schema", "register", "x", "xml", "{}"], 2).contains("json"));
 }
