@@ -7,7 +7,10 @@ use std::{
 
 use comfy_table::{Table, presets};
 use flymq_backup::BackupError;
-use flymq_client::{ClientError, ErrorCode, Message, serde::Serde};
+use flymq_client::{
+    ClientError, ErrorCode, Message,
+    serde::{Codec, Serde},
+};
 use flymq_storage::StorageError;
 use serde_json::{Value, json};
 
@@ -122,11 +125,16 @@ pub fn table(header: &[&str], rows: Vec<Vec<String>>, if_empty: &str) -> Result<
 }
 
 /// One message for a person or as a JSON line.
-pub fn message(message: &Message, format: Format, show_key: bool, decoder: Serde) -> Result<(), Failure> {
+pub async fn message(
+    message: &Message,
+    format: Format,
+    show_key: bool,
+    decoder: &dyn Codec,
+) -> Result<(), Failure> {
+    let value = decoder.decode_text(&message.value).await?;
     if format == Format::Json {
-        return line(message_json(message));
+        return line(message_json(message, &value));
     }
-    let value = decoder.decode_text(&message.value);
     if !show_key {
         return line(value);
     }
@@ -134,7 +142,7 @@ pub fn message(message: &Message, format: Format, show_key: bool, decoder: Serde
     line(format!("[{}] key={key}: {value}", message.offset))
 }
 
-fn message_json(message: &Message) -> Value {
+fn message_json(message: &Message, value: &str) -> Value {
     let headers: serde_json::Map<String, Value> = message
         .headers
         .iter()
@@ -146,7 +154,7 @@ fn message_json(message: &Message) -> Value {
         "offset": message.offset,
         "timestamp_ms": message.timestamp_ms,
         "key": message.key.as_ref().map(|key| Serde::String.decode_text(key)),
-        "value": Serde::String.decode_text(&message.value),
+        "value": value,
         "headers": headers,
     })
 }

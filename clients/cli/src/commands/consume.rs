@@ -1,7 +1,7 @@
 //! `consume`: what is there now.
 
 use clap::Args;
-use flymq_client::{ClientError, FetchSpec, Isolation, pb, serde::Serde};
+use flymq_client::{ClientError, FetchSpec, Isolation, pb, serde::Serdes};
 
 use crate::{
     context::Context,
@@ -26,7 +26,8 @@ pub struct Consume {
     /// Show offset and key: `[0] key=user-123: …`.
     #[arg(long)]
     pub show_key: bool,
-    #[arg(long, default_value = "string", value_parser = Serde::NAMES)]
+    /// avro and protobuf read by the schema that each message names.
+    #[arg(long, default_value = "string", value_parser = Serdes::NAMES)]
     pub decoder: String,
     /// Only messages that match: a piece of text, a regular expression, `$.path` in JSON, or `cel:EXPRESSION`.
     #[arg(long)]
@@ -42,7 +43,7 @@ pub fn isolation(name: &str) -> Isolation {
 }
 
 pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
-    let decoder = Serde::by_name(&args.decoder)?;
+    let decoder = Serdes::new(&context.client).get(&args.decoder)?;
     let topic = context.client.topic(&args.topic).await?;
     let partitions =
         topic.partitions.iter().filter(|p| args.partition.is_none_or(|want| want == p.partition));
@@ -70,7 +71,7 @@ pub async fn run(context: &Context, args: &Consume) -> Result<(), Failure> {
             let fetched = context.client.fetch(&spec).await?;
             end = end.min(fetched.high_watermark);
             for message in fetched.messages.iter().filter(|m| m.offset < end) {
-                output::message(message, context.format, args.show_key, decoder)?;
+                output::message(message, context.format, args.show_key, &*decoder).await?;
                 left -= 1;
                 of_these -= 1;
             }

@@ -3,11 +3,15 @@
 use std::{
     io::{BufRead, BufReader, IsTerminal as _},
     path::PathBuf,
+    sync::Arc,
 };
 
 use bytes::Bytes;
 use clap::Args;
-use flymq_client::{Acks, ClientError, Deliveries, NewMessage, ProducerConfig, RecordMetadata, serde::Serde};
+use flymq_client::{
+    Acks, ClientError, Deliveries, NewMessage, ProducerConfig, RecordMetadata,
+    serde::{Codec, SchemaSerde, Serdes},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
@@ -37,9 +41,12 @@ pub struct Produce {
     /// A header, `name=value`; may be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     pub header: Vec<String>,
-    /// json checks the document; binary reads hexadecimal after 0x.
-    #[arg(long, default_value = "string", value_parser = Serde::NAMES)]
+    /// json checks the document; binary reads hexadecimal after 0x; avro and protobuf write JSON by a schema of the registry.
+    #[arg(long, default_value = "string", value_parser = Serdes::NAMES)]
     pub encoder: String,
+    /// The schema of avro and protobuf; without it TOPIC-value.
+    #[arg(long, value_name = "NAME")]
+    pub schema: Option<String>,
     /// When the broker answers.
     #[arg(long, default_value = "all", value_parser = ["none", "leader", "all", "quorum"])]
     pub acks: String,
@@ -57,9 +64,9 @@ pub fn acks(name: &str) -> Acks {
 }
 
 pub async fn run(context: &Context, args: Produce) -> Result<(), Failure> {
-    let encoder = Serde::by_name(&args.encoder)?;
+    let encoder = encoder(context, &args)?;
     if let Some(text) = &args.message {
-        let message = build(&args, encoder, text)?;
+        let message = build(&args, &*encoder, text).await?;
         let Some(stored) = send_one(context, &args, message).await? else { return Ok(()) };
         if context.json() {
             let (partition, offset) = (stored.partition, stored.offset);
@@ -81,7 +88,7 @@ pub async fn run(context: &Context, args: Produce) -> Result<(), Failure> {
         }
         None => (Box::new(BufReader::new(std::io::stdin())), None),
     };
-    let sent = send_lines(context, &args, encoder, reader, total).await?;
+    let sent = send_lines(context, &args, &*encoder, reader, total).await?;
     if context.json() {
         return output::line(json!({"topic": args.topic, "messages": sent}));
     }
@@ -106,7 +113,7 @@ async fn send_one(
 async fn send_lines(
     context: &Context,
     args: &Produce,
-    encoder: Serde,
+    encoder: &dyn Codec,
     mut reader: Box<dyn BufRead>,
     total: Option<u64>,
 ) -> Result<usize, Failure> {
@@ -132,7 +139,7 @@ async fn send_lines(
         if text.is_empty() {
             continue;
         }
-        let message = build(args, encoder, text).map_err(|failure| at_line(failure, sent + 1))?;
+        let message = build(args, encoder, text).await.map_err(|failure| at_line(failure, sent + 1))?;
         tally.waiting.push(producer.send(&args.topic, message).await?);
         sent += 1;
         if sent.is_multiple_of(LOOK_EVERY) && tally.look() {
@@ -185,14 +192,30 @@ fn at_line(failure: Failure, line: usize) -> Failure {
     }
 }
 
-fn build(args: &Produce, encoder: Serde, text: &str) -> Result<NewMessage, Failure> {
+/// What makes values of text.
+fn encoder(context: &Context, args: &Produce) -> Result<Arc<dyn Codec>, Failure> {
+    let mut serdes = Serdes::new(&context.client);
+    match (&args.schema, args.encoder.as_str()) {
+        (None, _) => {}
+        (Some(name), "avro") => serdes.register(SchemaSerde::avro(&context.client).subject(name)),
+        (Some(name), "protobuf") => serdes.register(SchemaSerde::protobuf(&context.client).subject(name)),
+        (Some(_), other) => {
+            return Err(Failure::Usage(format!(
+                "--schema goes with --encoder avro or protobuf, not {other}"
+            )));
+        }
+    }
+    Ok(serdes.get(&args.encoder)?)
+}
+
+async fn build(args: &Produce, encoder: &dyn Codec, text: &str) -> Result<NewMessage, Failure> {
     let key = match (&args.key, &args.key_field) {
         (Some(key), _) => Some(Bytes::copy_from_slice(key.as_bytes())),
         (None, Some(field)) => Some(key_of(text, field)?),
         (None, None) => None,
     };
-    let mut message =
-        NewMessage { key, partition: args.partition, ..NewMessage::value(encoder.encode_text(text)?) };
+    let value = encoder.encode_text(&args.topic, text).await?;
+    let mut message = NewMessage { key, partition: args.partition, ..NewMessage::value(value) };
     for header in &args.header {
         let (name, value) = header
             .split_once('=')

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use flymq_client::{ConsumerConfig, MemberConfig, OffsetReset, serde::Serde};
+use flymq_client::{ConsumerConfig, MemberConfig, OffsetReset, serde::Serdes};
 
 use crate::{
     commands::consume::isolation,
@@ -24,7 +24,8 @@ pub struct Subscribe {
     /// Show offset and key: `[0] key=user-123: …`.
     #[arg(long)]
     pub show_key: bool,
-    #[arg(long, default_value = "string", value_parser = Serde::NAMES)]
+    /// avro and protobuf read by the schema that each message names.
+    #[arg(long, default_value = "string", value_parser = Serdes::NAMES)]
     pub decoder: String,
     /// Only messages that match: a piece of text, a regular expression, `$.path` in JSON, or `cel:EXPRESSION`.
     #[arg(long)]
@@ -38,7 +39,7 @@ pub struct Subscribe {
 }
 
 pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
-    let decoder = Serde::by_name(&args.decoder)?;
+    let decoder = Serdes::new(&context.client).get(&args.decoder)?;
     if args.from == "commit" && args.group.is_none() {
         return Err(Failure::Usage("--from commit needs --group".to_owned()));
     }
@@ -61,7 +62,7 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
             _ = &mut interrupted => break,
         };
         for message in &batch {
-            output::message(message, context.format, args.show_key, decoder)?;
+            output::message(message, context.format, args.show_key, &*decoder).await?;
         }
         left -= batch.len();
     }

@@ -56,3 +56,38 @@ fn a_bound_topic_takes_what_matches() {
     assert_eq!(broker.ok(&["schema", "bind", "users"]), "users is not checked\n");
     broker.ok(&["produce", "users", "anything"]);
 }
+
+#[test]
+fn values_are_written_and_read_by_schemas() {
+    let broker = Broker::start();
+    broker.ok(&["create", "p"]);
+    let avro = r#"{"type":"record","name":"P","fields":[{"name":"id","type":"long"},{"name":"to","type":["null","string"],"default":null}]}"#;
+    assert!(broker.fails(&["produce", "p", "{}", "--encoder", "avro"], 1).contains("schema not found"));
+    broker.ok(&["schema", "register", "p-value", "avro", avro]);
+    broker.ok(&["schema", "bind", "p", "p-value"]);
+    broker.ok(&["produce", "p", r#"{"id": 7, "to": "Lund"}"#, "--encoder", "avro"]);
+    broker.ok(&["produce", "p", r#"{"id": -8}"#, "--encoder", "avro"]);
+    let read = "{\"id\":7,\"to\":\"Lund\"}\n{\"id\":-8,\"to\":null}\n";
+    assert_eq!(broker.ok(&["consume", "p", "--decoder", "avro"]), read);
+    let subscribe = ["subscribe", "p", "--from", "earliest", "-n", "2", "--decoder", "avro"];
+    assert_eq!(broker.ok(&subscribe), read);
+    assert_eq!(
+        broker.json(&["consume", "p", "-n", "1", "--decoder", "avro"])[0]["value"],
+        r#"{"id":7,"to":"Lund"}"#
+    );
+    let refused = broker.fails(&["produce", "p", r#"{"id": "x"}"#, "--encoder", "avro"], 1);
+    assert!(refused.contains("$.id") && refused.contains("SCHEMA_VALIDATION_FAILED"), "{refused}");
+
+    broker.ok(&["create", "q"]);
+    let message = r#"syntax = "proto3"; message P { int64 id = 1; string to = 2; }"#;
+    broker.ok(&["schema", "register", "parcel", "protobuf", message]);
+    broker.ok(&["schema", "bind", "q", "parcel"]);
+    broker.ok(&["produce", "q", r#"{"id": 7, "to": "Lund"}"#, "--encoder", "protobuf", "--schema", "parcel"]);
+    assert_eq!(broker.ok(&["consume", "q", "--decoder", "protobuf"]), "{\"id\":7,\"to\":\"Lund\"}\n");
+    let other = broker.fails(&["produce", "q", "{}", "--encoder", "avro", "--schema", "parcel"], 2);
+    assert!(other.contains("not one of avro"), "{other}");
+    assert!(broker.fails(&["produce", "q", "{}", "--schema", "parcel"], 2).contains("--encoder"));
+    broker.ok(&["create", "r"]);
+    broker.ok(&["produce", "r", "plain"]);
+    assert!(broker.fails(&["consume", "r", "--decoder", "avro"], 2).contains("names no schema"));
+}

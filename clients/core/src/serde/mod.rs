@@ -1,11 +1,19 @@
-//! Serdes by name: how objects become message values. Pluggable; `binary`, `string` and `json` are built in.
+//! Serdes by name: how objects become message values. Pluggable; `binary`, `string`, `json`, `avro` and `protobuf` are built in.
+
+mod avro;
+mod named;
+mod protobuf;
+mod registry;
 
 use bytes::Bytes;
 use serde_json::Value;
 
+pub use named::{Codec, Serdes};
+pub use registry::SchemaSerde;
+
 use crate::ClientError;
 
-/// The built-in serdes.
+/// The built-in serdes that need no schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Serde {
     /// Bytes as they are.
