@@ -115,7 +115,7 @@ bench-quick: ## The benchmark in a few minutes
 .PHONY: crash
 crash: ## Every fault of docs/reliability.md, long (FLYMQ_CRASH_ONLY=b1,b12: those alone); writes its table there
 	$(CARGO) build --workspace --all-targets
-	[ -n "$$FLYMQ_CRASH_ONLY" ] || $(MAKE) --no-print-directory loom
+	[ -n "$$FLYMQ_CRASH_ONLY" ] || FLYMQ_CRASH_DOCS=1 $(MAKE) --no-print-directory loom
 	FLYMQ_CRASH=long FLYMQ_CRASH_DOCS=1 $(CARGO) test --workspace --test crash -- --nocapture --test-threads=1
 	[ -n "$$FLYMQ_CRASH_ONLY" ] || FLYMQ_KILL_CYCLES=200 $(CARGO) test --workspace --test kill
 

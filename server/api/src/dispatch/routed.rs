@@ -87,7 +87,7 @@ fn found(page: pb::FetchResponse, offset: u64) -> Result<Option<pb::Record>, Err
     match page.records.into_iter().next() {
         Some(record) if record.offset == offset => Ok(Some(record)),
         // What was looked at and left out will never be there.
-        _ if page.next_offset > offset => Ok(None),
+        _ if page.next_offset > offset || cfg!(mutant = "unseen_record_is_gone") => Ok(None),
         _ if offset < page.log_end_offset => Err(ErrorCode::Unavailable),
         _ => Err(ErrorCode::EndOfPartition),
     }

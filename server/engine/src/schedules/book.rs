@@ -249,6 +249,7 @@ impl Book {
         let pending = self.pending.iter().zip(&here).filter(|(_, here)| **here);
         let pending = pending.flat_map(|(keys, _)| keys.values().copied());
         let firing = self.firing.values().filter(|firing| index_of(&firing.goal.name, of) == index);
+        let firing = firing.filter(|_| !cfg!(mutant = "schedule_on_its_way_is_trimmed"));
         let firing =
             firing.flat_map(|firing| firing.items.iter().map(|(_, at)| at.offset).chain([firing.offset]));
         pending.chain(firing).fold((None, 0), |(least, count), offset| {

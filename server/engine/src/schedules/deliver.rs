@@ -148,7 +148,10 @@ impl Engine {
         messages: impl Iterator<Item = &'a Stored>,
     ) -> Result<Bytes, EngineError> {
         let mut builder = BatchBuilder::new();
-        let (id, epoch) = (firing.shot.producer, firing.shot.epoch);
+        let (id, mut epoch) = (firing.shot.producer, firing.shot.epoch);
+        if cfg!(mutant = "schedule_retried_under_another_number") {
+            epoch += u16::try_from(self.clock.wall().as_millis() % 10_000).unwrap_or(1);
+        }
         builder.set_producer(ProducerFields { id, epoch, base_sequence: 0 });
         let now = self.clock.wall().as_millis();
         for stored in messages {

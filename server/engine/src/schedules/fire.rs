@@ -62,7 +62,10 @@ impl Engine {
     /// Announces batches of what is due, and begins to deliver what was announced. How long there is nothing else to do.
     async fn fire_due(self: &Arc<Self>) -> Duration {
         drop(self.schedules.kept.settled());
-        let now = self.steady.now().as_millis();
+        let mut now = self.steady.now().as_millis();
+        if cfg!(mutant = "schedules_by_the_wall_clock") {
+            now = self.clock.wall().as_millis();
+        }
         let logs = self.adopt_schedules_logs();
         let due = {
             let book = self.schedules.kept.map.read();

@@ -26,7 +26,11 @@ impl Group {
                 }
                 let given = match member.revoking.remove(place) {
                     Some(revoking) => revoking.given,
-                    None if self.owners.contains_key(place) => continue,
+                    None if self.owners.contains_key(place)
+                        && !cfg!(mutant = "group_gives_before_it_is_let_go") =>
+                    {
+                        continue;
+                    }
                     None => self.generation,
                 };
                 self.owners.insert(place.clone(), id.clone());

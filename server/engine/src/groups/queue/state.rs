@@ -169,11 +169,16 @@ impl Delivery {
         let fails = matches!(act, Act::Fail { .. } | Act::Reject { .. });
         match (&self.phase, act) {
             // Also an acceptance: it may have ended otherwise.
+            (Phase::Settled, _) if cfg!(mutant = "queue_answers_twice") => {}
             (Phase::Settled, _) => return Err(NotHeld::Settled),
             // Asked again; that it moves is seen to.
             (Phase::Doomed { .. }, _) if fails => return Ok(Fate::Unchanged),
             (Phase::Doomed { .. }, _) => return Err(NotHeld::Dead),
-            (Phase::Locked { member, .. }, _) if **member != *by => return Err(NotHeld::ByAnother),
+            (Phase::Locked { member, .. }, _)
+                if **member != *by && !cfg!(mutant = "queue_strangers_answer_taken") =>
+            {
+                return Err(NotHeld::ByAnother);
+            }
             (Phase::Waiting { .. }, Act::Release | Act::Extend(_)) => return Err(NotHeld::Nobody),
             // A reader that tried again by itself may say how it went.
             (Phase::Locked { .. } | Phase::Waiting { .. }, _) => {}
@@ -217,6 +222,7 @@ impl Delivery {
             (true, _) => Fate::Over,
             // It is a dead letter still.
             (false, Cause::Replay) => Fate::Over,
+            (false, _) if cfg!(mutant = "queue_aborted_move_forgets") => Fate::Over,
             (false, Cause::Retries | Cause::Rejected) => {
                 Fate::Kept(Self { phase: Phase::Doomed { by: None }, ..self.clone() })
             }
