@@ -68,7 +68,7 @@ test-openapi: ## The OpenAPI document is valid, and the built broker answers as 
 	@.ci/openapi.sh $(CARGO_TARGET_DIR)/debug
 
 # Guides whose blocks are run.
-GUIDES := $(addprefix docs/,consumer-groups.md transactions.md dead-letters.md scheduled-messages.md filters.md serdes.md schemas.md)
+GUIDES := $(addprefix docs/,consumer-groups.md transactions.md dead-letters.md scheduled-messages.md filters.md schemas.md serdes.md)
 
 .PHONY: test-readme
 test-readme: ## make run and the blocks of README.md and of the guides, as a reader would run them

@@ -96,7 +96,7 @@ fn keys_headers_and_encodings() {
     for (args, says) in [
         (&["produce", "t", "x", "--encoder", "json"][..], "no JSON"),
         (&["produce", "t", "0xzz", "--encoder", "binary"], "hex"),
-        (&["produce", "t", "x", "--encoder", "avro"], "possible values"),
+        (&["produce", "t", "x", "--encoder", "yaml"], "possible values"),
         (&["produce", "t", "x", "--header", "bad"], "NAME=VALUE"),
         (&["produce", "t", "x", "--key-field", "k"], "--key-field"),
         (&["produce", "t", "{}", "--key-field", "k"], "no field"),
