@@ -252,5 +252,8 @@ fn is_final(error: &EngineError) -> bool {
             | EngineError::TopicNotFound { .. }
             | EngineError::PartitionNotFound { .. }
             | EngineError::InternalTopic { .. }
+            // It was scheduled before its topic was bound. A schema that is not there may come back.
+            | EngineError::SchemaViolation { .. }
+            | EngineError::SchemaEncrypted { .. }
     )
 }

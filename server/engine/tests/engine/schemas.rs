@@ -11,7 +11,7 @@ use flymq_engine::{
 use flymq_types::{Acks, Compression};
 use flymq_wire::batch::{BatchBuilder, NewRecord};
 
-use crate::support::{Node, new_topic, topic};
+use crate::support::{Node, new_topic, read_all, topic, until};
 
 const ID: &str = r#"{"type":"object","properties":{"id":{"type":"integer"}},"required":["id"]}"#;
 const WIDER: &str =
@@ -158,6 +158,24 @@ async fn what_does_not_match_is_not_appended() {
     assert_eq!(send(&engine, "{}").await.unwrap(), 3);
     engine.bind_schema(&topic("t"), to("s", Some(ValidationMode::Off))).await.unwrap();
     assert_eq!(send(&engine, "{}").await.unwrap(), 4);
+}
+
+/// What was scheduled before its topic was bound, and does not match, is dropped; what matches comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scheduled_message_that_does_not_match_holds_up_no_other() {
+    let node = Node::simulated();
+    let engine = opened(&node).await;
+    engine.register_schema(schema("s", ID)).await.unwrap();
+    for value in ["{}", r#"{"id":1}"#] {
+        let batch = record(Some(b"k"), Some(value.as_bytes()), &[]).build().unwrap();
+        let when = When::After(1_000);
+        engine.schedule(NewSchedule { topic: topic("t"), partition: None, when, batch }).await.unwrap();
+    }
+    engine.bind_schema(&topic("t"), to("s", Some(ValidationMode::Strict))).await.unwrap();
+    node.clock.advance(std::time::Duration::from_secs(2));
+    until("nothing waits", || engine.pending_schedules() == 0).await;
+    let there: Vec<_> = read_all(&engine, "t", 0).await.into_iter().map(|(_, value)| value).collect();
+    assert_eq!(there, [r#"{"id":1}"#]);
 }
 
 fn framed(id: u32, value: &[u8]) -> Bytes {

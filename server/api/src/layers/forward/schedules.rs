@@ -12,7 +12,8 @@ use futures::{FutureExt as _, future::BoxFuture};
 
 use super::envelope;
 use crate::{
-    BrokerError, CallContext, Door, PeerBroker, Request, Response, convert, layers::Served, pb, request_id,
+    BrokerError, CallContext, Door, ErrorCode, PeerBroker, Request, Response, convert, layers::Served, pb,
+    request_id,
 };
 
 /// How long another node may take: it syncs its disk, and waits for those of others.
@@ -61,11 +62,25 @@ impl SchedulePeers for Deliveries {
 /// The other node's refusal: for now, or for ever.
 fn refused_there(node: &NodeId, error: &BrokerError) -> EngineError {
     let reason = format!("node {node}: {}", error.message);
-    let traits = error.traits();
-    if traits.retryable || traits.side_effects {
-        return EngineError::PeerUnavailable { reason };
+    if is_final(error.code) {
+        return EngineError::InvalidArgument { field: "record", reason };
     }
-    EngineError::InvalidArgument { field: "record", reason }
+    EngineError::PeerUnavailable { reason }
+}
+
+/// Whether it is the message that is refused, so that no other try may do better. After any other refusal a message that was promised
+/// stays: it would be lost for a node that is behind, or of another version.
+fn is_final(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::InvalidArgument
+            | ErrorCode::RecordTooLarge
+            | ErrorCode::FrameTooLarge
+            | ErrorCode::CorruptBatch
+            | ErrorCode::SchemaValidationFailed
+            | ErrorCode::TopicNotFound
+            | ErrorCode::PartitionNotFound
+    )
 }
 
 fn appended(reply: &pb::ProduceResponse) -> Result<Appended, BrokerError> {
@@ -77,4 +92,30 @@ fn appended(reply: &pb::ProduceResponse) -> Result<Appended, BrokerError> {
         append_time: Timestamp::from_millis(reply.timestamp_ms),
         duplicate: false,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A message that is dropped is lost: only for what is wrong with it.
+    #[test]
+    fn only_a_message_that_is_refused_itself_is_dropped() {
+        let node = NodeId::new("n").expect("a name");
+        let refused = |code| refused_there(&node, &BrokerError::new(code, "no"));
+        for code in [ErrorCode::InvalidArgument, ErrorCode::RecordTooLarge, ErrorCode::SchemaValidationFailed]
+        {
+            assert!(matches!(refused(code), EngineError::InvalidArgument { .. }), "{code:?}");
+        }
+        for code in [
+            ErrorCode::ProducerFenced,
+            ErrorCode::PermissionDenied,
+            ErrorCode::Unimplemented,
+            ErrorCode::SchemaNotFound,
+            ErrorCode::NotLeader,
+            ErrorCode::StorageFailed,
+        ] {
+            assert!(matches!(refused(code), EngineError::PeerUnavailable { .. }), "{code:?}");
+        }
+    }
 }
