@@ -20,12 +20,18 @@ mod b39_upgrade;
 mod b40_soak;
 mod power_cut;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use flymq_client::Client;
 use rand::{Rng as _, rngs::StdRng};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::row::{CLUSTER, Scenario};
+use crate::{
+    cluster::Cluster,
+    look,
+    net::Net,
+    row::{CLUSTER, Scenario},
+};
 
 /// One cluster at a time: each wants the machine.
 async fn alone() -> MutexGuard<'static, ()> {
@@ -35,6 +41,46 @@ async fn alone() -> MutexGuard<'static, ()> {
 
 fn begin(id: &str, fault: &str, unit: &str) -> Option<Scenario> {
     Scenario::begin_in(CLUSTER, id, fault, unit)
+}
+
+/// Three nodes that are up, each in a network of its own where the machine lets it, so that nobody takes the port of one that is down.
+async fn three(dir: &Path, settings: &[(&str, &str)], scenario: &mut Scenario) -> (Cluster, Client) {
+    let mut cluster = Cluster::new(dir, Net::new().ok());
+    settings.iter().for_each(|(name, value)| cluster.set_all(name, value));
+    scenario.started(cluster.start(&[1]).await);
+    scenario.started(cluster.start(&[2, 3]).await);
+    let client = cluster.connect().await;
+    (cluster, client)
+}
+
+/// Kills one node or two at a time under load, until so many were; each time these topics become whole again.
+async fn kill_some(
+    cycles: u64,
+    rng: &mut StdRng,
+    (cluster, client): (&mut Cluster, &Client),
+    topics: &[&str],
+    scenario: &mut Scenario,
+) {
+    let mut killed = 0;
+    while killed < cycles {
+        let victims: &[u8] = match rng.random_range(0..8) {
+            6 => &[1, 2],
+            7 => &[2, 3],
+            other => [&[1][..], &[2], &[3]][other % 3],
+        };
+        a_while(rng).await;
+        for victim in victims {
+            cluster.kill(*victim);
+            killed += 1;
+            scenario.cycle(cycles);
+        }
+        a_while(rng).await;
+        scenario.started(cluster.start(victims).await);
+        for topic in topics {
+            look::whole_topic(client, topic).await;
+        }
+    }
+    a_while(rng).await;
 }
 
 /// Lets the load run for a time of chance: the moment of the fault is part of it.

@@ -22,10 +22,22 @@ mod injured;
 mod power_cut;
 mod simulated;
 
+use std::{net::TcpListener, path::Path};
+
 use tokio::sync::{Mutex, MutexGuard};
+
+use crate::broker::Launch;
 
 /// One scenario at a time: each wants the machine, and its counts should not depend on the others.
 pub async fn alone() -> MutexGuard<'static, ()> {
     static ONE: Mutex<()> = Mutex::const_new(());
     ONE.lock().await
+}
+
+/// A broker that comes back where its clients know it: at a port that was free a moment ago.
+pub fn at_a_fixed_address(dir: &Path) -> (String, Launch) {
+    let address =
+        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").to_string();
+    let launch = Launch::new(&dir.join("data")).with("BIND_ADDR", &address);
+    (address, launch)
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use flymq_tests::transactions::{self, Load, Style, TIMEOUT_S};
 use rand::Rng as _;
 
-use super::{a_while, alone, begin};
-use crate::{cluster::Cluster, effort, look, net::Net};
+use super::{alone, begin, kill_some, three};
+use crate::effort;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b28_transactions_are_whole_or_nothing_through_the_death_of_any_node() {
@@ -16,34 +16,19 @@ async fn b28_transactions_are_whole_or_nothing_through_the_death_of_any_node() {
     let Some(mut scenario) = begin("B28", fault, "kills") else { return };
     let (cycles, mut rng) = (effort::cycles(4, 100), effort::rng("B28"));
     let dir = tempfile::tempdir().expect("a directory");
-    let mut cluster =
-        Cluster::new(dir.path(), Net::new().ok()).with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
-    scenario.started(cluster.start(&[1]).await);
-    scenario.started(cluster.start(&[2, 3]).await);
-    let client = cluster.connect().await;
+    let (mut cluster, client) =
+        three(dir.path(), &[("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string())], &mut scenario).await;
     transactions::prepare(&client).await;
     let style = Style { abort_one_of: 8, late: 0.2, late_by: Duration::from_secs(3), replaced: 0.02 };
     let load = Load::start(&cluster.addresses(), style, rng.random()).await;
-    let mut killed = 0;
-    while killed < cycles {
-        let victims: &[u8] = match rng.random_range(0..8) {
-            6 => &[1, 2],
-            7 => &[2, 3],
-            other => [&[1][..], &[2], &[3]][other % 3],
-        };
-        a_while(&mut rng).await;
-        for victim in victims {
-            cluster.kill(*victim);
-            killed += 1;
-            scenario.cycle(cycles);
-        }
-        a_while(&mut rng).await;
-        scenario.started(cluster.start(victims).await);
-        for topic in ["txn-a", "txn-b", "__transactions", "__consumer_offsets"] {
-            look::whole_topic(&client, topic).await;
-        }
-    }
-    a_while(&mut rng).await;
+    kill_some(
+        cycles,
+        &mut rng,
+        (&mut cluster, &client),
+        &["txn-a", "txn-b", "__transactions", "__consumer_offsets"],
+        &mut scenario,
+    )
+    .await;
     transactions::finish(load, &client, &mut scenario).await;
     scenario.finish();
 }

@@ -4,8 +4,8 @@
 use flymq_tests::groups::{self, Storm};
 use rand::Rng as _;
 
-use super::{a_while, alone, begin};
-use crate::{cluster::Cluster, effort, look, net::Net};
+use super::{alone, begin, kill_some, three};
+use crate::effort;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b30_a_partition_has_one_owner_whichever_node_dies() {
@@ -14,32 +14,17 @@ async fn b30_a_partition_has_one_owner_whichever_node_dies() {
     let Some(mut scenario) = begin("B30", fault, "kills") else { return };
     let (cycles, mut rng) = (effort::cycles(4, 100), effort::rng("B30"));
     let dir = tempfile::tempdir().expect("a directory");
-    let mut cluster = Cluster::new(dir.path(), Net::new().ok());
-    scenario.started(cluster.start(&[1]).await);
-    scenario.started(cluster.start(&[2, 3]).await);
-    let client = cluster.connect().await;
+    let (mut cluster, client) = three(dir.path(), &[], &mut scenario).await;
     groups::prepare(&client).await;
     let storm = Storm::start(&cluster.addresses(), rng.random()).await;
-    let mut killed = 0;
-    while killed < cycles {
-        let victims: &[u8] = match rng.random_range(0..8) {
-            6 => &[1, 2],
-            7 => &[2, 3],
-            other => [&[1][..], &[2], &[3]][other % 3],
-        };
-        a_while(&mut rng).await;
-        for victim in victims {
-            cluster.kill(*victim);
-            killed += 1;
-            scenario.cycle(cycles);
-        }
-        a_while(&mut rng).await;
-        scenario.started(cluster.start(victims).await);
-        for topic in [groups::TOPIC, "__consumer_offsets"] {
-            look::whole_topic(&client, topic).await;
-        }
-    }
-    a_while(&mut rng).await;
+    kill_some(
+        cycles,
+        &mut rng,
+        (&mut cluster, &client),
+        &[groups::TOPIC, "__consumer_offsets"],
+        &mut scenario,
+    )
+    .await;
     groups::finish(storm, &client, &mut scenario).await;
     scenario.finish();
 }

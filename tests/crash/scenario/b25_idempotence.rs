@@ -1,11 +1,11 @@
 //! B25 on one node: answers are lost after the append, and the broker is killed.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use flymq_tests::producers::{self, Producers};
 use rand::Rng as _;
 
-use crate::{broker::Launch, effort, row::Scenario, transactions::connect};
+use crate::{effort, row::Scenario, transactions::connect};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b25_lost_answers_double_and_disorder_nothing() {
@@ -15,13 +15,10 @@ async fn b25_lost_answers_double_and_disorder_nothing() {
     let cycles = effort::cycles(12, 500);
     let mut rng = effort::rng("B25");
     let dir = tempfile::tempdir().expect("a directory");
-    // Free a moment ago: the proxy knows no other address.
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").to_string();
+    let (address, launch) = super::at_a_fixed_address(dir.path());
     let proxies = producers::proxies(std::slice::from_ref(&address)).await;
     let through = proxies[0].address.to_string();
-    let launch =
-        Launch::new(&dir.path().join("data")).with("BIND_ADDR", &address).with("ADVERTISE_ADDR", &through);
+    let launch = launch.with("ADVERTISE_ADDR", &through);
     let mut broker = launch.start();
     scenario.started(broker.start);
     let client = connect(&address).await;

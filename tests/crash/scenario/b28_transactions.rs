@@ -1,12 +1,11 @@
 //! B24 and B28 on one node: sends, polls and transactions by chance while the broker is killed; B26 and B27: requests that come late,
 //! twice, or from producers that were replaced.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use rand::Rng as _;
 
 use crate::{
-    broker::Launch,
     effort,
     row::Scenario,
     transactions::{self, Load, Style, TIMEOUT_S},
@@ -19,12 +18,8 @@ async fn run(id: &str, fault: &str, style: Style, cycles: (u64, u64), kills: boo
     let cycles = effort::cycles(cycles.0, cycles.1);
     let mut rng = effort::rng(id);
     let dir = tempfile::tempdir().expect("a directory");
-    // Free a moment ago: the clients know no other address.
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").to_string();
-    let launch = Launch::new(&dir.path().join("data"))
-        .with("BIND_ADDR", &address)
-        .with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
+    let (address, launch) = super::at_a_fixed_address(dir.path());
+    let launch = launch.with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
     let mut broker = launch.start();
     scenario.started(broker.start);
     let client = transactions::connect(&address).await;

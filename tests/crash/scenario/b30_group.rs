@@ -1,11 +1,11 @@
 //! B30 on one node: a group whose members come, go, fall silent and commit too late, while the broker is killed.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use flymq_tests::groups::{self, Storm};
 use rand::Rng as _;
 
-use crate::{broker::Launch, effort, row::Scenario, transactions::connect};
+use crate::{effort, row::Scenario, transactions::connect};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b30_a_partition_has_one_owner_in_any_storm() {
@@ -15,10 +15,7 @@ async fn b30_a_partition_has_one_owner_in_any_storm() {
     let cycles = effort::cycles(10, 300);
     let mut rng = effort::rng("B30");
     let dir = tempfile::tempdir().expect("a directory");
-    // Free a moment ago: the clients know no other address.
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").to_string();
-    let launch = Launch::new(&dir.path().join("data")).with("BIND_ADDR", &address);
+    let (address, launch) = super::at_a_fixed_address(dir.path());
     let mut broker = launch.start();
     scenario.started(broker.start);
     let client = connect(&address).await;

@@ -1,11 +1,11 @@
 //! B31 on one node: dead letters, a queue, schedules and expiry while the broker is killed.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use flymq_tests::fates::{self, Fates};
 use rand::Rng as _;
 
-use crate::{broker::Launch, effort, row::Scenario, transactions::connect};
+use crate::{effort, row::Scenario, transactions::connect};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b31_each_record_has_one_fate_through_kills() {
@@ -15,11 +15,8 @@ async fn b31_each_record_has_one_fate_through_kills() {
     let cycles = effort::cycles(6, 200);
     let mut rng = effort::rng("B31");
     let dir = tempfile::tempdir().expect("a directory");
-    // Free a moment ago: the clients know no other address.
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").to_string();
-    let launch =
-        Launch::new(&dir.path().join("data")).with("BIND_ADDR", &address).with("DLQ_MAX_RETRIES", "1000");
+    let (address, launch) = super::at_a_fixed_address(dir.path());
+    let launch = launch.with("DLQ_MAX_RETRIES", "1000");
     let mut broker = launch.start();
     scenario.started(broker.start);
     let client = connect(&address).await;
