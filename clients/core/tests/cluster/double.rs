@@ -326,6 +326,11 @@ async fn respond(
             let offset = cluster.edge(&request);
             Ok(reply(pb::FindOffsetResponse { offset, ..Default::default() }.encode_to_vec()))
         }
+        // It knows of no repeated batches, and says so.
+        (_, Some("InitProducer")) => {
+            let (code, message) = (ErrorCode::Unimplemented.into(), "not known here".to_owned());
+            Err(Box::new(pb::ErrorDetail { code, message, ..Default::default() }))
+        }
         // CREDIT and CANCEL.
         (_, _) => Ok(None),
     }
