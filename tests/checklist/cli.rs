@@ -75,6 +75,11 @@ fn words(symbol: &str) -> Result<Vec<String>, String> {
     match words.first().map(String::as_str) {
         // A topic of its own: others were created by earlier rows.
         Some("create" | "delete") => words[1] = format!("{}-{}", words[1], words[0]),
+        // What matches the schema of the row that registers it.
+        Some("schema") if words[1] == "produce" => {
+            words.pop();
+            words.push(r#"{"name":"Ada"}"#.to_owned());
+        }
         // It reads until Ctrl-C: one message is enough.
         Some("subscribe") => {
             words.extend(["-n", "1"].map(str::to_owned));
