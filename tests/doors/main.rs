@@ -1,6 +1,7 @@
-//! The gRPC and HTTP doors over real sockets, with the real broker behind them.
+//! The gRPC and HTTP doors and the Rust client over real sockets, with the real broker behind them.
 
 mod broker;
+mod client;
 mod grpc;
 mod http;
 mod observability;

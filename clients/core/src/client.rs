@@ -36,7 +36,8 @@ struct Inner {
     config: Arc<ClientConfig>,
     links: Links,
     topics: TopicCache,
-    /// Counts batches that name no partition, for their turns.
+    /// Counts batches that name no partition, for their turns. Begins by chance, as many clients that send one batch each must not all
+    /// send it to the first partition.
     turn: AtomicUsize,
 }
 
@@ -65,7 +66,12 @@ impl Client {
         let config = Arc::new(config);
         let links = Links::new(Arc::clone(&config));
         let link = links.any(0).await?;
-        let inner = Inner { config, links, topics: TopicCache::default(), turn: AtomicUsize::new(0) };
+        let inner = Inner {
+            config,
+            links,
+            topics: TopicCache::default(),
+            turn: AtomicUsize::new(usize::from(rand::random::<u16>())),
+        };
         let client = Self { inner: Arc::new(inner) };
         client.meet(&link).await;
         Ok(client)

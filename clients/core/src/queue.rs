@@ -129,6 +129,11 @@ impl Client {
 }
 
 impl QueueConsumer {
+    /// What the broker knows this reader by: 32 hexadecimal digits, chosen by chance.
+    pub fn member_id(&self) -> &str {
+        &self.shared.member_id
+    }
+
     /// Up to `max` messages (0: 100), waiting up to `timeout` for the first; what is due for redelivery comes first. One that is given up
     /// while it waits may leave messages locked, which come again when their locks end.
     ///
@@ -194,14 +199,14 @@ impl QueueConsumer {
         self.shared.nack(message, reason).await
     }
 
-    /// Gives back what is held.
+    /// Gives back what is held; what is answered for meanwhile, or whose lock has ended, is not held and is no error.
     ///
     /// # Errors
-    /// Those of [`QueueConsumer::release`].
+    /// `TopicNotFound`, transport errors: then locks end by themselves.
     pub async fn close(&self) -> Result<(), ClientError> {
         self.extends.abort();
         let held: Vec<Position> = self.shared.held.lock().keys().copied().collect();
-        self.release(&held).await
+        self.shared.answer_held(&held, AckKind::Release).await
     }
 }
 
@@ -303,7 +308,27 @@ impl Shared {
         failed.map(Failed::from)
     }
 
-    /// Extends what is held, and forgets what is not (any more).
+    /// Answers for those of `messages` that are held, and forgets the others.
+    ///
+    /// An answer for many is refused as a whole where one of them is not held (any more): then each is answered for alone.
+    async fn answer_held(&self, messages: &[Position], kind: AckKind) -> Result<(), ClientError> {
+        let answered = self.answer(messages, kind, "").await;
+        if !is_over(&answered) {
+            return answered;
+        }
+        let mut all = Ok(());
+        for position in messages {
+            let one = self.answer(&[*position], kind, "").await;
+            if is_over(&one) {
+                self.held.lock().remove(position);
+            } else {
+                all = all.and(one);
+            }
+        }
+        all
+    }
+
+    /// Extends what is held.
     async fn extend_all(&self) {
         let now = Instant::now();
         let held: Vec<Position> = {
@@ -311,16 +336,8 @@ impl Shared {
             held.retain(|_, until| *until > now);
             held.keys().copied().collect()
         };
-        let Err(error) = self.answer(&held, AckKind::Extend, "").await else { return };
-        if error.code != ErrorCode::RecordNotHeld {
+        if let Err(error) = self.answer_held(&held, AckKind::Extend).await {
             tracing::debug!(%error, "could not extend the locks of a queue's messages");
-            return;
-        }
-        for position in held {
-            let extended = self.answer(&[position], AckKind::Extend, "").await;
-            if is_over(&extended) {
-                self.held.lock().remove(&position);
-            }
         }
     }
 }
