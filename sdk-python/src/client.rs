@@ -15,6 +15,7 @@ use crate::{
     operation::Operation,
     producer::Producer,
     queue::{Listener, Queue},
+    serde::SchemaSerde,
     transaction::TransactionalProducer,
 };
 
@@ -265,6 +266,16 @@ impl Client {
         Operation::new(
             async move { client.transactional_producer(config).await.map(TransactionalProducer::new) },
         )
+    }
+
+    /// A serde over the schema registry, `avro` or `protobuf`; without a subject by `<topic>-value`.
+    fn schema_serde(&self, py: Python<'_>, name: &str, subject: Option<&str>) -> PyResult<SchemaSerde> {
+        let serde =
+            flymq_client::serde::SchemaSerde::by_name(&self.inner, name).map_err(|e| to_py(py, &e))?;
+        Ok(SchemaSerde::new(match subject {
+            Some(subject) => serde.subject(subject),
+            None => serde,
+        }))
     }
 
     /// Drops the connections; later calls fail.

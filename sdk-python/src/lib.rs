@@ -20,6 +20,7 @@ mod handover;
 mod operation;
 mod producer;
 mod queue;
+mod serde;
 mod transaction;
 mod wait;
 
@@ -37,6 +38,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<consumer::Consumer>()?;
     module.add_class::<queue::Queue>()?;
     module.add_class::<queue::Listener>()?;
+    module.add_class::<serde::SchemaSerde>()?;
     module.add_class::<transaction::TransactionalProducer>()?;
     module.add_class::<broker::Broker>()?;
     module.add_class::<encryption::Encryptor>()?;

@@ -110,8 +110,10 @@ def test_nonces_are_fresh() -> None:
 
 def test_serdes_by_name() -> None:
     assert [type(serde_by_name(name)) for name in ("json", "string", "binary")] == [JSONSerde, StringSerde, BinarySerde]
-    with pytest.raises(InvalidArgumentError, match="binary, json, string"):
+    with pytest.raises(InvalidArgumentError, match="binary, json, protobuf"):
         serde_by_name("yaml")
+    with pytest.raises(InvalidArgumentError, match="needs a client"):
+        serde_by_name("avro")
 
 
 def test_serdes_can_be_added() -> None:

@@ -13,5 +13,6 @@ mod consumer;
 mod handles;
 mod producer;
 mod queue;
+mod serde;
 mod settings;
 mod transactional;

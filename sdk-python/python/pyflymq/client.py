@@ -123,9 +123,13 @@ class FlyMQClient:
     def __repr__(self) -> str:
         return f"FlyMQClient({self.config.servers()!r})"
 
+    def serde(self, name: str, subject: Optional[str] = None) -> Serde:
+        """The serde of a name; `"avro"` and `"protobuf"` write by `subject`, or by `<topic>-value`."""
+        return serde_by_name(name, self._open().core, subject)
+
     def set_serde(self, serde: Union[str, Serde]) -> None:
-        """How values become bytes and back: `"json"`, `"string"`, `"binary"` (default), or a serde of yours."""
-        self._calls.serde = serde_by_name(serde) if isinstance(serde, str) else serde
+        """How values become bytes and back: "binary" (default), "string", "json", "avro", "protobuf", or one of yours."""
+        self._open().serde = self.serde(serde) if isinstance(serde, str) else serde
 
     def call(self, rpc: str, **request: Any) -> dict[str, Any]:
         """Any unary rpc of `flymq.v1` by name, e.g. `client.call("GetLag", group="billing", topic="orders")`."""

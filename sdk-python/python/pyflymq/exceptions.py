@@ -250,6 +250,9 @@ _BY_CODE: dict[str, type[FlyMQError]] = {
     "CANCELLED": ClosedError,
 }
 
+#: Failures of this side that share a code with others.
+_BY_KIND: dict[str, type[FlyMQError]] = {"encryption": EncryptionError, "serialization": SerializationError}
+
 
 def from_core(
     code: str,
@@ -262,7 +265,7 @@ def from_core(
     request_id: str,
 ) -> FlyMQError:
     """The exception of a failure that the core reports; codes without a class of their own are `ServerError`."""
-    kind = EncryptionError if metadata.get("kind") == "encryption" else _BY_CODE.get(code, ServerError)
+    kind = _BY_KIND.get(metadata.get("kind", "")) or _BY_CODE.get(code, ServerError)
     return kind(
         message,
         code=code,

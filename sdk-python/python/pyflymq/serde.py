@@ -1,10 +1,14 @@
-"""Serdes: how objects become message values. `json`, `string` and `binary` are built in; `register_serde` adds others."""
+"""Serdes: how objects become message values.
+
+`json`, `string`, `binary`, `avro` and `protobuf` are built in; `register_serde` adds others.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Protocol, runtime_checkable
+from typing import Any, Callable, Optional, Protocol, Union, runtime_checkable
 
+from pyflymq import _core
 from pyflymq.exceptions import InvalidArgumentError, SerializationError
 
 
@@ -72,10 +76,7 @@ class JSONSerializer:
 
     def serialize(self, topic: str, obj: Any) -> bytes:
         """The document's bytes."""
-        try:
-            return json.dumps(obj, default=_plain, ensure_ascii=False, separators=(",", ":")).encode()
-        except (TypeError, ValueError) as error:
-            raise SerializationError(f"the value for topic {topic} is no JSON: {error}") from error
+        return _document(topic, obj).encode()
 
 
 class JSONDeserializer:
@@ -87,6 +88,13 @@ class JSONDeserializer:
             return json.loads(data)
         except ValueError as error:
             raise SerializationError(f"a value of topic {topic} is no JSON: {error}") from error
+
+
+def _document(topic: str, obj: Any) -> str:
+    try:
+        return json.dumps(obj, default=_plain, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        raise SerializationError(f"the value for topic {topic} is no JSON: {error}") from error
 
 
 def _plain(obj: Any) -> Any:
@@ -114,11 +122,55 @@ class JSONSerde(JSONSerializer, JSONDeserializer):
     name = "json"
 
 
+class SchemaSerde:
+    """Documents by a schema of the client's registry, in the frame of Confluent's serializers.
+
+    It writes by the latest version of the subject, `<topic>-value` unless one is named, and reads by whatever schema a value
+    names; what it has learned of the registry it keeps, so that few calls ask it. Raises `SchemaError` for a document that does
+    not fit, and where there is no such schema; `SerializationError` for a value that is none of its kind.
+    """
+
+    name = ""
+
+    def __init__(self, client: _Registry, subject: Optional[str] = None) -> None:
+        core = client if isinstance(client, _core.Client) else client._core
+        self._core = core.schema_serde(self.name, subject)
+
+    def serialize(self, topic: str, obj: Any) -> bytes:
+        """The framed bytes of a document: what JSON can say, or a pydantic model."""
+        return self._core.encode(topic, _document(topic, obj)).wait()
+
+    def deserialize(self, topic: str, data: bytes) -> Any:  # noqa: ARG002
+        """The document of framed bytes."""
+        return json.loads(self._core.decode(data).wait())
+
+
+class AvroSerde(SchemaSerde):
+    """Documents in Avro."""
+
+    name = "avro"
+
+
+class ProtobufSerde(SchemaSerde):
+    """Documents in Protobuf, as ProtoJSON maps them; written as the first message of the schema's file."""
+
+    name = "protobuf"
+
+
 #: The spelling of earlier versions.
 JsonSerializer = JSONSerializer
 JsonDeserializer = JSONDeserializer
 
+
+class _Client(Protocol):
+    @property
+    def _core(self) -> _core.Client: ...
+
+
+_Registry = Union[_Client, _core.Client]
+
 _SERDES: dict[str, Callable[[], Serde]] = {"json": JSONSerde, "string": StringSerde, "binary": BinarySerde}
+_SCHEMA_SERDES: dict[str, type[SchemaSerde]] = {"avro": AvroSerde, "protobuf": ProtobufSerde}
 
 
 def register_serde(name: str, make: Callable[[], Serde]) -> None:
@@ -126,12 +178,22 @@ def register_serde(name: str, make: Callable[[], Serde]) -> None:
     _SERDES[name] = make
 
 
-def serde_by_name(name: str) -> Serde:
-    """The serde of a name.
+def serde_by_name(name: str, client: Optional[_Registry] = None, subject: Optional[str] = None) -> Serde:
+    """The serde of a name; those over schemas ask the registry of `client`, and write by `subject` if it is given.
 
-    Raises `InvalidArgumentError` that lists the names for an unknown one.
+    Raises `InvalidArgumentError` that lists the names for an unknown one, and for a subject where none is looked at.
     """
+    if name in _SCHEMA_SERDES and name not in _SERDES:
+        if client is None:
+            raise InvalidArgumentError(
+                f"the serde {name!r} needs a client, whose registry it asks", hint=f"Use client.serde({name!r})."
+            )
+        return _SCHEMA_SERDES[name](client, subject)
     if name not in _SERDES:
-        names = ", ".join(sorted(_SERDES))
+        names = ", ".join(sorted({**_SERDES, **_SCHEMA_SERDES}))
         raise InvalidArgumentError(f"unknown serde {name!r}: use one of {names}", hint=f"Known serdes: {names}.")
+    if subject is not None:
+        raise InvalidArgumentError(
+            f"the serde {name!r} has no schema, so no subject", hint=f"Leave it out: client.serde({name!r})."
+        )
     return _SERDES[name]()

@@ -23,6 +23,14 @@ const LATEST_FOR: Duration = Duration::from_secs(30);
 const MAX_REFERENCES: usize = 64;
 /// Schemas that are kept. A text is never changed under its id, so only memory bounds them.
 const KEPT: usize = 1_000;
+const READ_AS_WRITTEN: &str = "Read it with the serde that wrote it, such as json, string or binary.";
+
+/// A document or a value that is none of the serde's. SDKs have a class of their own for it, found by `kind`.
+fn unfit(message: impl Into<String>, hint: &str) -> ClientError {
+    let mut error = ClientError::invalid(message).with("kind", "serialization");
+    hint.clone_into(&mut error.hint);
+    error
+}
 
 /// Writes and reads by schemas of the registry. Clones share what they know.
 #[derive(Debug, Clone)]
@@ -49,6 +57,9 @@ enum Compiled {
 }
 
 impl SchemaSerde {
+    /// All names.
+    pub const NAMES: [&'static str; 2] = ["avro", "protobuf"];
+
     /// Avro by the latest version of the subject `<topic>-value`; reads whatever the frames name.
     pub fn avro(client: &Client) -> Self {
         Self::new(client, pb::SchemaType::Avro)
@@ -57,6 +68,21 @@ impl SchemaSerde {
     /// Protobuf: the first message of the schema, by the latest version of `<topic>-value`.
     pub fn protobuf(client: &Client) -> Self {
         Self::new(client, pb::SchemaType::Protobuf)
+    }
+
+    /// `avro` or `protobuf`.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that lists the names.
+    pub fn by_name(client: &Client, name: &str) -> Result<Self, ClientError> {
+        match name {
+            "avro" => Ok(Self::avro(client)),
+            "protobuf" => Ok(Self::protobuf(client)),
+            other => Err(ClientError::invalid(format!(
+                "unknown schema serde {other:?}: use one of {}",
+                Self::NAMES.join(", ")
+            ))),
+        }
     }
 
     fn new(client: &Client, kind: pb::SchemaType) -> Self {
@@ -83,7 +109,8 @@ impl SchemaSerde {
             Compiled::Protobuf(file) if self.kind == pb::SchemaType::Protobuf => file.encode(document),
             _ => {
                 let message = format!("the schema {subject} is not one of {}", self.name());
-                return Err(ClientError::invalid(message).with("schema", &subject));
+                let hint = "Use the serde of its type, or name another subject.";
+                return Err(unfit(message, hint).with("schema", &subject));
             }
         };
         let value = encoded.map_err(|why| {
@@ -103,11 +130,8 @@ impl SchemaSerde {
     /// `InvalidArgument` for a value without frame, or one that is not what its schema says; `SchemaNotFound`.
     pub async fn decode(&self, value: &[u8]) -> Result<Value, ClientError> {
         let Some(([0, id @ ..], rest)) = value.split_first_chunk::<FRAME_LEN>() else {
-            let mut error =
-                ClientError::invalid("the value names no schema: it does not begin with a byte 0 and an id");
-            "Read it with the serde that wrote it, such as json, string or binary."
-                .clone_into(&mut error.hint);
-            return Err(error);
+            let message = "the value names no schema: it does not begin with a byte 0 and an id";
+            return Err(unfit(message, READ_AS_WRITTEN));
         };
         let id = u32::from_be_bytes(*id);
         let decoded = match &*self.by_id(id).await? {
@@ -116,7 +140,7 @@ impl SchemaSerde {
             Compiled::Json => serde_json::from_slice(rest).map_err(|error| error.to_string()),
         };
         decoded.map_err(|why| {
-            ClientError::invalid(format!("the value is not what schema {id} says: {why}"))
+            unfit(format!("the value is not what schema {id} says: {why}"), READ_AS_WRITTEN)
                 .with("global_id", id)
         })
     }
@@ -206,8 +230,9 @@ impl Codec for SchemaSerde {
 
     fn encode_text<'a>(&'a self, topic: &'a str, text: &'a str) -> BoxFuture<'a, Result<Bytes, ClientError>> {
         async move {
-            let document: Value = serde_json::from_str(text)
-                .map_err(|error| ClientError::invalid(format!("the message is no JSON: {error}")))?;
+            let document: Value = serde_json::from_str(text).map_err(|error| {
+                unfit(format!("the message is no JSON: {error}"), "Send a JSON document.")
+            })?;
             self.encode(topic, &document).await
         }
         .boxed()

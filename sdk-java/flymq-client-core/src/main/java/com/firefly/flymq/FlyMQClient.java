@@ -2,10 +2,13 @@ package com.firefly.flymq;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.firefly.flymq.crypto.Encryptor;
+import com.firefly.flymq.exception.ErrorInfo;
+import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.internal.Codec;
 import com.firefly.flymq.internal.Json;
 import com.firefly.flymq.internal.Native;
 import com.firefly.flymq.internal.NativeObject;
+import com.firefly.flymq.serde.SchemaSerde;
 import com.firefly.flymq.serde.Serde;
 import com.firefly.flymq.serde.Serdes;
 
@@ -60,6 +63,31 @@ public final class FlyMQClient extends NativeObject implements ControlCalls, Mes
         return this;
     }
 
+    /** As {@link #setSerde(Serde)}, by name: {@code binary}, {@code string}, {@code json}, {@code avro}, {@code protobuf}, or one of yours. */
+    public FlyMQClient setSerde(String name) {
+        return setSerde(serde(name));
+    }
+
+    /** The serde of a name; {@code avro} and {@code protobuf} write by the subject {@code <topic>-value}. */
+    public Serde serde(String name) {
+        return Serdes.isOverSchemas(name) ? new SchemaSerde(handle(), name, null, Serdes.JSON) : Serdes.byName(name);
+    }
+
+    /**
+     * {@code avro} or {@code protobuf}, writing by {@code subject} whatever the topic.
+     *
+     * @throws com.firefly.flymq.exception.InvalidArgumentException another has no subject
+     */
+    public Serde serde(String name, String subject) {
+        if (!Serdes.isOverSchemas(name)) {
+            Serdes.byName(name);
+            String what = "the serde \"" + name + "\" has no schema, so no subject";
+            String hint = "Leave it out: client.serde(\"" + name + "\").";
+            throw new InvalidArgumentException(ErrorInfo.local("INVALID_ARGUMENT", what, hint));
+        }
+        return new SchemaSerde(handle(), name, subject, Serdes.JSON);
+    }
+
     // Records
 
     /** Stores one message with {@code acks=all}; an unknown topic is created where the server allows it. */
@@ -69,7 +97,7 @@ public final class FlyMQClient extends NativeObject implements ControlCalls, Mes
 
     /** Stores an object, made into bytes by the serde. */
     public RecordMetadata produce(String topic, Object value) {
-        return produce(topic, NewMessage.of(serde.serialize(value)));
+        return produce(topic, NewMessage.of(serde.serialize(topic, value)));
     }
 
     /** Stores one message, with all that may be said about it. */

@@ -48,7 +48,7 @@ public final class HighLevelProducer extends NativeObject {
 
     /** Queues an object, made into bytes by the client's serde. */
     public CompletableFuture<RecordMetadata> send(String topic, Object value) {
-        return send(topic, NewMessage.of(serde.get().serialize(value)));
+        return send(topic, NewMessage.of(serde.get().serialize(topic, value)));
     }
 
     /**

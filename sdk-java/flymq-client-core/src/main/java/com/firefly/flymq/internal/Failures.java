@@ -20,6 +20,7 @@ import com.firefly.flymq.exception.RebalanceException;
 import com.firefly.flymq.exception.RecordNotHeldException;
 import com.firefly.flymq.exception.RecordTooLargeException;
 import com.firefly.flymq.exception.SchemaException;
+import com.firefly.flymq.exception.SerializationException;
 import com.firefly.flymq.exception.ServerException;
 import com.firefly.flymq.exception.TimeoutException;
 import com.firefly.flymq.exception.TopicAlreadyExistsException;
@@ -51,9 +52,15 @@ final class Failures {
     }
 
     private static FlyMQException of(ErrorInfo info) {
-        if ("encryption".equals(info.metadata().get("kind"))) {
-            return new EncryptionException(info);
-        }
+        // Failures of this side that share a code with others.
+        return switch (info.metadata().getOrDefault("kind", "")) {
+            case "encryption" -> new EncryptionException(info);
+            case "serialization" -> new SerializationException(info);
+            default -> byCode(info);
+        };
+    }
+
+    private static FlyMQException byCode(ErrorInfo info) {
         return switch (info.code()) {
             case "CONNECTION" -> new ConnectionException(info);
             case "TIMEOUT" -> new TimeoutException(info);

@@ -98,6 +98,17 @@ public final class Native {
 
     public static native void releaseListener(long listener);
 
+    /** {@code avro} or {@code protobuf}; an empty subject: by topic. */
+    public static native long newSerde(long client, byte[] name, byte[] subject);
+
+    /** A JSON document as a framed value. */
+    public static native byte[] encode(long serde, byte[] topic, byte[] document);
+
+    /** The JSON document of a framed value. */
+    public static native byte[] decode(long serde, byte[] value);
+
+    public static native void releaseSerde(long serde);
+
     public static native long newTransactional(long client, byte[] id, long timeoutMs);
 
     public static native void initTransactional(long producer);

@@ -8,6 +8,15 @@ public interface Serde {
     byte[] serialize(Object value);
 
     /**
+     * As {@link #serialize(Object)}, for a message of {@code topic}; one that goes by the topic overrides it.
+     *
+     * @throws com.firefly.flymq.exception.SerializationException when the object does not fit
+     */
+    default byte[] serialize(String topic, Object value) {
+        return serialize(value);
+    }
+
+    /**
      * @throws com.firefly.flymq.exception.SerializationException when the bytes are no such object
      */
     <T> T deserialize(byte[] value, Class<T> type);

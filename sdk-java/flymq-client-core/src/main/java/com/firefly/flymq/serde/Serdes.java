@@ -4,12 +4,18 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.firefly.flymq.exception.ErrorInfo;
+import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.exception.SerializationException;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.ConcurrentSkipListMap;
+import java.util.function.Supplier;
 
-/** The serdes that come with the client. */
+/** Serdes by name: those that come with the client, and those that were added. */
 public final class Serdes {
     /** Bytes as they are; text is taken as UTF-8. */
     public static final Serde BINARY = new BinarySerde();
@@ -18,7 +24,42 @@ public final class Serdes {
     /** JSON documents, by Jackson and the modules on the class path. */
     public static final Serde JSON = json(JsonMapper.builder().findAndAddModules().build());
 
+    private static final Set<String> OVER_SCHEMAS = Set.of("avro", "protobuf");
+    private static final Map<String, Supplier<Serde>> BY_NAME = new ConcurrentSkipListMap<>(
+            Map.of("binary", () -> BINARY, "string", () -> STRING, "json", () -> JSON));
+
     private Serdes() {}
+
+    /** Makes a serde known by name, for {@code client.setSerde(name)}, in place of what had it. */
+    public static void register(String name, Supplier<Serde> make) {
+        BY_NAME.put(name, make);
+    }
+
+    /** For the client itself: whether the name stands for a serde that asks a client's registry. */
+    public static boolean isOverSchemas(String name) {
+        return OVER_SCHEMAS.contains(name) && !BY_NAME.containsKey(name);
+    }
+
+    /**
+     * The serde of a name; {@code avro} and {@code protobuf} need a client: {@link com.firefly.flymq.FlyMQClient#serde(String)}.
+     *
+     * @throws InvalidArgumentException that lists the names
+     */
+    public static Serde byName(String name) {
+        Supplier<Serde> make = BY_NAME.get(name);
+        if (make != null) {
+            return make.get();
+        }
+        Set<String> known = new TreeSet<>(BY_NAME.keySet());
+        known.addAll(OVER_SCHEMAS);
+        String what = OVER_SCHEMAS.contains(name)
+                ? "the serde \"" + name + "\" needs a client, whose registry it asks"
+                : "unknown serde \"" + name + "\": use one of " + String.join(", ", known);
+        String hint = OVER_SCHEMAS.contains(name)
+                ? "Use client.serde(\"" + name + "\")."
+                : "Known serdes: " + String.join(", ", known) + ".";
+        throw new InvalidArgumentException(ErrorInfo.local("INVALID_ARGUMENT", what, hint));
+    }
 
     /** JSON documents, by a mapper of your own. */
     public static Serde json(ObjectMapper mapper) {
