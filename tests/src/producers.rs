@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use flymq_client::{Client, ClientConfig, FetchSpec, NewMessage, ProducerConfig, pb};
+use flymq_client::{Acks, Client, ClientConfig, FetchSpec, NewMessage, ProducerConfig, pb};
 use rand::{Rng as _, rngs::StdRng};
 use tokio::{
     task::JoinSet,
@@ -25,7 +25,9 @@ use crate::{
 
 pub const TOPIC: &str = "once";
 const PARTITIONS: i32 = 3;
-const PRODUCERS: usize = 4;
+/// Of these, the last two make calls that store and wait; the others send in batches.
+const PRODUCERS: usize = 6;
+const BATCHING: usize = 4;
 /// Longer than anything is broken here.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -66,13 +68,20 @@ impl Producers {
         let over = Arc::new(AtomicBool::new(false));
         let mut tasks = JoinSet::new();
         for number in 0..PRODUCERS {
+            let calls = number >= BATCHING;
             let config = ClientConfig {
-                request_timeout: Duration::from_secs(3),
+                request_timeout: if calls { PATIENCE } else { Duration::from_secs(3) },
+                max_retries: if calls { u32::MAX } else { 3 },
                 connect_timeout: Duration::from_secs(1),
                 ..ClientConfig::parse(addresses).expect("addresses")
             };
             let client = Client::with_config(config).await.expect("nothing is broken yet");
-            tasks.spawn(produce(client, number, Arc::clone(&over)));
+            let over = Arc::clone(&over);
+            if calls {
+                tasks.spawn(call(client, number, over));
+            } else {
+                tasks.spawn(produce(client, number, over));
+            }
         }
         Self { tasks, over }
     }
@@ -111,9 +120,10 @@ impl Producers {
         assert!(stored > 1_000 && eaten > 0, "no load, or no fault: {stored} stored, {eaten} answers lost");
         scenario.read(times.len() as u64);
         scenario.note(format!(
-            "{} messages of {PRODUCERS} idempotent producers, five batches of a partition on their way; {} chunks of answers lost; duplicates {twice}, \
+            "{} messages of {BATCHING} idempotent producers, five batches of a partition on their way, and of {} that call and wait; {} chunks of answers lost; duplicates {twice}, \
              out of order {disorder}, refused {}",
             grouped(stored),
+            PRODUCERS - BATCHING,
             grouped(eaten),
             all.iter().map(|told| told.failed.len()).sum::<usize>()
         ));
@@ -149,6 +159,22 @@ async fn produce(client: Client, number: usize, over: Arc<AtomicBool>) -> Told {
             break;
         }
         told.stored = next;
+    }
+    told
+}
+
+/// One call after the other, of one message or of some.
+async fn call(client: Client, number: usize, over: Arc<AtomicBool>) -> Told {
+    let mut told = Told { number, ..Told::default() };
+    while !over.load(Relaxed) && told.failed.is_empty() {
+        let partition = i32::try_from(told.stored % 3).expect("small");
+        let message = |next| NewMessage::value(format!("{number}/{next}/")).to_partition(partition);
+        let some = told.stored % 5 + 1;
+        let messages = (told.stored..told.stored + some).map(message).collect();
+        match client.produce_batch(TOPIC, messages, Acks::All).await {
+            Ok(_) => told.stored += some,
+            Err(error) => told.failed.push(format!("producer {number}: {error}")),
+        }
     }
     told
 }

@@ -3,6 +3,7 @@
 mod attempts;
 mod calls;
 mod links;
+mod once;
 mod route;
 mod streams;
 
@@ -39,6 +40,8 @@ struct Inner {
     /// Counts batches that name no partition, for their turns. Begins by chance, as many clients that send one batch each must not all
     /// send it to the first partition.
     turn: AtomicUsize,
+    /// Of calls that store a batch and wait.
+    producer_ids: once::ProducerIds,
 }
 
 impl std::fmt::Debug for Client {
@@ -71,6 +74,7 @@ impl Client {
             links,
             topics: TopicCache::default(),
             turn: AtomicUsize::new(usize::from(rand::random::<u16>())),
+            producer_ids: once::ProducerIds::default(),
         };
         let client = Self { inner: Arc::new(inner) };
         client.meet(&link).await;

@@ -1,21 +1,24 @@
 //! Typed calls: produce, consume, fetch, subscribe, topics, offsets.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt as _, stream};
 
-use super::{Attempts, Client, To};
+use super::{Client, To};
 use crate::{
     Acks, ClientError, FetchSpec, Fetched, FetchedBatches, Isolation, Message, NewMessage, RecordMetadata,
     StartFrom,
     open::{open_batches, open_each},
     pb::{self, ErrorCode},
-    producer::{ANY_PARTITION, batch_of_one},
-    transport::{FetchReply, ProduceCall, ProduceReply, Push},
+    producer::{ANY_PARTITION, plain_batch, weight},
+    transport::{FetchReply, ProduceCall, Push},
 };
 
+/// Bytes of messages that go in one batch.
+const ONE_BATCH: usize = 512 << 10;
+
 impl Client {
-    /// Stores one message with `acks=all`; an unknown topic is created where the server allows it.
+    /// Stores one message with `acks=all`, once, also where an answer is lost; an unknown topic is created where the server allows it.
     ///
     /// # Errors
     /// `TopicNotFound`, `PartitionNotFound`, `RecordTooLarge`, `NotEnoughReplicas`, `StorageFull`, transport errors.
@@ -34,37 +37,16 @@ impl Client {
         acks: Acks,
     ) -> Result<RecordMetadata, ClientError> {
         let message = self.sealed(message)?;
-        // Of a batch with one record the server takes the key, and it makes the topic where it may.
-        let partition = message.partition.unwrap_or(ANY_PARTITION);
-        let batch = batch_of_one(&message)?;
-        let call = ProduceCall { topic: topic.into(), partition, acks, batch };
-        let reply = self.produce_call(call.clone(), message.key.as_deref()).await?;
-        let (partition, offset, timestamp_ms) = (reply.partition, reply.base_offset, reply.timestamp_ms);
-        Ok(RecordMetadata { topic: call.topic, partition, offset, timestamp_ms })
+        let stored = self.produce_together(topic, &[message], acks).await?;
+        stored
+            .into_iter()
+            .next()
+            .ok_or_else(|| ClientError::protocol("the server does not say where the message is"))
     }
 
-    async fn produce_call(
-        &self,
-        mut call: ProduceCall,
-        key: Option<&[u8]>,
-    ) -> Result<ProduceReply, ClientError> {
-        let topic = Arc::clone(&call.topic);
-        let mut attempts = Attempts::new(self, "Produce", false, self.config().request_timeout);
-        loop {
-            let attempt = async {
-                self.place(&mut call, key).await?;
-                let to = To::Leader { topic: &topic, partition: call.partition };
-                let link = self.link_to(to).await?;
-                self.watched(to, Duration::ZERO, link.produce(call.clone())).await
-            };
-            let tried = attempts.step(To::Leader { topic: &topic, partition: -1 }, attempt).await;
-            if let ControlFlow::Break(done) = tried {
-                return done;
-            }
-        }
-    }
-
-    /// Stores messages in their order (per partition); the metadata comes in the same order.
+    /// Stores messages in their order (per partition); the metadata comes in the same order. Those of one partition are stored together,
+    /// and once; several with keys may go to several partitions: then an answer that is lost leaves open which of them are stored, and
+    /// a [`Producer`](crate::Producer) is the better choice.
     ///
     /// # Errors
     /// Those of [`Client::produce`].
@@ -81,8 +63,11 @@ impl Client {
                 "the messages of one batch name different partitions: send one batch for each",
             ));
         }
-        let sealed = messages.into_iter().map(|m| self.sealed(m).map(NewMessage::into_record));
-        let records = sealed.collect::<Result<_, _>>()?;
+        let messages = messages.into_iter().map(|m| self.sealed(m)).collect::<Result<Vec<_>, _>>()?;
+        if is_one_batch(&messages) {
+            return self.produce_together(topic, &messages, acks).await;
+        }
+        let records = messages.into_iter().map(NewMessage::into_record).collect();
         let request = pb::ProduceRequest {
             topic: topic.to_owned(),
             partition,
@@ -100,6 +85,26 @@ impl Client {
             partition: r.partition,
             offset: r.offset,
             timestamp_ms: r.timestamp_ms,
+        });
+        Ok(stored.collect())
+    }
+
+    async fn produce_together(
+        &self,
+        topic: &str,
+        messages: &[NewMessage],
+        acks: Acks,
+    ) -> Result<Vec<RecordMetadata>, ClientError> {
+        let partition = messages[0].partition.unwrap_or(ANY_PARTITION);
+        let call = ProduceCall { topic: topic.into(), partition, acks, batch: plain_batch(messages)? };
+        let topic = Arc::clone(&call.topic);
+        let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+        let reply = self.produce_call(call, messages[0].key.as_deref(), count).await?;
+        let stored = (reply.base_offset..).take(messages.len()).map(|offset| RecordMetadata {
+            topic: Arc::clone(&topic),
+            partition: reply.partition,
+            offset,
+            timestamp_ms: reply.timestamp_ms,
         });
         Ok(stored.collect())
     }
@@ -320,4 +325,12 @@ impl Client {
             messages.into_iter().map(Ok).chain(error.map(Err))
         })
     }
+}
+
+/// Whether they go to one partition, whichever that is, in a batch that every server takes; their times are the broker's to say.
+fn is_one_batch(messages: &[NewMessage]) -> bool {
+    let keyless = || messages.iter().all(|message| message.key.is_none());
+    let one_place = messages.len() == 1 || messages[0].partition.is_some() || keyless();
+    let own_time = messages.len() > 1 && messages.iter().any(|message| message.timestamp_ms.is_some());
+    one_place && !own_time && messages.iter().map(weight).sum::<usize>() <= ONE_BATCH
 }

@@ -25,10 +25,11 @@ use tokio::sync::Notify;
 
 pub use delivery::{Answered, Deliveries, Delivery};
 use identity::Identity;
-pub(crate) use queue::{ANY_PARTITION, batch_of_one, transactional_batch};
+pub(crate) use queue::{ANY_PARTITION, plain_batch, transactional_batch, weight};
 use queue::{Pushed, Queues, unix_ms};
 use room::Line;
 use sequence::Sequences;
+pub(crate) use sequence::stamped;
 
 use crate::{
     Client, ClientError, NewMessage, ProducerConfig, RecordMetadata, metadata::partition_of, pb::ErrorCode,
@@ -203,7 +204,7 @@ impl Shared {
 
     /// Refuses a message that would never get room.
     fn check_size(&self, message: &NewMessage) -> Result<(), ClientError> {
-        let (bytes, limit) = (queue::weight(message), self.config.buffer_bytes);
+        let (bytes, limit) = (weight(message), self.config.buffer_bytes);
         if bytes <= limit {
             return Ok(());
         }

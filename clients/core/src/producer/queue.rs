@@ -93,7 +93,7 @@ pub(super) enum Pushed {
 }
 
 /// What a message takes of the buffer.
-pub(super) fn weight(message: &NewMessage) -> usize {
+pub(crate) fn weight(message: &NewMessage) -> usize {
     let headers: usize = message.headers.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
     message.key.as_ref().map_or(0, Bytes::len) + message.value.as_ref().map_or(0, Bytes::len) + headers + 32
 }
@@ -422,11 +422,9 @@ fn encode(builder: &mut BatchBuilder, message: &NewMessage, now: i64) -> Result<
     pushed.map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
 }
 
-/// A batch that holds one message.
-pub(crate) fn batch_of_one(message: &NewMessage) -> Result<Bytes, ClientError> {
-    let mut builder = BatchBuilder::with_capacity(weight(message));
-    encode(&mut builder, message, unix_ms())?;
-    builder.build().map_err(|e| ClientError::invalid(format!("the message cannot be encoded: {e}")))
+/// A batch that holds these messages.
+pub(crate) fn plain_batch(messages: &[NewMessage]) -> Result<Bytes, ClientError> {
+    built(BatchBuilder::with_capacity(messages.iter().map(weight).sum()), messages)
 }
 
 /// A batch of a transaction: producer id, epoch, and the number of its first message.
@@ -436,6 +434,10 @@ pub(crate) fn transactional_batch(
 ) -> Result<Bytes, ClientError> {
     let mut builder = BatchBuilder::with_capacity(messages.iter().map(weight).sum());
     builder.set_producer(ProducerFields { id, epoch, base_sequence }).add_flags(BatchFlags::TRANSACTIONAL);
+    built(builder, messages)
+}
+
+fn built(mut builder: BatchBuilder, messages: &[NewMessage]) -> Result<Bytes, ClientError> {
     let now = unix_ms();
     for message in messages {
         encode(&mut builder, message, now)?;

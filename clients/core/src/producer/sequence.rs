@@ -78,13 +78,13 @@ impl Sequences {
 
 /// The batch with its number in the header.
 pub(super) fn numbered(batch: Bytes, number: Number) -> Bytes {
+    stamped(batch, number.id, number.epoch, number.first)
+}
+
+/// The batch with a producer's id and epoch, and the sequence of its first message, in the header.
+pub(crate) fn stamped(batch: Bytes, id: u64, epoch: u16, first: i32) -> Bytes {
     let Ok(header) = BatchHeader::parse(&batch) else { return batch };
-    let header = BatchHeader {
-        producer_id: number.id,
-        producer_epoch: number.epoch,
-        base_sequence: number.first,
-        ..header
-    };
+    let header = BatchHeader { producer_id: id, producer_epoch: epoch, base_sequence: first, ..header };
     // In place, unless it is on its way already.
     let mut batch = batch.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
     batch[..HEADER_LEN].copy_from_slice(&header.encode_stamped(&header.server));
