@@ -310,6 +310,8 @@ async fn killed_between_any_two_steps_every_message_comes_exactly_once() {
         }
         engine.shutdown().await;
         drop((engine, dying));
+        // It is some time later; what was on its way is tried again as it was.
+        node.clock.advance(Duration::from_millis(7));
         let engine = node.open().await;
         let there = until_delivered(&engine, 4).await;
         assert_eq!(there, ["first", "0", "1", "2"], "after {steps} operations");
