@@ -148,6 +148,7 @@ impl Client {
     }
 
     /// `(messages, next_offset, high_watermark, low_watermark)` from an offset on.
+    #[expect(clippy::too_many_arguments, reason = "the parts of a fetch; Python's own method names them")]
     fn fetch(
         &self,
         topic: &str,
@@ -156,12 +157,14 @@ impl Client {
         max_messages: usize,
         max_bytes: u32,
         max_wait_ms: u64,
+        filter: Option<&str>,
     ) -> Operation {
         let client = self.inner.clone();
         let spec = FetchSpec {
             max_messages,
             max_bytes,
             max_wait: Duration::from_millis(max_wait_ms),
+            filter: filter.map(Into::into),
             ..FetchSpec::new(topic, partition, offset)
         };
         Operation::new(async move {

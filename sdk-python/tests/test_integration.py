@@ -141,6 +141,17 @@ def test_serdes(client: FlyMQClient, topic: str) -> None:
         client.set_serde("no such serde")
 
 
+def test_a_fetch_with_a_filter(client: FlyMQClient, topic: str) -> None:
+    client.produce_batch(topic, ['{"total": 5}', "an ERROR", '{"total": 500}'])
+    found = client.fetch(topic, filter="cel:value.total > 100")
+    assert ([m.offset for m in found.messages], found.next_offset) == ([2], 3)
+    assert [m.offset for m in client.fetch(topic, filter="error").messages] == [1]
+    assert len(client.fetch(topic, filter="").messages) == 3
+    with pytest.raises(FlyMQError) as caught:
+        client.fetch(topic, filter="cel:value.total >")
+    assert caught.value.code == "FILTER_INVALID"
+
+
 def test_produce_batch(client: FlyMQClient, topic: str) -> None:
     client.create_topic(topic, partitions=4)
     messages = [(f"k{n % 5}", f"v{n}".encode()) for n in range(50)]

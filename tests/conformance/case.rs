@@ -65,14 +65,21 @@ pub fn load() -> Result<Vec<Case>, Box<dyn std::error::Error>> {
 /// Puts `$name`s in: in texts, and whole texts that name a saved value take its type.
 pub fn fill(value: &Value, names: &BTreeMap<String, Value>) -> Value {
     match value {
-        Value::String(text) => match text.strip_prefix('$').and_then(|name| names.get(name)) {
-            Some(saved) => saved.clone(),
-            None => Value::String(text.clone()),
-        },
+        Value::String(text) => filled(text, names).unwrap_or_else(|| Value::String(text.clone())),
         Value::Array(items) => items.iter().map(|item| fill(item, names)).collect(),
         Value::Object(fields) => fields.iter().map(|(key, item)| (key.clone(), fill(item, names))).collect(),
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
+}
+
+/// `$name`, or a text that begins so: `$name/+`, `$name-value`.
+fn filled(text: &str, names: &BTreeMap<String, Value>) -> Option<Value> {
+    let rest = text.strip_prefix('$')?;
+    if let Some(saved) = names.get(rest) {
+        return Some(saved.clone());
+    }
+    let end = rest.find(['/', '-'])?;
+    Some(Value::String(format!("{}{}", names.get(&rest[..end])?.as_str()?, &rest[end..])))
 }
 
 /// Whether `found` has all that `want` names; says where it does not.

@@ -116,14 +116,17 @@ pub fn fetch<'local>(
     offset: jlong,
     max_messages: jint,
     max_wait_ms: jlong,
+    filter: JByteArray<'local>,
 ) -> JByteArray<'local> {
     enter(env, |env| {
         let client = CLIENTS.get(client)?;
         let (topic, offset) = (text(env, &topic)?, unsigned("offset", offset)?);
+        let filter = text(env, &filter)?;
         let max_messages = unsigned("max_messages", max_messages.into())?;
         let spec = FetchSpec {
             max_messages: usize::try_from(max_messages).unwrap_or(usize::MAX),
             max_wait: Duration::from_millis(unsigned("max_wait_ms", max_wait_ms)?),
+            filter: (!filter.is_empty()).then(|| filter.into()),
             ..FetchSpec::new(topic, partition, offset)
         };
         let fetched = wait_ok(env, client.fetch(&spec))?;

@@ -105,7 +105,13 @@ class Calls:
         return Call(operation, lambda parts: consumed(parts, self.serde))
 
     def fetch(
-        self, topic: str, partition: int, offset: SupportsIndex, max_messages: int, max_wait_ms: int
+        self,
+        topic: str,
+        partition: int,
+        offset: SupportsIndex,
+        max_messages: int,
+        max_wait_ms: int,
+        filter: Optional[str] = None,
     ) -> Call[FetchResult]:
         operation = self.core.fetch(
             topic,
@@ -114,6 +120,7 @@ class Calls:
             count_of("max_messages", max_messages),
             FETCH_BYTES,
             count_of("max_wait_ms", max_wait_ms),
+            filter or None,
         )
         return Call(operation, self._fetched)
 

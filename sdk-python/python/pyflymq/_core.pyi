@@ -73,7 +73,14 @@ class Client:
     def produce_batch(self, topic: str, messages: list[_Outgoing], acks: str) -> Operation[list[_Stored]]: ...
     def consume(self, topic: str, partition: int, offset: int) -> Operation[_Received]: ...
     def fetch(
-        self, topic: str, partition: int, offset: int, max_messages: int, max_bytes: int, max_wait_ms: int
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        max_messages: int,
+        max_bytes: int,
+        max_wait_ms: int,
+        filter: Optional[str],
     ) -> Operation[tuple[list[_Received], int, int, int]]: ...
     def producer(
         self,

@@ -186,9 +186,14 @@ class AsyncFlyMQClient:
         max_messages: int = 100,
         *,
         max_wait_ms: int = 0,
+        filter: Optional[str] = None,
     ) -> FetchResult:
-        """Messages from an offset on; waits up to `max_wait_ms` for the first."""
-        return await self._calls.fetch(topic, partition, offset, max_messages, max_wait_ms)
+        """Messages from an offset on; waits up to `max_wait_ms` for the first.
+
+        With a filter only those that match: text, a regular expression, `$.path`, or `cel:` and an expression. Go on from
+        `next_offset`, also where none matched.
+        """
+        return await self._calls.fetch(topic, partition, offset, max_messages, max_wait_ms, filter)
 
     def producer(
         self,

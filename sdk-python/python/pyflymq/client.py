@@ -230,9 +230,14 @@ class FlyMQClient:
         max_messages: int = 100,
         *,
         max_wait_ms: int = 0,
+        filter: Optional[str] = None,
     ) -> FetchResult:
-        """Messages from an offset on; waits up to `max_wait_ms` for the first."""
-        return self._open().fetch(topic, partition, offset, max_messages, max_wait_ms).wait()
+        """Messages from an offset on; waits up to `max_wait_ms` for the first.
+
+        With a filter only those that match: text, a regular expression, `$.path`, or `cel:` and an expression. Go on from
+        `next_offset`, also where none matched.
+        """
+        return self._open().fetch(topic, partition, offset, max_messages, max_wait_ms, filter).wait()
 
     # Producers and consumers
 

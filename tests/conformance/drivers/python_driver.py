@@ -103,6 +103,7 @@ class Driver:
             args.get("offset", 0),
             args.get("max", 100),
             max_wait_ms=args.get("max_wait_ms", 0),
+            filter=args.get("filter"),
         )
         return {"messages": [message(m) for m in found.messages], "next_offset": found.next_offset}
 
@@ -117,6 +118,110 @@ class Driver:
         with consumer:
             found = [message(next(consumer)) for _ in range(args["count"])]
         return {"messages": found}
+
+    # What clients do by themselves
+
+    def produce_many(self, args: Args) -> Args:
+        with self.client.producer(enable_idempotence=args["idempotent"]) as producer:
+            sent = [producer.send(args["topic"], value, partition=0) for value in args["values"]]
+            producer.flush()
+            return {"results": [place(future.get()) for future in sent]}
+
+    def read_as_member(self, args: Args) -> Args:
+        consumer = self.client.consumer(args["topics"], args["group"], auto_offset_reset="earliest", auto_commit=False)
+        with consumer:
+            found = [next(consumer) for _ in range(args["count"])]
+            consumer.commit()
+        found.sort(key=lambda m: (m.topic, m.offset))
+        return {"messages": [{"topic": m.topic, **message(m)} for m in found]}
+
+    def transaction(self, args: Args) -> Args:
+        with self.client.transactional_producer(args["id"]) as producer:
+            producer.begin()
+            for one in args["sends"]:
+                producer.send(one["topic"], one["value"], partition=0)
+            if place := args.get("offset"):
+                producer.send_offsets(args["group"], [(place["topic"], place["partition"], place["offset"])])
+            producer.commit() if args["commit"] else producer.abort()
+        return {}
+
+    def transform(self, args: Args) -> Args:
+        consumer = self.client.consumer(args["from"], args["group"], auto_offset_reset="earliest", auto_commit=False)
+        with self.client.transactional_producer(args["id"]) as producer, consumer:
+            done = 0
+            while done < args["count"]:
+                if not (messages := consumer.poll()):
+                    continue
+                producer.transform(consumer, messages, lambda m: [(args["to"], m.value.upper())])
+                done += len(messages)
+        return {"done": done}
+
+    def queue(self, args: Args) -> Args:
+        reply: list[Args] = []
+        settings = {name: args[name] for name in ("max_retries", "retry_delay_ms") if name in args}
+        with self.client.queue(args["topic"], args["group"], **settings) as queue:
+            held: list[ConsumedMessage] = []
+            while len(held) < len(args["answers"]):
+                held += queue.poll(max_records=len(args["answers"]) - len(held))
+            for one, how in zip(held, args["answers"]):
+                told: Args = {"value": one.decode(), "delivery_count": one.delivery_count}
+                if how == "nack":
+                    failure = queue.nack(one, "boom")
+                    told |= {"attempts": failure.attempts, "dead_lettered": failure.dead_lettered}
+                elif how == "reject":
+                    queue.reject(one, "boom")
+                elif how != "keep":
+                    getattr(queue, how)(one)
+                if args.get("twice"):
+                    queue.accept(one)
+                reply.append(told)
+        return {"messages": reply}
+
+    def dead_letters(self, args: Args) -> Args:
+        letters = self.client.fetch_dlq(args["topic"])
+        return {"dead_letters": [{"id": one.id, "error": one.error, "attempts": one.attempts} for one in letters]}
+
+    def replay(self, args: Args) -> Args:
+        self.client.replay_dlq(args["topic"], args["id"])
+        return {}
+
+    def purge(self, args: Args) -> Args:
+        return {"purged": self.client.purge_dlq(args["topic"])}
+
+    def schedule(self, args: Args) -> Args:
+        if cron := args.get("cron"):
+            return {"id": self.client.produce_recurring(args["topic"], args["value"], cron)}
+        if at := args.get("at_ms"):
+            return {"id": self.client.produce_at(args["topic"], args["value"], at)}
+        return {"id": self.client.produce_delayed(args["topic"], args["value"], args["delay_ms"])}
+
+    def schedules(self, args: Args) -> Args:
+        waiting = self.client.list_schedules(args["topic"])
+        return {"schedules": [{"id": one.id, "cron": one.cron, "value_size": one.value_size} for one in waiting]}
+
+    def cancel(self, args: Args) -> Args:
+        self.client.cancel_schedule(args["topic"], args["id"])
+        return {}
+
+    def deliver_now(self, args: Args) -> Args:
+        return {"offset": int(self.client.deliver_schedule_now(args["topic"], args["id"]))}
+
+    def produce_ttl(self, args: Args) -> Args:
+        return place(self.client.produce_with_ttl(args["topic"], args["value"], args["ttl_ms"]))
+
+    def register_schema(self, args: Args) -> Args:
+        return {"version": self.client.register_schema(args["name"], args["type"], args["definition"]).version}
+
+    def produce_with_schema(self, args: Args) -> Args:
+        return place(self.client.produce_with_schema(args["topic"], args["value"], args["schema"]))
+
+    def serialize(self, args: Args) -> Args:
+        value = self.client.serde(args["serde"], args.get("subject")).serialize(args["topic"], args["document"])
+        return {"frame": value[:1].hex(), "value": value[5:].hex(), "framed": base64.b64encode(value).decode()}
+
+    def deserialize(self, args: Args) -> Args:
+        data = base64.b64decode(args["framed"])
+        return {"document": self.client.serde(args["serde"]).deserialize(args.get("topic", ""), data)}
 
     def start_offset(self, args: Args) -> Args:
         start = f"START_FROM_{args['from'].upper()}"

@@ -1,6 +1,7 @@
 //! A surface: one door spoken raw, or one SDK.
 
 mod documents;
+mod features;
 mod grpc;
 mod native_v1;
 mod native_v2;

@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{Addresses, Failure, Opening, Reply, Surface, Unavailable};
+use super::{Addresses, Failure, Opening, Reply, Surface, Unavailable, features};
 
 struct Native {
     socket: TcpStream,
@@ -196,7 +196,10 @@ impl Native {
                 let (topic, group) = (text(a, "topic"), text(a, "group"));
                 self.done(Request::DeleteGroup(v1::GroupRef::Named { topic, group })).await
             }
-            other => Err(Failure::Unsupported(format!("version 1 has no op for {other}"))),
+            "call" => Err(Failure::Unsupported(
+                "version 1 has layouts of its own, tested in server/native".to_owned(),
+            )),
+            other => Err(features::unsupported_at_a_door(other)),
         }
     }
 }

@@ -172,6 +172,9 @@ fn one_batch(request: &Value) -> bool {
     let records = request["records"].as_array().map(Vec::as_slice).unwrap_or_default();
     let plain = |r: &Value| r["headers"].is_null() && r["value"].is_null() && r["key"].is_null();
     let batch = request["batch"].is_string();
+    if !request["ttl_ms"].is_null() || !request["schema"].is_null() {
+        return false;
+    }
     batch || records.iter().all(plain) && (records.len() == 1 || request["partition"].is_number())
 }
 

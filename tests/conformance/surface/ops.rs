@@ -3,7 +3,7 @@
 use futures::{FutureExt as _, future::BoxFuture};
 use serde_json::{Value, json};
 
-use super::{Failure, Reply, Surface};
+use super::{Failure, Reply, Surface, features};
 
 /// Carries any rpc.
 pub trait Rpcs: Send {
@@ -86,7 +86,7 @@ async fn run<T: Rpcs>(rpcs: &mut T, op: &str, a: &Value) -> Reply {
         }
         "health" => Ok(json!({"ready": rpcs.call("GetHealth", json!({})).await?["ready"]})),
         "call" => rpcs.call(a["rpc"].as_str().unwrap_or_default(), a["request"].clone()).await,
-        other => Err(Failure::broken(format!("no operation {other}"))),
+        other => Err(features::unsupported_at_a_door(other)),
     }
 }
 

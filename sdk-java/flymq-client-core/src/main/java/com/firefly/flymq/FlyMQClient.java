@@ -159,8 +159,23 @@ public final class FlyMQClient extends NativeObject implements ControlCalls, Mes
 
     /** As {@link #fetch(String, int, long, int)}; the server may wait up to {@code maxWait} for a first message. */
     public FetchResult fetch(String topic, int partition, long offset, int maxMessages, Duration maxWait) {
-        ByteBuffer in = ByteBuffer.wrap(
-                Native.fetch(handle(), Codec.utf8(topic), partition, offset, maxMessages, maxWait.toMillis()));
+        return fetch(topic, partition, offset, maxMessages, maxWait, "");
+    }
+
+    /**
+     * As {@link #fetch(String, int, long, int, Duration)}, only messages that match {@code filter} (as {@link ConsumerConfig#filter} has
+     * it). Go on from {@link FetchResult#nextOffset()}, also where none matched.
+     */
+    public FetchResult fetch(
+            String topic, int partition, long offset, int maxMessages, Duration maxWait, String filter) {
+        ByteBuffer in = ByteBuffer.wrap(Native.fetch(
+                handle(),
+                Codec.utf8(topic),
+                partition,
+                offset,
+                maxMessages,
+                maxWait.toMillis(),
+                Codec.utf8(filter)));
         long next = in.getLong();
         long high = in.getLong();
         long low = in.getLong();

@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.firefly.flymq.crypto.Encryptor;
 import com.firefly.flymq.exception.EncryptionException;
 import com.firefly.flymq.exception.EndOfPartitionException;
+import com.firefly.flymq.exception.FlyMQException;
 import com.firefly.flymq.exception.PartitionNotFoundException;
 import com.firefly.flymq.exception.SerializationException;
 import com.firefly.flymq.exception.TopicNotFoundException;
@@ -82,6 +83,17 @@ class RecordsTest extends WithBroker {
         FetchResult rest = client.fetch(topic, 0, first.nextOffset(), 10, Duration.ofSeconds(5));
         assertThat(rest.messages()).extracting(Message::valueAsString).containsExactly("c");
         assertThat(client.fetch(topic, 0, rest.nextOffset(), 10).messages()).isEmpty();
+    }
+
+    @Test
+    void aFilterLeavesOutWhatDoesNotMatch() {
+        String topic = name("filter");
+        client.produceBatch(topic, List.of(NewMessage.of("{\"total\": 5}"), NewMessage.of("an ERROR"), NewMessage.of("{\"total\": 500}")));
+        FetchResult found = client.fetch(topic, 0, 0, 10, Duration.ZERO, "cel:value.total > 100");
+        assertThat(found.messages()).extracting(Message::offset).containsExactly(2L);
+        assertThat(found.nextOffset()).isEqualTo(3);
+        assertThatThrownBy(() -> client.fetch(topic, 0, 0, 10, Duration.ZERO, "cel:value.total >"))
+                .isInstanceOfSatisfying(FlyMQException.class, e -> assertThat(e.code()).isEqualTo("FILTER_INVALID"));
     }
 
     @Test

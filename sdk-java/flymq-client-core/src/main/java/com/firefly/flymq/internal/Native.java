@@ -27,8 +27,9 @@ public final class Native {
 
     public static native byte[] consume(long client, byte[] topic, int partition, long offset);
 
+    /** With an empty filter: all of them. */
     public static native byte[] fetch(
-            long client, byte[] topic, int partition, long offset, int maxMessages, long maxWaitMs);
+            long client, byte[] topic, int partition, long offset, int maxMessages, long maxWaitMs, byte[] filter);
 
     /** Two handles: the producer's, and that of its completions. */
     public static native byte[] newProducer(long client, byte[] config);

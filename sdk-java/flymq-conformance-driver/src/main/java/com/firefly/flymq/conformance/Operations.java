@@ -30,9 +30,11 @@ final class Operations {
     private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
 
     private final FlyMQClient client;
+    private final Features features;
 
     Operations(FlyMQClient client) {
         this.client = client;
+        this.features = new Features(client);
     }
 
     /** The reply; null for an operation that is not known. */
@@ -48,7 +50,7 @@ final class Operations {
             case "list_groups", "describe_group", "delete_group" -> groups(op, args);
             case "health" -> object().set("ready", client.call("GetHealth", Map.of()).path("ready"));
             case "call" -> client.call(args.path("rpc").asText(), args.has("request") ? args.get("request") : object());
-            default -> null;
+            default -> features.run(op, args);
         };
     }
 
@@ -115,7 +117,8 @@ final class Operations {
                 partition(args),
                 args.path("offset").asLong(),
                 args.path("max").asInt(100),
-                Duration.ofMillis(args.path("max_wait_ms").asLong()));
+                Duration.ofMillis(args.path("max_wait_ms").asLong()),
+                args.path("filter").asText(""));
         ObjectNode reply = object().put("next_offset", found.nextOffset());
         return reply.set("messages", Records.write(found.messages()));
     }
