@@ -194,4 +194,5 @@ pub const KEYS: &[Key] = &[
     key!("cluster.rack", "FLYMQ_RACK", Maybe<Text>, cluster.rack, "Where this node stands; replicas of one partition stand in different racks where they can.").needs(Feature::Cluster),
     key!("cluster.tls_enabled", "FLYMQ_CLUSTER_TLS_ENABLED", Bool, cluster.tls_enabled, "Nodes speak TLS with each other, with certificates that they make themselves; the same on all nodes.").needs(Feature::Cluster),
     key!("cluster.mdns_enabled", "FLYMQ_CLUSTER_MDNS_ENABLED", Bool, cluster.mdns_enabled, "Members tell the local network where they are (mDNS, `_flymq._tcp`), and an agent without `cluster.server` looks for them there.").needs(Feature::Cluster),
+    key!("cluster.max_feature_version", "FLYMQ_CLUSTER_MAX_FEATURE_VERSION", Whole<0, 1_000>, cluster.max_feature_version, "Latest feature version that this node offers to the others (0: all that it has): with an earlier one on any node the cluster writes nothing that the earlier release could not read, and an upgrade can be taken back.").needs(Feature::Cluster),
 ];

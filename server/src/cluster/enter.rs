@@ -18,7 +18,7 @@ use tokio::{net::TcpListener, sync::watch};
 use tracing::info;
 
 use super::{
-    FEATURE_VERSION, alone,
+    alone,
     announce::announce,
     form, group_files, group_settings,
     identity::{self, Identity},
@@ -89,7 +89,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         node_id: node.to_string(),
         directory: directory.as_bytes().to_vec().into(),
         cluster_address: address.clone(),
-        feature_version: FEATURE_VERSION,
+        feature_version: super::understands(config),
         encryption_key: encryption_key(config),
         plain_text: !config.cluster.tls_enabled,
     };
@@ -116,6 +116,7 @@ pub(crate) async fn enter(entering: Entering<'_>) -> Result<Entered, StartError>
         directory,
         cluster: identity.cluster,
         role: super::role(config.cluster.role, identity.founder),
+        understands: super::understands(config),
         address,
         encryption_key: request.encryption_key.clone(),
         store,

@@ -7,7 +7,7 @@ use flymq_engine::meta::{Command, MetaImage, RaiseFeatures};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
-use super::{FEATURE_VERSION, member::Member};
+use super::member::Member;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ pub(super) async fn raise(member: Arc<Member>) {
         if !member.leads() {
             continue;
         }
-        let Some(version) = due(&member.image(), FEATURE_VERSION) else { continue };
+        let Some(version) = due(&member.image(), member.understands) else { continue };
         match member.propose(Command::RaiseFeatures(RaiseFeatures { version })).await {
             Ok(()) => info!(version, "every node understands it: the cluster's feature version rises"),
             Err(error) => warn!(version, %error, "the cluster's feature version could not rise yet"),

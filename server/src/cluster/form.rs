@@ -11,9 +11,7 @@ use flymq_storage::DataDir;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{
-    FEATURE_VERSION, enter::recovery, identity::sync_dir, join::Due, member::Member, register::PAUSE,
-};
+use super::{enter::recovery, identity::sync_dir, join::Due, member::Member, register::PAUSE};
 use crate::StartError;
 
 /// Topics that go into the group with one entry.
@@ -42,7 +40,7 @@ pub(super) async fn form(member: &Member, data: &Arc<DataDir>) -> Result<(), Sta
             cluster: member.cluster,
             founder: member.node.clone(),
             directory: member.directory,
-            features: FEATURE_VERSION,
+            features: member.understands,
         };
         propose(member, vec![Command::FormCluster(form)]).await?;
         info!(cluster = %member.cluster, "the cluster is formed");

@@ -37,6 +37,8 @@ pub(crate) struct Member {
     pub cluster: ClusterId,
     /// How it came into the cluster, or what it is told to be.
     pub role: Role,
+    /// The latest feature version that it offers.
+    pub understands: u32,
     /// Where other nodes reach this one.
     pub address: String,
     /// Names the encryption key; empty: not encrypted.

@@ -53,6 +53,14 @@ pub(crate) use running::Running;
 /// 2: transactions; 3: scheduled messages; 4: single records of groups; 5: schemas.
 pub(crate) const FEATURE_VERSION: u32 = 5;
 
+/// The latest feature version that this node offers to the others: an operator may hold it back.
+fn understands(config: &Config) -> u32 {
+    match config.cluster.max_feature_version {
+        0 => FEATURE_VERSION,
+        held => held.min(FEATURE_VERSION),
+    }
+}
+
 /// How patient the metadata group is. A follower that hears of no leader waits for the longer of the two election times,
 /// and then for a random one between them ([`RaftMetaStore::watch_leader`] shortens that where a majority misses it).
 pub(crate) fn group_settings() -> RaftMetaSettings {

@@ -11,7 +11,7 @@ use flymq_types::{IncarnationId, Rng};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::{FEATURE_VERSION, join::Due, member::Member};
+use super::{join::Due, member::Member};
 use crate::StartError;
 
 /// Between two attempts.
@@ -39,7 +39,7 @@ pub(super) async fn register(
         clean: true,
         addresses,
         rack: config.cluster.rack.as_deref().map(Into::into),
-        feature_version: FEATURE_VERSION,
+        feature_version: member.understands,
         run: NodeRun {
             version: Some(env!("CARGO_PKG_VERSION").into()),
             role: Some(member.role.to_string().into()),

@@ -9,6 +9,7 @@ mod doors;
 mod doubt;
 mod expiry;
 mod failover;
+mod features;
 mod groups;
 mod idempotence;
 #[path = "../common/member.rs"]

@@ -155,10 +155,14 @@ impl Cluster {
 
     /// Starts it again on another port, as the agent of any living node. The directory says what it is.
     pub fn restart(&mut self, number: usize) {
+        self.nodes[number] = Some(Process::run(&mut self.another_start(number)));
+    }
+
+    /// The command of such a start.
+    pub fn another_start(&self, number: usize) -> Command {
         let server = self.nodes.iter().flatten().next().map(cluster_addr);
         let server = server.unwrap_or_else(|| "127.0.0.1:1".to_owned());
-        let process = Process::run(&mut agent(&self.data(number), &name(number), &server));
-        self.nodes[number] = Some(process);
+        agent(&self.data(number), &name(number), &server)
     }
 
     /// Starts all nodes again on the cluster ports that they had, at once: none is ready before a majority is there.

@@ -20,6 +20,8 @@ pub struct ClusterOptions {
     pub tls_enabled: bool,
     /// Members tell the local network where they are, and an agent without `server` looks for them there.
     pub mdns_enabled: bool,
+    /// Latest feature version that this node offers to the others; 0: all that it has.
+    pub max_feature_version: u32,
 }
 
 impl ClusterOptions {
@@ -40,6 +42,7 @@ impl Default for ClusterOptions {
             rack: None,
             tls_enabled: true,
             mdns_enabled: true,
+            max_feature_version: 0,
         }
     }
 }

@@ -74,7 +74,7 @@ pub enum NodeRejection {
     #[error("no node is active: nothing can be placed until one is")]
     NoneActive,
     #[error(
-        "node {id} understands feature version {understood}, the cluster uses {needed}: use a newer FlyMQ"
+        "node {id} understands feature version {understood}, the cluster uses {needed}: use a newer FlyMQ, or raise its cluster.max_feature_version"
     )]
     TooOld { id: NodeId, understood: u32, needed: u32 },
     #[error("the cluster uses feature version {current} already, and cannot go back to {asked}")]
