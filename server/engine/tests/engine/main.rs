@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends there")]
 #![allow(clippy::disallowed_methods, reason = "tests start tasks")]
 
+mod chance;
 mod coordinator;
 mod crash;
 mod fetch;

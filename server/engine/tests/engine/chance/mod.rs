@@ -1,0 +1,79 @@
+//! Transactions, idempotent producers, offsets and scheduled messages by chance, over a disk that stops at any step and loses what was
+//! not synced: `FLYMQ_SIM_SEEDS=1000 cargo test --release -p flymq-engine --test engine chance -- --nocapture` (`make sim`).
+//!
+//! A seed decides what each client does, when time passes, at which disk operation each life of the broker ends, and what is left of what
+//! was not synced. The thread that syncs is a real one: two runs of a seed may differ in which request it finds first.
+
+mod book;
+mod clients;
+
+use std::time::Duration;
+
+use flymq_types::{Rng as _, SeededRng};
+
+use crate::support::*;
+use book::{Book, Counts};
+
+/// Seeds of a run of all tests.
+const FEW: u64 = 12;
+/// A broker lives so often before the last look.
+const LIVES: u64 = 3;
+
+/// A number below `most`.
+fn below(rng: &SeededRng, most: u64) -> u64 {
+    rng.next_u64() % most
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    match number("FLYMQ_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("FLYMQ_SIM_SEEDS").unwrap_or(FEW),
+    }
+}
+
+#[tokio::test]
+async fn whatever_stops_every_promise_holds() {
+    let mut counts = Counts::default();
+    for seed in seeds() {
+        let found = run(seed).await;
+        assert!(
+            found.violations.is_empty(),
+            "seed {seed} (again: FLYMQ_SIM_SEED={seed} cargo test -p flymq-engine --test engine chance):\n{}",
+            found.violations.join("\n")
+        );
+        counts.add(&found);
+    }
+    println!("{counts}");
+    if counts.seeds >= FEW {
+        counts.assert_all_happened();
+    }
+}
+
+/// Some lives of a broker, each of which ends at a step of its disk; then one that shows what is there.
+async fn run(seed: u64) -> Counts {
+    let node = Node::simulated().sync_interval(Duration::from_millis(2));
+    let rng = SeededRng::new(seed);
+    let mut book = Book::new();
+    for life in 0..LIVES {
+        let engine = node.open().await;
+        if life == 0 {
+            for (name, partitions) in [(book::TRANSACTIONS, 2), (book::NUMBERED, 2), (book::SCHEDULED, 1)] {
+                engine.create_topic(new_topic(name, partitions)).await.unwrap();
+            }
+        }
+        let steps = usize::try_from(20 + below(&rng, 400)).unwrap();
+        node.sim.stop_after(steps.try_into().unwrap());
+        soon(clients::live(&node, &engine, &mut book, &rng)).await;
+        book.stopped(node.sim.stopped());
+        match below(&rng, 3) {
+            0 => node.sim.crash_losing_all(),
+            _ => node.sim.crash(&SeededRng::new(rng.next_u64())),
+        }
+        engine.shutdown().await;
+        drop(engine);
+        node.clock.advance(Duration::from_millis(below(&rng, 20_000)));
+    }
+    let engine = node.open().await;
+    book.check(&node, &engine).await
+}
