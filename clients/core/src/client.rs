@@ -2,6 +2,7 @@
 
 mod attempts;
 mod calls;
+mod dead_letters;
 mod links;
 mod once;
 mod route;

@@ -274,3 +274,123 @@ async fn what_cannot_be_is_refused() {
     );
     assert_eq!(dead.list().await.len(), 0);
 }
+
+/// Changes what the topic says of failures.
+async fn alter(dead: &Dead, options: pb::TopicOptions) -> Result<pb::TopicOptions, BrokerError> {
+    let request = pb::AlterTopicRequest { name: "orders".to_owned(), options: Some(options) };
+    let altered: pb::AlterTopicResponse = dead.broker.call(request).await?;
+    Ok(altered.topic.and_then(|topic| topic.options).expect("options"))
+}
+
+fn of_topic(policy: pb::DeadLetterPolicy) -> pb::TopicOptions {
+    pb::TopicOptions { dead_letters: Some(policy), ..Default::default() }
+}
+
+fn of_group(group: &str, policy: pb::DeadLetterPolicy) -> pb::TopicOptions {
+    pb::TopicOptions { group_dead_letters: [(group.to_owned(), policy)].into(), ..Default::default() }
+}
+
+/// What the next failure of the record comes to, with nothing said in the request.
+async fn fails(dead: &Dead, group: &str, offset: u64) -> (u32, bool, u32) {
+    let said = Dead::nack(offset, 0, 0);
+    let nack = pb::NackRequest { group: group.to_owned(), max_retries: None, retry_delay_ms: None, ..said };
+    let failed = dead.fail(nack).await;
+    (failed.attempts, failed.dead_lettered, failed.retry_after_ms)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_says_it_before_its_topic_and_that_before_the_broker() {
+    let dead = Dead::with(&["a", "b", "c"]).await;
+    assert_eq!(fails(&dead, "g", 0).await, (1, false, 1_000), "as the broker is set");
+    let policy = pb::DeadLetterPolicy {
+        max_retries: Some(2),
+        retry_delay_ms: Some(300),
+        backoff_factor: Some(3.0),
+        max_retry_delay_ms: Some(700),
+        ..Default::default()
+    };
+    let shown = alter(&dead, of_topic(policy)).await.expect("settings").dead_letters.expect("in force");
+    assert_eq!((shown.enabled, shown.topic.as_deref()), (Some(true), Some("orders.dlq")), "{shown:?}");
+    let once = pb::DeadLetterPolicy { max_retries: Some(0), ..Default::default() };
+    let shown = alter(&dead, of_group("once", once.clone())).await.expect("settings");
+    assert_eq!(shown.group_dead_letters["once"], once);
+    let slow = pb::DeadLetterPolicy { retry_delay_ms: Some(10), ..Default::default() };
+    let shown = alter(&dead, of_group("once", slow.clone())).await.expect("settings");
+    let both = pb::DeadLetterPolicy { retry_delay_ms: Some(10), ..once };
+    assert_eq!(shown.group_dead_letters["once"], both, "what is not named stays");
+    assert_eq!(shown.dead_letters.expect("in force").max_retries, Some(2), "the topic's stay");
+    assert_eq!(fails(&dead, "g", 0).await, (2, false, 700), "changed while a record fails, and bounded");
+    assert_eq!(fails(&dead, "g", 0).await, (3, true, 0));
+    assert_eq!(fails(&dead, "g", 1).await, (1, false, 300));
+    assert_eq!(fails(&dead, "once", 1).await, (1, true, 0));
+    let request = pb::NackRequest { group: "once".to_owned(), ..Dead::nack(2, 5, 50) };
+    let asked = dead.fail(request).await;
+    assert_eq!((asked.dead_lettered, asked.retry_after_ms), (false, 50), "the request counts first");
+    let shown = alter(&dead, of_group("once", pb::DeadLetterPolicy::default())).await.expect("settings");
+    assert!(shown.group_dead_letters.is_empty(), "{shown:?}");
+    let shown = alter(&dead, of_topic(pb::DeadLetterPolicy::default())).await.expect("settings");
+    assert_eq!(shown.dead_letters.expect("in force").max_retries, Some(3), "the broker's again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_without_dead_letters_sees_its_record_again_without_end() {
+    let dead = Dead::with(&["a", "b"]).await;
+    let never = pb::DeadLetterPolicy {
+        enabled: Some(false),
+        max_retries: Some(0),
+        retry_delay_ms: Some(0),
+        ..Default::default()
+    };
+    alter(&dead, of_group("g", never)).await.expect("settings");
+    for attempts in 1..20 {
+        assert_eq!(fails(&dead, "g", 0).await, (attempts, false, 0));
+    }
+    assert_eq!(dead.list().await.len(), 0);
+    let moved = dead.fail(pb::NackRequest { group: "other".to_owned(), ..Dead::nack(0, 0, 0) }).await;
+    assert!(moved.dead_lettered, "only in that group");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_go_where_the_topic_says_and_come_back() {
+    let dead = Dead::with(&["a", "b"]).await;
+    let named = pb::DeadLetterPolicy { topic: Some("graves".to_owned()), ..Default::default() };
+    alter(&dead, of_topic(named)).await.expect("settings");
+    assert!(dead.fail(Dead::nack(0, 0, 0)).await.dead_lettered);
+    let letters = dead.list().await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    let fetched = dead.broker.fetch("graves", 0, 0).await.expect("an ordinary topic");
+    assert_eq!(&fetched.records[0].value[..], b"a");
+    let all = pb::ReplayDeadLettersRequest { all: true, ..Default::default() };
+    assert_eq!(dead.replay(all).await.expect("a replay"), 1);
+    assert_eq!(&dead.broker.fetch("orders", 0, 2).await.expect("back").records[0].value[..], b"a");
+    assert_eq!(dead.list().await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_cannot_be_is_refused_and_nothing_changes() {
+    let dead = Dead::with(&["a"]).await;
+    dead.broker.create("other", 1).await;
+    let p = pb::DeadLetterPolicy::default();
+    let topic = |name: &str| pb::DeadLetterPolicy { topic: Some(name.to_owned()), ..p.clone() };
+    for bad in [
+        of_topic(pb::DeadLetterPolicy { max_retries: Some(1_000_000), ..p.clone() }),
+        of_topic(pb::DeadLetterPolicy { retry_delay_ms: Some(600_001), ..p.clone() }),
+        of_topic(pb::DeadLetterPolicy { backoff_factor: Some(0.5), ..p.clone() }),
+        of_topic(pb::DeadLetterPolicy { backoff_factor: Some(f64::NAN), ..p.clone() }),
+        of_topic(pb::DeadLetterPolicy { max_retry_delay_ms: Some(0), ..p.clone() }),
+        of_topic(topic("orders")),
+        of_topic(topic("__mine")),
+        of_topic(topic("")),
+        of_topic(topic("other.dlq")),
+        of_group("", pb::DeadLetterPolicy { max_retries: Some(1), ..p.clone() }),
+        of_group("g", topic("elsewhere")),
+        of_group("g", pb::DeadLetterPolicy { backoff_factor: Some(11.0), ..p.clone() }),
+    ] {
+        assert_refused(alter(&dead, bad).await, ErrorCode::InvalidArgument, "field");
+    }
+    let request = pb::GetTopicRequest { name: "orders".to_owned() };
+    let found: pb::GetTopicResponse = dead.broker.call(request).await.expect("a topic");
+    let options = found.topic.and_then(|topic| topic.options).expect("options");
+    assert!(options.group_dead_letters.is_empty());
+    assert_eq!(options.dead_letters.expect("in force").max_retries, Some(3));
+}

@@ -57,8 +57,8 @@ pub use schedules::{
 };
 pub use schemas::{NewSchema, SchemaBinding, SubjectNaming, ValidationMode};
 pub use topic::{
-    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, ScrubPass, TopicChange, TopicConfig,
-    TopicInfo, TopicSettings,
+    CleanupPolicy, DeadLetterChange, DeadLetterConfig, DeadLetterPolicy, IndexConfig, NewTopic,
+    PartitionInfo, RestoreTopic, ScrubPass, TopicChange, TopicConfig, TopicInfo, TopicSettings,
 };
 pub use transactions::{
     InvalidTransaction, Outcome, Phase, Place, PlaceCall, TRANSACTIONS_TOPIC, TransactionHandle,

@@ -50,8 +50,8 @@ pub(crate) use running::Running;
 
 /// The newest feature version that this build understands (see [`flymq_engine::meta::RaiseFeatures`]).
 ///
-/// 2: transactions; 3: scheduled messages; 4: single records of groups; 5: schemas.
-pub(crate) const FEATURE_VERSION: u32 = 5;
+/// 2: transactions; 3: scheduled messages; 4: single records of groups; 5: schemas; 6: dead-letter policies of topics.
+pub(crate) const FEATURE_VERSION: u32 = 6;
 
 /// The latest feature version that this node offers to the others: an operator may hold it back.
 fn understands(config: &Config) -> u32 {

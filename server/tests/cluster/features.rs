@@ -12,19 +12,26 @@ use crate::{
 const HOLD: &str = "FLYMQ_CLUSTER_MAX_FEATURE_VERSION";
 
 /// One call of each feature, with the version of the cluster from which on it is answered.
-fn calls() -> [(u32, &'static str, Value); 4] {
+fn calls() -> [(u32, &'static str, &'static str, Value); 5] {
+    let policy = json!({"options": {"dead_letters": {"max_retries": 5}}});
     [
-        (2, "/api/v1/transactions", json!({})),
-        (3, "/api/v1/topics/t/schedules", json!({"delay_ms": 600_000, "record": {"value_text": "v"}})),
-        (4, "/api/v1/consumer-groups/g/acquire", json!({"topic": "t", "member_id": "m"})),
-        (5, "/api/v1/schemas", json!({"name": "s", "type": "SCHEMA_TYPE_JSON", "definition": "{}"})),
+        (2, "POST", "/api/v1/transactions", json!({})),
+        (
+            3,
+            "POST",
+            "/api/v1/topics/t/schedules",
+            json!({"delay_ms": 600_000, "record": {"value_text": "v"}}),
+        ),
+        (4, "POST", "/api/v1/consumer-groups/g/acquire", json!({"topic": "t", "member_id": "m"})),
+        (5, "POST", "/api/v1/schemas", json!({"name": "s", "type": "SCHEMA_TYPE_JSON", "definition": "{}"})),
+        (6, "PATCH", "/api/v1/topics/t", policy),
     ]
 }
 
 /// Every node answers exactly the calls of the features that the cluster's version has.
 fn offers(node: &Process, version: u32) {
-    for (needed, path, body) in calls() {
-        let (status, answer) = node.rest("POST", path, &body);
+    for (needed, method, path, body) in calls() {
+        let (status, answer) = node.rest(method, path, &body);
         if needed <= version {
             assert_eq!(status, 200, "{path} at version {version}: {answer}");
         } else {
@@ -62,17 +69,17 @@ fn what_one_node_does_not_know_nobody_uses_and_it_comes_with_the_last_one() {
 
     cluster.stop(2);
     cluster.restart(2);
-    let schema = calls()[3].clone();
-    let registered = || cluster.node(2).rest("POST", schema.1, &schema.2).0 == 200;
-    eventually("the version rises to the newest", || registered().then_some(()));
-    (0..3).for_each(|number| offers(cluster.node(number), 5));
+    let (newest, method, path, body) = calls()[4].clone();
+    let taken = || cluster.node(2).rest(method, path, &body).0 == 200;
+    eventually("the version rises to the newest", || taken().then_some(()));
+    (0..3).for_each(|number| offers(cluster.node(number), newest));
     assert_eq!(cluster.values(0, "t"), ["before", "meanwhile"]);
 
     // There is no way back from what may stand in the logs by now.
     cluster.stop(2);
     let (code, text) = refused(cluster.another_start(2).env(HOLD, "3"));
     assert_ne!(code, 0);
-    assert!(text.contains("understands feature version 3, the cluster uses 5"), "{text}");
+    assert!(text.contains("understands feature version 3, the cluster uses 6"), "{text}");
     cluster.restart(2);
     cluster.produce(2, "t", "after");
 }

@@ -202,3 +202,28 @@ fn a_queue_loses_and_repeats_nothing_that_was_answered_for() {
         rest.len()
     );
 }
+
+/// What a topic and a group say of failures is there after a kill.
+#[test]
+fn dead_letter_policies_survive_kills() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut broker = Process::start(dir.path());
+    let options = json!({"partitions": 1, "dead_letters": {"max_retries": 5, "topic": "graves"}});
+    ok(broker.rest("POST", "/api/v1/topics", &json!({"name": "t", "options": options})));
+    let change =
+        json!({"options": {"group_dead_letters": {"g": {"retry_delay_ms": 7, "backoff_factor": 1.25}}}});
+    ok(broker.rest("PATCH", "/api/v1/topics/t", &change));
+    for _ in 0..3 {
+        broker.crash();
+        broker = Process::start(dir.path());
+        let found = ok(broker.rest("GET", "/api/v1/topics/t", &Value::Null));
+        let options = &found["topic"]["options"];
+        assert_eq!(options["dead_letters"]["max_retries"], json!(5), "{options}");
+        assert_eq!(options["dead_letters"]["topic"], json!("graves"), "{options}");
+        assert_eq!(options["group_dead_letters"]["g"]["backoff_factor"], json!(1.25), "{options}");
+        produce(&broker, "v");
+    }
+    let nack = json!({"topic": "t", "partition": 0, "offset": 0, "reason": "boom"});
+    let failed = ok(broker.rest("POST", "/api/v1/consumer-groups/g/nack", &nack));
+    assert_eq!(failed["retry_after_ms"], json!(7), "{failed}");
+}

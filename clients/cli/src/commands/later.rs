@@ -38,6 +38,8 @@ pub enum DlqCommand {
     },
     /// Delete all.
     Purge { topic: String },
+    /// Show or change how often and when records that fail are redelivered, and where they go then.
+    Policy(super::dlq::Policy),
 }
 
 #[derive(Debug, Subcommand)]
@@ -139,6 +141,7 @@ pub async fn dlq(context: &Context, command: DlqCommand) -> Result<(), Failure> 
             let request = json!({"topic": topic, "ids": ids, "all": all, "filter": filter});
             show(context, "ReplayDeadLetters", request).await
         }
+        DlqCommand::Policy(args) => super::dlq::policy(context, args).await,
         DlqCommand::Purge { topic } => show(context, "PurgeDeadLetters", json!({"topic": topic})).await,
     }
 }

@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod cluster_change;
 pub mod completion;
 pub mod consume;
+pub mod dlq;
 pub mod groups;
 pub mod health;
 pub mod index;

@@ -176,6 +176,9 @@ pub async fn info(context: &Context, args: &Name) -> Result<(), Failure> {
     output::line(format!("Partitions:  {}", topic.partitions.len()))?;
     output::line(format!("Replicas:    {}", options.replication_factor))?;
     output::line(format!("Retention:   {}", retention(&options)))?;
+    if let Some(policy) = &options.dead_letters {
+        output::line(format!("Failures:    {}", super::dlq::summary(policy)))?;
+    }
     output::line(format!("Index:       {}", index(options.index.as_ref())))?;
     output::line("")?;
     let rows = topic.partitions.iter().map(|p| {

@@ -106,3 +106,32 @@ fn old_records_can_be_deleted() {
     assert_eq!(all[0]["low_watermark"], 3);
     assert!(broker.ok(&["produce", "t", "d"]).contains('3'));
 }
+
+#[test]
+fn what_becomes_of_failures_is_said_for_a_topic_and_a_group() {
+    let broker = Broker::start();
+    broker.ok(&["create", "pay"]);
+    assert!(broker.ok(&["info", "pay"]).contains("Failures:    after 3 retries to pay.dlq\n"));
+    let set = broker.ok(&[
+        "dlq",
+        "policy",
+        "pay",
+        "--max-retries",
+        "7",
+        "--backoff-factor",
+        "1.5",
+        "--to",
+        "graves",
+    ]);
+    assert!(set.starts_with("Dead letters of pay go to graves.\n"), "{set}");
+    broker.ok(&["dlq", "policy", "pay", "--group", "fast", "--retry-delay-ms", "50"]);
+    let shown = broker.ok(&["dlq", "policy", "pay"]);
+    let rows: Vec<Vec<&str>> = shown.lines().skip(2).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(rows[0][2..], ["true", "7", "1000", "ms", "1.5", "600000", "ms"], "{shown}");
+    assert_eq!(rows[1], ["fast", "-", "-", "50", "ms", "-", "-"], "{shown}");
+    assert!(broker.ok(&["info", "pay"]).contains("Failures:    after 7 retries to graves\n"));
+    let json = broker.ok(&["-o", "json", "dlq", "policy", "pay", "--reset"]);
+    assert!(json.contains(r#""max_retries":3"#) && json.contains(r#""retry_delay_ms":50"#), "{json}");
+    let refused = broker.fails(&["dlq", "policy", "pay", "--backoff-factor", "11"], 2);
+    assert!(refused.contains("backoff_factor") && refused.contains("1 to 10"), "{refused}");
+}

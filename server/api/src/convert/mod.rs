@@ -1,5 +1,6 @@
 //! Protobuf to domain and back. Here, and nowhere else, requests are validated; the engine never sees prost.
 
+mod dead_letters;
 mod fields;
 mod filter;
 mod index;

@@ -1,12 +1,13 @@
 //! Topics: settings in, descriptions out.
 
 use flymq_engine::{
-    CleanupPolicy, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, TopicChange, TopicConfig, TopicInfo,
+    CleanupPolicy, DeadLetterChange, IndexConfig, NewTopic, PartitionInfo, RestoreTopic, TopicChange,
+    TopicConfig, TopicInfo,
 };
 use flymq_proto::pb;
 use flymq_types::{Offset, TopicName};
 
-use super::{binding_message, index, invalid};
+use super::{binding_message, dead_letters, index, invalid};
 use crate::{
     BrokerError,
     dispatch::{Map, not_built},
@@ -17,6 +18,7 @@ pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, Br
     let name = TopicName::new(&request.name).map_err(|why| invalid("name", why))?;
     let options = request.options.clone().unwrap_or_default();
     let settings = Settings::parse(&options)?;
+    let dead_letters = TopicChange { dead_letters: settings.dead_letters, ..TopicChange::default() };
     let restore = request.restore.as_ref().map(|restore| RestoreTopic {
         backup: restore.backup_id.as_str().into(),
         first_offsets: restore.first_offsets.iter().map(|first| Offset(*first)).collect(),
@@ -37,6 +39,7 @@ pub(crate) fn new_topic(request: &pb::CreateTopicRequest) -> Result<NewTopic, Br
             index: settings.index,
             unclean_election: false,
             schema: None,
+            dead_letters: TopicConfig::default().with(&dead_letters).dead_letters,
         },
     })
 }
@@ -58,6 +61,7 @@ pub(crate) fn topic_changes(options: &pb::TopicOptions) -> Result<TopicChange, B
         delete_retention_ms: settings.delete_retention_ms,
         index: settings.index,
         schema: None,
+        dead_letters: settings.dead_letters,
     })
 }
 
@@ -73,6 +77,7 @@ struct Settings {
     cleanup_policy: Option<CleanupPolicy>,
     delete_retention_ms: Option<u64>,
     index: Option<IndexConfig>,
+    dead_letters: DeadLetterChange,
 }
 
 impl Settings {
@@ -88,6 +93,7 @@ impl Settings {
             cleanup_policy: cleanup_policy(options.cleanup_policy)?,
             delete_retention_ms: set64("options.delete_retention_ms", options.delete_retention_ms)?,
             index: options.index.as_ref().map(index::parse).transpose()?,
+            dead_letters: dead_letters::change(options)?,
         })
     }
 }
@@ -133,6 +139,8 @@ pub(crate) fn topic_message(topic: &TopicInfo, map: &Map<'_>) -> pb::Topic {
         .into(),
         delete_retention_ms: signed(settings.delete_retention_ms),
         index: Some(index::message(settings.index, topic.config.index.as_ref())),
+        dead_letters: Some(dead_letters::in_force(topic, map.dead_letters)),
+        group_dead_letters: dead_letters::of_groups(topic),
     };
     let partitions: Vec<_> =
         topic.partitions.iter().map(|p| partition_message(&topic.name, p, map)).collect();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flymq_engine::{
-    Engine, PartitionInfo,
+    DeadLetterOptions, Engine, PartitionInfo,
     meta::{MetaImage, NodeMeta, NodeState, PartitionMeta},
 };
 use flymq_proto::pb;
@@ -16,6 +16,7 @@ use crate::{BrokerError, Door, ErrorCode, Node, Phase, convert};
 pub(crate) struct Map<'a> {
     pub(crate) image: Arc<MetaImage>,
     pub(crate) node: &'a Node,
+    pub(crate) dead_letters: &'a DeadLetterOptions,
     pub(crate) door: Door,
     pub(crate) now: Timestamp,
 }
@@ -169,7 +170,8 @@ pub(super) fn located(engine: &Engine, door: Door, error: BrokerError) -> Broker
 impl EngineBroker {
     /// The map for clients of `door`.
     pub(super) fn map(&self, door: Door) -> Map<'_> {
-        Map { image: self.engine.metadata(), node: &self.node, door, now: self.clock.wall() }
+        let (image, now) = (self.engine.metadata(), self.clock.wall());
+        Map { image, node: &self.node, dead_letters: self.engine.dead_letters(), door, now }
     }
 
     /// The error as clients of `door` are told it: with the leader's address, and in a cluster with the metadata that could

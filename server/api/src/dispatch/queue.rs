@@ -225,7 +225,7 @@ impl EngineBroker {
             offered = Offered { from, upto: page.next_offset, records: hashes.collect() };
             at_hand.extend(page.records.into_iter().map(|record| (record.offset, record)));
         }
-        let policy = self.engine.retry_policy(None, None);
+        let policy = self.engine.retry_policy(queue.group, queue.topic);
         let (member, ordered) = (asked.member.clone(), asked.ordered);
         let acquired =
             self.engine.acquire(at, offered, Ask { member, max, lock: asked.lock, ordered, policy }).await?;

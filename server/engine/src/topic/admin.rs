@@ -7,9 +7,13 @@ use std::sync::Arc;
 
 use flymq_types::{Offset, TopicId, TopicName};
 
+use super::dead_letters::POLICIES_FEATURE;
 use super::open_logs::OpenLogs;
 use super::open_topic::View;
-use super::{NewTopic, OpenTopic, TopicChange, TopicConfig, TopicInfo, TopicSettings, validate_partitions};
+use super::{
+    DeadLetterConfig, NewTopic, OpenTopic, TopicChange, TopicConfig, TopicInfo, TopicSettings,
+    validate_partitions,
+};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::meta::{AlterTopic, Command, CreateTopic, DeleteTopic, MetaError, Reply, TopicMeta};
@@ -136,6 +140,9 @@ impl Engine {
         let name = meta.name.clone();
         let config = meta.config.with(change);
         config.validate(nodes)?;
+        if config.dead_letters != meta.config.dead_letters {
+            self.check_dead_letters(&name, config.dead_letters.as_deref())?;
+        }
         let current = u32::try_from(meta.partitions.len()).unwrap_or(u32::MAX);
         let partitions = change.partitions.unwrap_or(current);
         validate_partitions(partitions, &self.options.limits)?;
@@ -143,6 +150,34 @@ impl Engine {
             return Err(EngineError::PartitionsShrink { topic: name, current, asked: partitions });
         }
         Ok(AlterTopic { id: meta.id, name, revision: meta.revision, partitions, config })
+    }
+
+    /// Whether every node can keep it, and the dead letters have a topic of their own: those of two topics in one could be neither
+    /// counted nor purged apart.
+    fn check_dead_letters(
+        &self,
+        topic: &TopicName,
+        config: Option<&DeadLetterConfig>,
+    ) -> Result<(), EngineError> {
+        let Some(config) = config else { return Ok(()) };
+        if self.is_member() && self.metadata().cluster.features < POLICIES_FEATURE {
+            let (feature, needed) = ("dead-letter policies of topics", POLICIES_FEATURE);
+            return Err(EngineError::FeatureOff { feature, needed });
+        }
+        let Some(there) = &config.topic else { return Ok(()) };
+        let refused = |reason| Err(EngineError::InvalidArgument { field: "dead_letters.topic", reason });
+        if there == topic {
+            return refused("must not be the topic itself".to_owned());
+        }
+        let image = self.meta.image();
+        let other = image.topics.values().find(|other| {
+            let config = other.config.dead_letters.as_deref();
+            other.name != *topic && self.options.dead_letters.topic_of(&other.name, config) == there.as_str()
+        });
+        match other {
+            Some(other) => refused(format!("{there} takes the dead letters of {}", other.name)),
+            None => Ok(()),
+        }
     }
 
     /// The topic, created where it is unknown and that is on (`features.md` decision 4).
@@ -202,6 +237,7 @@ impl Engine {
         let partitions = new.partitions.unwrap_or(self.options.default_partitions);
         validate_partitions(partitions, &self.options.limits)?;
         new.config.validate(nodes)?;
+        self.check_dead_letters(&new.name, new.config.dead_letters.as_deref())?;
         new.validate_restore(partitions)?;
         Ok(CreateTopic {
             id: TopicId::random(&*self.rng),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flymq_storage::{IndexStrategy, LogConfig};
 use flymq_types::{Limits, Offset, TopicName};
 
-use super::IndexConfig;
+use super::{DeadLetterChange, DeadLetterConfig, IndexConfig};
 use crate::EngineError;
 use crate::schemas::SchemaBinding;
 
@@ -45,6 +45,8 @@ pub struct TopicConfig {
     pub unclean_election: bool,
     /// What records have to match; none on most topics.
     pub schema: Option<Arc<SchemaBinding>>,
+    /// What becomes of records that fail; none on most topics.
+    pub dead_letters: Option<Arc<DeadLetterConfig>>,
 }
 
 /// The settings in force: the topic's own, filled up with the server's defaults.
@@ -110,6 +112,7 @@ pub struct TopicChange {
     pub index: Option<IndexConfig>,
     /// A binding in place of the one there is; `Some(None)`: none any more.
     pub schema: Option<Option<Arc<SchemaBinding>>>,
+    pub dead_letters: DeadLetterChange,
 }
 
 /// Smallest and largest roll size of a segment, bytes; at least what the broker's own default may be.
@@ -157,6 +160,9 @@ impl TopicConfig {
         if let Some(index) = &self.index {
             index.validate()?;
         }
+        if let Some(dead_letters) = &self.dead_letters {
+            dead_letters.validate()?;
+        }
         for (field, value) in [
             ("retention_ms", self.retention_ms),
             ("ttl_ms", self.ttl_ms),
@@ -167,6 +173,11 @@ impl TopicConfig {
             }
         }
         Ok(())
+    }
+
+    fn dead_letters_with(&self, change: &DeadLetterChange) -> Option<Arc<DeadLetterConfig>> {
+        let known = self.dead_letters.as_deref().cloned().unwrap_or_default();
+        Some(known.with(change)).filter(|changed| !changed.is_empty()).map(Arc::new)
     }
 
     /// The settings after `change`.
@@ -184,6 +195,7 @@ impl TopicConfig {
             index: change.index.clone().or_else(|| self.index.clone()),
             unclean_election: self.unclean_election,
             schema: change.schema.clone().unwrap_or_else(|| self.schema.clone()),
+            dead_letters: self.dead_letters_with(&change.dead_letters),
         }
     }
 }

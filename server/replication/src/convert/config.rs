@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use flymq_engine::{CleanupPolicy, IndexConfig, IndexStrategy, TopicConfig};
+use flymq_engine::{
+    CleanupPolicy, DeadLetterConfig, DeadLetterPolicy, IndexConfig, IndexStrategy, TopicConfig,
+};
 use flymq_proto::internal as pb;
+use flymq_types::{GroupId, TopicName};
 
 use super::ConvertError;
 use super::schemas::{binding_from_pb, binding_to_pb};
@@ -26,6 +29,52 @@ pub(super) fn config_to_pb(config: &TopicConfig) -> pb::TopicConfig {
         index: config.index.as_ref().map(index_to_pb),
         unclean_election: config.unclean_election,
         schema: config.schema.as_deref().map(binding_to_pb),
+        dead_letters: config.dead_letters.as_deref().map(dead_letters_to_pb),
+    }
+}
+
+fn dead_letters_to_pb(config: &DeadLetterConfig) -> pb::DeadLetterConfig {
+    pb::DeadLetterConfig {
+        policy: Some(policy_to_pb(&config.policy)),
+        topic: config.topic.as_ref().map(ToString::to_string),
+        groups: config.groups.iter().map(group_to_pb).collect(),
+    }
+}
+
+fn group_to_pb((group, policy): (&GroupId, &DeadLetterPolicy)) -> pb::GroupDeadLetterPolicy {
+    pb::GroupDeadLetterPolicy { group: group.to_string(), policy: Some(policy_to_pb(policy)) }
+}
+
+fn policy_to_pb(policy: &DeadLetterPolicy) -> pb::DeadLetterPolicy {
+    pb::DeadLetterPolicy {
+        enabled: policy.enabled,
+        max_retries: policy.max_retries,
+        retry_delay_ms: policy.retry_delay_ms,
+        backoff_percent: policy.backoff_percent,
+        max_retry_delay_ms: policy.max_retry_delay_ms,
+    }
+}
+
+fn dead_letters_from_pb(config: pb::DeadLetterConfig) -> Result<DeadLetterConfig, ConvertError> {
+    let topic = config.topic.as_deref().map(TopicName::any).transpose();
+    let group = |kept: pb::GroupDeadLetterPolicy| {
+        Ok((GroupId::any(&kept.group)?, kept.policy.map(policy_from_pb).unwrap_or_default()))
+    };
+    let groups: Result<_, flymq_types::InvalidName> = config.groups.into_iter().map(group).collect();
+    Ok(DeadLetterConfig {
+        policy: config.policy.map(policy_from_pb).unwrap_or_default(),
+        topic: topic.map_err(|_| ConvertError::Field("dead_letters.topic"))?,
+        groups: groups.map_err(|_| ConvertError::Field("dead_letters.groups"))?,
+    })
+}
+
+fn policy_from_pb(policy: pb::DeadLetterPolicy) -> DeadLetterPolicy {
+    DeadLetterPolicy {
+        enabled: policy.enabled,
+        max_retries: policy.max_retries,
+        retry_delay_ms: policy.retry_delay_ms,
+        backoff_percent: policy.backoff_percent,
+        max_retry_delay_ms: policy.max_retry_delay_ms,
     }
 }
 
@@ -69,5 +118,6 @@ pub(super) fn config_from_pb(config: pb::TopicConfig) -> Result<TopicConfig, Con
         index: config.index.map(index_from_pb).transpose()?,
         unclean_election: config.unclean_election,
         schema: config.schema.map(binding_from_pb).transpose()?.map(Arc::new),
+        dead_letters: config.dead_letters.map(dead_letters_from_pb).transpose()?.map(Arc::new),
     })
 }

@@ -7,16 +7,16 @@ use flymq_engine::meta::{
     TransferLeader, UnfenceBroker,
 };
 use flymq_engine::{
-    CleanupPolicy, Compatibility, IndexConfig, IndexStrategy, SchemaBinding, SchemaKind, SubjectNaming,
-    TopicConfig, ValidationMode,
+    CleanupPolicy, Compatibility, DeadLetterConfig, DeadLetterPolicy, IndexConfig, IndexStrategy,
+    SchemaBinding, SchemaKind, SubjectNaming, TopicConfig, ValidationMode,
 };
 use flymq_types::{
-    BrokerEpoch, ClusterId, DirectoryId, IncarnationId, LeaderEpoch, NodeId, PartitionEpoch, PartitionId,
-    Timestamp, TopicId, TopicName,
+    BrokerEpoch, ClusterId, DirectoryId, GroupId, IncarnationId, LeaderEpoch, NodeId, PartitionEpoch,
+    PartitionId, Timestamp, TopicId, TopicName,
 };
 use prost::Message;
 
-use super::config::config_from_pb;
+use super::config::{config_from_pb, config_to_pb};
 use super::field::id_from_pb;
 use super::*;
 
@@ -39,6 +39,7 @@ fn topic_commands() -> Vec<Command> {
         }),
         unclean_election: false,
         schema: None,
+        dead_letters: None,
     };
     let create = CreateTopic {
         id,
@@ -99,6 +100,34 @@ fn stored_metadata_from_before_clusters_is_read_and_written_as_it_was() {
     assert_eq!(image_to_pb(&image).encode_to_vec(), snapshot);
     let partitions = image.topics.values().flat_map(|topic| &topic.partitions);
     assert!(partitions.clone().all(|partition| **partition == PartitionMeta::default()));
+}
+
+/// Groups are written in their order: equal settings are equal bytes.
+#[test]
+fn dead_letter_policies_come_back() {
+    let groups = ["a", "b", "c", "d", "e", "f", "g"].map(|name| {
+        let policy = DeadLetterPolicy {
+            max_retries: Some(1),
+            backoff_percent: Some(150),
+            max_retry_delay_ms: Some(9),
+            ..DeadLetterPolicy::default()
+        };
+        (GroupId::new(name).expect("valid"), policy)
+    });
+    let kept = DeadLetterConfig {
+        policy: DeadLetterPolicy {
+            enabled: Some(false),
+            retry_delay_ms: Some(0),
+            ..DeadLetterPolicy::default()
+        },
+        topic: Some(TopicName::new("graves").expect("valid")),
+        groups: groups.into(),
+    };
+    let config = TopicConfig { dead_letters: Some(Arc::new(kept)), ..TopicConfig::default() };
+    let written = config_to_pb(&config).encode_to_vec();
+    let read = config_from_pb(pb::TopicConfig::decode(&written[..]).expect("whole")).expect("known");
+    assert_eq!(read, config);
+    assert_eq!(config_to_pb(&read).encode_to_vec(), written);
 }
 
 fn node(n: u8) -> NodeId {

@@ -278,13 +278,15 @@ impl EngineBroker {
 
     /// The topic that dead letters of `topic` go to.
     pub(super) fn dead_letter_topic(&self, topic: &TopicName) -> Result<TopicName, BrokerError> {
-        let suffix = &self.engine.dead_letters().suffix;
-        TopicName::new(&format!("{topic}{suffix}"))
-            .map_err(|why| convert::invalid("topic", format_args!("{why}, with {suffix:?} behind it")))
+        let name = self.engine.dead_letter_topic(topic);
+        TopicName::new(&name).map_err(|why| convert::invalid("topic", format_args!("{why}, as {name:?}")))
     }
 
     /// The topic whose dead letters go to `topic`.
     fn source_of(&self, topic: &TopicName) -> String {
+        if let Some(source) = self.engine.source_of_dead_letters(topic) {
+            return source.to_string();
+        }
         let name = topic.as_str();
         name.strip_suffix(self.engine.dead_letters().suffix.as_str()).unwrap_or(name).to_owned()
     }
@@ -292,11 +294,12 @@ impl EngineBroker {
     /// # Errors
     /// `FeatureDisabled`, `InvalidArgument`, `TopicNotFound`; `NotLeader` where another node keeps them.
     fn letters(&self, source: &str) -> Result<Letters, BrokerError> {
-        if !self.engine.dead_letters().enabled {
+        let source = TopicName::new(source).map_err(|why| convert::invalid("topic", why))?;
+        // What was there before they were switched off for the topic can still be seen and replayed.
+        if !self.engine.dead_letters().enabled && !self.engine.has_dead_letters(&source) {
             let message = "dead letters are switched off (dlq.enabled)";
             return Err(BrokerError::new(ErrorCode::FeatureDisabled, message).with("feature", "dead letters"));
         }
-        let source = TopicName::new(source).map_err(|why| convert::invalid("topic", why))?;
         let topic = self.dead_letter_topic(&source)?;
         let name = format!("__dead-letters.{:08x}", fnv1a_32(topic.as_str().as_bytes()));
         let group = GroupId::internal(&name).expect("hexadecimal digits behind the prefix are a name");

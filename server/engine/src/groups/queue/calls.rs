@@ -16,6 +16,7 @@ use crate::groups::membership::Group;
 use crate::groups::record::{Change, DeliveryKey, OffsetKey, OffsetValue};
 use crate::groups::{CommitAs, Groups};
 use crate::task::to_the_end;
+use crate::topic::DeadLetterPolicy;
 
 /// The feature version of the cluster from which on its nodes keep single records of groups.
 const DELIVERIES_FEATURE: u32 = 4;
@@ -32,9 +33,9 @@ pub struct Nack {
     pub membership: Option<CommitAs>,
     /// Everything before it is processed: the offset after it is committed in the same step.
     pub commit: bool,
-    /// None: the broker's.
+    /// None: as the group, the topic or the broker is set.
     pub max_retries: Option<u32>,
-    /// None: the broker's.
+    /// None: likewise.
     pub delay_ms: Option<u32>,
 }
 
@@ -107,13 +108,44 @@ impl Engine {
         self.check_coordinator(group)
     }
 
-    /// The policy, with what a request says of it.
-    pub fn retry_policy(&self, max_retries: Option<u32>, delay_ms: Option<u32>) -> RetryPolicy {
-        let options = &self.options.dead_letters;
-        RetryPolicy {
-            max_retries: options.enabled.then(|| max_retries.unwrap_or(options.max_retries)),
-            delay_ms: delay_ms.unwrap_or(options.retry_delay_ms),
-        }
+    /// The policy in force for records of the topic in the group: the group's settings before the topic's, and those before the
+    /// broker's.
+    pub fn retry_policy(&self, group: &GroupId, topic: &TopicName) -> RetryPolicy {
+        self.policy_of(group, topic).resolve(&self.options.dead_letters)
+    }
+
+    fn policy_of(&self, group: &GroupId, topic: &TopicName) -> DeadLetterPolicy {
+        let open = self.topics.find(topic);
+        let view = open.as_ref().map(|open| open.view());
+        let config = view.as_ref().and_then(|view| view.meta.config.dead_letters.as_deref());
+        config.map_or_else(DeadLetterPolicy::default, |config| config.of(group))
+    }
+
+    /// Whether records of the topic may go to the dead letters.
+    pub fn has_dead_letters(&self, topic: &TopicName) -> bool {
+        let broker = &self.options.dead_letters;
+        let open = self.topics.find(topic);
+        let view = open.as_ref().map(|open| open.view());
+        let config = view.as_ref().and_then(|view| view.meta.config.dead_letters.as_deref());
+        config.map_or(broker.enabled, |config| config.is_enabled(broker))
+    }
+
+    /// The name of the topic that its dead letters go to; it may be too long for one.
+    pub fn dead_letter_topic(&self, topic: &TopicName) -> String {
+        let open = self.topics.find(topic);
+        let view = open.as_ref().map(|open| open.view());
+        let config = view.as_ref().and_then(|view| view.meta.config.dead_letters.as_deref());
+        self.options.dead_letters.topic_of(topic, config)
+    }
+
+    /// The topic whose dead letters go to `letters`, as the settings are now.
+    pub fn source_of_dead_letters(&self, letters: &TopicName) -> Option<TopicName> {
+        let image = self.meta.image();
+        let source = image.topics.values().find(|topic| {
+            let config = topic.config.dead_letters.as_deref();
+            self.options.dead_letters.topic_of(&topic.name, config) == letters.as_str()
+        });
+        source.map(|topic| topic.name.clone())
     }
 
     /// Where a queue reader of the group goes on with new records; none: nobody has begun.
@@ -137,7 +169,11 @@ impl Engine {
     /// # Errors
     /// `RecordNotHeld`, `LimitReached`, those of a commit by a member, `NotCoordinator`: nothing was done. Or why it could not be written.
     pub async fn nack(&self, at: &RecordAt, key: Option<u32>, nack: Nack) -> Result<Nacked, EngineError> {
-        let policy = self.retry_policy(nack.max_retries, nack.delay_ms);
+        let mut policy = self.retry_policy(&at.group, &at.topic);
+        policy.max_retries = policy.max_retries.map(|most| nack.max_retries.unwrap_or(most));
+        if let Some(delay_ms) = nack.delay_ms {
+            policy = RetryPolicy { delay_ms, max_delay_ms: policy.max_delay_ms.max(delay_ms), ..policy };
+        }
         let act = Act::Fail { policy, error: short(&nack.error).into() };
         let Nack { member, membership, commit, .. } = nack;
         let record = at.clone();
@@ -174,7 +210,7 @@ impl Engine {
         act: Act,
         member: String,
     ) -> Result<bool, EngineError> {
-        let enabled = self.options.dead_letters.enabled;
+        let enabled = self.policy_of(group, topic).is_enabled(&self.options.dead_letters);
         let act = match act {
             // There is nowhere to go.
             Act::Reject { .. } if !enabled => Act::Accept,

@@ -14,11 +14,13 @@ mod tests;
 
 use flymq_types::{GroupId, Offset, PartitionId, TopicName};
 
+use crate::topic::DeadLetterConfig;
 pub use acquire::{Ask, Offered};
 pub use calls::{Acquired, Nack, Nacked};
 pub(super) use moves::end_of_moves;
 pub use moves::{Direction, Moving};
 pub(super) use state::Delivery;
+
 pub use state::{Act, Cause, NotHeld, RetryPolicy};
 
 /// One record in a group.
@@ -41,6 +43,16 @@ pub struct DeadLetterOptions {
     pub retry_delay_ms: u32,
     /// Behind a topic's name: where its dead letters go.
     pub suffix: String,
+}
+
+impl DeadLetterOptions {
+    /// The name of the topic that the dead letters of `topic` go to; it may be too long for one.
+    pub fn topic_of(&self, topic: &TopicName, config: Option<&DeadLetterConfig>) -> String {
+        match config.and_then(|config| config.topic.as_ref()) {
+            Some(named) => named.to_string(),
+            None => format!("{topic}{}", self.suffix),
+        }
+    }
 }
 
 impl Default for DeadLetterOptions {

@@ -16,16 +16,17 @@ use std::time::Duration;
 
 use flymq_types::{Timestamp, TopicName};
 
-/// The longest wait before a redelivery, ms.
-pub(crate) const MAX_DELAY_MS: u64 = 600_000;
-
 /// How often and when a record that failed is redelivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Redeliveries before it goes to the dead letters; none: without end.
     pub max_retries: Option<u32>,
-    /// Before the first redelivery, ms; doubled for each further one.
+    /// Before the first redelivery, ms.
     pub delay_ms: u32,
+    /// Each further wait is so much longer, hundredths.
+    pub backoff_percent: u32,
+    /// The longest wait, ms.
+    pub max_delay_ms: u32,
 }
 
 /// Why a record goes where it goes.
@@ -111,10 +112,24 @@ pub(crate) fn after(now: Timestamp, time: Duration) -> Timestamp {
 }
 
 impl RetryPolicy {
-    /// The wait after so many failures, ms: doubled with each, and bounded.
+    /// Each wait is twice as long as the one before.
+    pub const DOUBLED: u32 = 200;
+    /// No wait is longer where nothing is said, ms.
+    pub const LONGEST_MS: u32 = 600_000;
+
+    /// The wait after so many failures, ms: longer with each, and bounded.
     pub(crate) fn delay_ms(&self, attempts: u32) -> u64 {
-        let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
-        u64::from(self.delay_ms).saturating_mul(doubled).min(MAX_DELAY_MS)
+        let most = u64::from(self.max_delay_ms);
+        let mut wait = u64::from(self.delay_ms).min(most);
+        // Where it grows it is at its bound after some hundred failures.
+        for _ in 1..attempts.min(5_000) {
+            let longer = (wait * u64::from(self.backoff_percent) / 100).min(most);
+            if longer == wait {
+                break;
+            }
+            wait = longer;
+        }
+        wait
     }
 
     fn is_over(&self, attempts: u32) -> bool {

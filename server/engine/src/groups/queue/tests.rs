@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use super::acquire::{Ask, Offered, WINDOW, acquire};
 use super::state::{Act, Cause, Delivery, Fate, NotHeld, Phase, RetryPolicy};
 
-const POLICY: RetryPolicy = RetryPolicy { max_retries: Some(2), delay_ms: 10 };
+const POLICY: RetryPolicy =
+    RetryPolicy { max_retries: Some(2), delay_ms: 10, backoff_percent: 200, max_delay_ms: 600_000 };
 const LOCK: Duration = Duration::from_millis(50);
 
 /// What is kept of one partition in a group, as the book has it.
@@ -176,7 +177,7 @@ proptest! {
 
 #[test]
 fn waits_double_and_are_bounded() {
-    let policy = RetryPolicy { max_retries: None, delay_ms: 1_000 };
+    let policy = RetryPolicy { max_retries: None, delay_ms: 1_000, ..POLICY };
     let waits: Vec<_> = [1, 2, 3, 10, 11, 100].map(|attempts| policy.delay_ms(attempts)).into();
     assert_eq!(waits, [1_000, 2_000, 4_000, 512_000, 600_000, 600_000]);
 }
@@ -189,7 +190,7 @@ fn a_record_is_redelivered_as_often_as_the_policy_says() {
         assert_eq!(matches!(record.phase, Phase::Doomed { .. }), attempt == 3, "after {attempt}");
     }
     assert_eq!((record.first_failed, record.last_failed, record.attempts), (Timestamp(1), Timestamp(3), 3));
-    let endless = RetryPolicy { max_retries: None, delay_ms: 0 };
+    let endless = RetryPolicy { max_retries: None, delay_ms: 0, ..POLICY };
     let failed = record.failed(&endless, "x".into(), Timestamp(9));
     assert!(matches!(failed.phase, Phase::Waiting { .. }));
 }
