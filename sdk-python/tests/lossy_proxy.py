@@ -22,12 +22,24 @@ class LossyProxy:
         self._lock = threading.Lock()
         #: Answers that were lost.
         self.lost = 0
+        self._down_now = threading.Event()
+        self._ends: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
         self._listener.close()
+
+    def cut(self) -> None:
+        """Ends all connections, and those that come, until `mend`."""
+        self._down_now.set()
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        self._down_now.clear()
 
     def __enter__(self) -> LossyProxy:
         return self
@@ -41,7 +53,11 @@ class LossyProxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._down_now.is_set():
+                client.close()
+                continue
             broker = socket.create_connection(self._broker)
+            self._ends += [client, broker]
             for way, ends in ((self._up, (client, broker)), (self._down, (broker, client))):
                 threading.Thread(target=self._run, args=(way, *ends), daemon=True).start()
 

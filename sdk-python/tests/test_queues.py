@@ -8,8 +8,9 @@ import time
 from typing import Callable
 
 import pytest
+from lossy_proxy import LossyProxy
 from pyflymq import AsyncFlyMQClient, ConsumedMessage, ConsumerGroup, FlyMQClient
-from pyflymq.exceptions import ClosedError, InvalidArgumentError, RecordNotHeldError
+from pyflymq.exceptions import ClosedError, FlyMQError, InvalidArgumentError, RecordNotHeldError
 
 
 def fill(client: FlyMQClient, topic: str, count: int) -> None:
@@ -43,6 +44,31 @@ def test_a_message_whose_handler_raises_comes_again_and_is_a_dead_letter_in_the_
     (letter,) = client.fetch_dlq(topic, max_messages=5)
     assert (letter.message.value, letter.error, letter.attempts) == (b"v2", "RuntimeError: never", 2)
     assert client.call("GetLag", group=group, topic=topic)["total"] == 0
+
+
+def test_a_group_goes_on_when_the_broker_is_there_again(
+    client: FlyMQClient, address: str, topic: str, group: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(client, topic, 1)
+    seen: list[str] = []
+    settings = {"max_retries": 0, "connect_timeout_ms": 1_000}
+    with LossyProxy(address, every=1 << 30) as proxy, FlyMQClient(proxy.address, **settings) as through:
+        group_settings = {"auto_offset_reset": "earliest", "session_timeout_ms": 2_000}
+        with ConsumerGroup(through, topic, group, lambda m: seen.append(m.decode()), **group_settings) as running:
+            wait_for(lambda: seen)
+            proxy.cut()
+            wait_for(lambda: "tries again" in caplog.text)
+            proxy.mend()
+            client.produce(topic, "after")
+            wait_for(lambda: "after" in seen)
+            assert running.error is None
+
+
+def test_a_group_ends_with_what_does_not_pass(client: FlyMQClient, topic: str, group: str) -> None:
+    fill(client, topic, 1)
+    with pytest.raises(FlyMQError) as ended, ConsumerGroup(client, "no such topic/", group, print) as running:
+        wait_for(lambda: running.error)
+    assert not ended.value.retryable
 
 
 def test_another_member_takes_what_failed(client: FlyMQClient, topic: str, group: str) -> None:

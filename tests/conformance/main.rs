@@ -1,6 +1,7 @@
 //! The same cases at every door and in every SDK; see README.md beside this file.
 
 mod case;
+mod members;
 mod report;
 mod run;
 mod seed;

@@ -26,6 +26,9 @@ Handler = Callable[[ConsumedMessage], object]
 #: How long one wait of an iteration lasts; nothing is lost between two.
 ITERATION_WAIT_MS = 1_000
 
+#: Between a read that failed and the next try.
+PAUSE_S = 1.0
+
 _log = logging.getLogger("pyflymq")
 
 
@@ -196,13 +199,18 @@ class Consumer(HighLevelConsumer):
         super().__init__(client, topic, consumer_config(config, group_id=group_id, **settings))
 
 
+class _StoppedError(Exception):
+    """A handler raised, in a group that ends with it."""
+
+
 class ConsumerGroup:
     """Calls `handler` with each message, in a thread of its own, as a member of the group.
 
     A message whose handler raises comes again, here or at another member, after `retry_delay_ms` and twice as long each further
     time, and goes to the dead letters after `max_retries` redeliveries (unless given: the broker's settings). The others go on
     meanwhile. With `stop_on_error` the group ends at that message, which stays uncommitted and comes again at the next start;
-    `error` holds what was raised, and `stop` raises it, as it does for failures of the reading itself.
+    `error` holds what was raised, and `stop` raises it, as it does for failures of the reading itself. Those that may pass
+    (`retryable`: no connection, no leader) end nothing: it tries again every second.
     """
 
     def __init__(
@@ -267,24 +275,44 @@ class ConsumerGroup:
     def _run(self, listener: _core.Listener, stopping: threading.Event) -> None:
         try:
             while not stopping.is_set():
-                if (work := listener.next(ITERATION_WAIT_MS).wait()) is not None:
-                    self._handle(listener, consumed(work[0], self._client._calls.serde))
+                self._step(listener, stopping)
+        except _StoppedError as stopped:
+            cause = stopped.__cause__
+            _log.error("the consumer group %s ends: its handler raised", self.config.group_id, exc_info=cause)
+            self.error = cause if isinstance(cause, Exception) else stopped
         except Exception as error:
             _log.exception("the consumer group %s ends", self.config.group_id)
             self.error = error
         finally:
             self._leave(listener)
 
-    def _handle(self, listener: _core.Listener, message: ConsumedMessage) -> None:
+    def _step(self, listener: _core.Listener, stopping: threading.Event) -> None:
+        """One message, if there is one. What the broker fails at and may do later is tried again after a pause."""
+        try:
+            work = listener.next(ITERATION_WAIT_MS).wait()
+            if work is None:
+                return
+            failure = self._handle(consumed(work[0], self._client._calls.serde))
+            if failure is None:
+                listener.done().wait()
+            else:
+                tell_failure(listener.failed(failure_reason(failure)).wait(), failure)
+        except FlyMQError as error:
+            if not error.retryable:
+                raise
+            _log.warning("the consumer group %s tries again: %s", self.config.group_id, error)
+            stopping.wait(PAUSE_S)
+
+    def _handle(self, message: ConsumedMessage) -> Optional[Exception]:
+        """What the handler raised."""
         try:
             self._handler(message)
         except Exception as error:
             if self._stop_on_error:
                 # The close gives the message back.
-                raise
-            tell_failure(listener.failed(failure_reason(error)).wait(), error)
-        else:
-            listener.done().wait()
+                raise _StoppedError from error
+            return error
+        return None
 
     def _leave(self, listener: _core.Listener) -> None:
         try:

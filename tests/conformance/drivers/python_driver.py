@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any, Callable
 
-from pyflymq import ConsumedMessage, FlyMQClient, RecordMetadata, connect
+from pyflymq import ConsumedMessage, ConsumerGroup, FlyMQClient, RecordMetadata, connect
 from pyflymq.exceptions import FlyMQError
 
 Args = dict[str, Any]
@@ -53,6 +53,8 @@ class Driver:
 
     def __init__(self, client: FlyMQClient) -> None:
         self.client = client
+        self.members: list[ConsumerGroup] = []
+        self.read: list[str] = []
 
     def create_topic(self, args: Args) -> Args:
         self.client.create_topic(args["topic"], args.get("partitions", 1))
@@ -134,6 +136,18 @@ class Driver:
             consumer.commit()
         found.sort(key=lambda m: (m.topic, m.offset))
         return {"messages": [{"topic": m.topic, **message(m)} for m in found]}
+
+    def join(self, args: Args) -> Args:
+        """Reads in the background, as a member, until the process ends."""
+        settings = {"auto_offset_reset": "earliest", "session_timeout_ms": args["session_timeout_ms"]}
+        self.members.append(
+            ConsumerGroup(self.client, args["topic"], args["group"], lambda m: self.read.append(m.decode()), **settings)
+        )
+        self.members[-1].start()
+        return {}
+
+    def joined(self, _: Args) -> Args:
+        return {"values": list(self.read)}
 
     def transaction(self, args: Args) -> Args:
         with self.client.transactional_producer(args["id"]) as producer:

@@ -9,6 +9,7 @@ import com.firefly.flymq.ConsumerConfig;
 import com.firefly.flymq.Failure;
 import com.firefly.flymq.FlyMQClient;
 import com.firefly.flymq.HighLevelProducer;
+import com.firefly.flymq.Listener;
 import com.firefly.flymq.Message;
 import com.firefly.flymq.NewMessage;
 import com.firefly.flymq.OffsetReset;
@@ -33,6 +34,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CopyOnWriteArrayList;
 
 /** What a client does by itself: members, transactions, queues, dead letters, schedules, schemas, serdes. */
 final class Features {
@@ -40,6 +42,8 @@ final class Features {
     private static final Duration WAIT = Duration.ofSeconds(1);
 
     private final FlyMQClient client;
+    private final List<Listener> members = new ArrayList<>();
+    private final List<String> read = new CopyOnWriteArrayList<>();
 
     Features(FlyMQClient client) {
         this.client = client;
@@ -50,6 +54,8 @@ final class Features {
         return switch (op) {
             case "produce_many" -> produceMany(args);
             case "read_as_member" -> readAsMember(args);
+            case "join" -> join(args);
+            case "joined" -> joined();
             case "transaction" -> transaction(args);
             case "transform" -> transform(args);
             case "queue" -> queue(args);
@@ -98,6 +104,22 @@ final class Features {
         ArrayNode messages = JSON.arrayNode();
         found.forEach(message -> messages.add(Records.write(message).put("topic", message.topic())));
         return object().set("messages", messages);
+    }
+
+    /** Reads in the background, as a member, until the process ends. */
+    private JsonNode join(JsonNode args) {
+        ConsumerConfig config = new ConsumerConfig()
+                .autoOffsetReset(OffsetReset.EARLIEST)
+                .sessionTimeout(Duration.ofMillis(args.path("session_timeout_ms").asLong()));
+        members.add(client.listen(
+                List.of(topic(args)), text(args, "group"), config, message -> read.add(message.valueAsString())));
+        return object();
+    }
+
+    private JsonNode joined() {
+        ArrayNode values = JSON.arrayNode();
+        read.forEach(values::add);
+        return object().set("values", values);
     }
 
     private JsonNode transaction(JsonNode args) {
