@@ -3,7 +3,7 @@
 //! door passes through.
 //!
 //! ```text
-//! door ─► Broker: trace ► deadline ► limits ► authenticate ► authorize ─► AuthorizedBroker: audit ► forward ► metrics ► EngineBroker
+//! door ─► Broker: trace ► deadline ► limits ► authenticate ► by pattern ► authorize ─► AuthorizedBroker: audit ► forward ► metrics ► EngineBroker
 //! ```
 //!
 //! [`stack`] puts it together. To add an rpc, declare it in `proto/flymq/v1` with its options, then give it its arm and
@@ -29,8 +29,8 @@ pub use dispatch::EngineBroker;
 pub use error::{BrokerError, ErrorCode, ErrorTraits};
 pub use flymq_proto::pb;
 pub use layers::{
-    Audit, Authenticate, Authorize, Authorized, AuthorizedBroker, Deadline, Forward, Forwarded, Forwarder,
-    LimitOptions, Limited, Measure, Served, Totals, Trace,
+    Audit, Authenticate, Authorize, Authorized, AuthorizedBroker, ByPattern, Deadline, Forward, Forwarded,
+    Forwarder, LimitOptions, Limited, Measure, Served, Totals, Trace,
 };
 pub use node::{ConfigEntry, Node, Phase};
 pub use ops::{Access, AuditEvent, OPS, OpMeta, Request, Response, Rpc};

@@ -8,8 +8,8 @@ use flymq_types::{Acks, Clock, Limits};
 use crate::{
     Broker, ClusterLinks, EngineBroker, Node,
     layers::{
-        Audit, Authenticate, Authorize, Deadline, Deliveries, Forward, Forwarded, Forwarder, LimitOptions,
-        Limited, Measure, Places, Totals, Trace,
+        Audit, Authenticate, Authorize, ByPattern, Deadline, Deliveries, Forward, Forwarded, Forwarder,
+        LimitOptions, Limited, Measure, Places, Totals, Trace,
     },
 };
 
@@ -82,7 +82,8 @@ pub fn cluster_stack(
         engine.connect_schedules(Arc::new(Deliveries(links.peers.clone())));
     }
     let control = links.map(|links| links.control);
-    let place = engine.clone();
+    let (place, topics, stopping, in_cluster) =
+        (engine.clone(), engine.clone(), node.clone(), control.is_some());
     let engine = EngineBroker::new(engine, node, totals.clone(), clock, options.bounds, options.default_acks)
         .in_cluster(forwarder.clone(), control);
     let engine = Arc::new(engine);
@@ -91,7 +92,8 @@ pub fn cluster_stack(
     let forwarded = Arc::new(Forwarded::new(measured.clone()).with_engine(place));
     let audited = Audit::new(Forward::new(measured, forwarder), options.audit_enabled);
     let authorized = Authorize::new(audited, options.auth_enabled);
-    let authenticated = Authenticate::new(authorized, options.auth_enabled);
+    let by_pattern = ByPattern::new(authorized, topics, stopping, in_cluster);
+    let authenticated = Authenticate::new(by_pattern, options.auth_enabled);
     let limited = Limited::new(authenticated, options.limits);
     let bounded = Deadline::new(limited, options.default_deadline);
     Stack { broker: Arc::new(Trace::new(bounded)), forwarded }

@@ -215,7 +215,7 @@ impl Rpcs for Native {
                 for run in push.runs {
                     let records = opened(run)?;
                     seen += records.len();
-                    runs.push(json!({"records": records}));
+                    runs.push(json!({"topic": push.topic, "records": records}));
                 }
                 if seen >= count {
                     break;

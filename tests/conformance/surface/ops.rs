@@ -162,12 +162,14 @@ async fn subscribe<T: Rpcs>(rpcs: &mut T, a: &Value) -> Reply {
     let request = with_filter(request, a);
     let count = usize::try_from(a["count"].as_u64().unwrap_or(1)).unwrap_or(1);
     let runs = rpcs.subscribe(request, count).await?;
-    let messages: Vec<Value> = runs
-        .iter()
-        .flat_map(|run| run["records"].as_array().cloned().unwrap_or_default())
-        .map(|r| message(&r))
-        .collect();
+    let messages: Vec<Value> =
+        runs.iter().flat_map(|run| list(&run["records"], |r| of_topic(message(r), &run["topic"]))).collect();
     Ok(json!({"messages": messages.into_iter().take(count).collect::<Vec<_>>()}))
+}
+
+fn of_topic(mut message: Value, topic: &Value) -> Value {
+    message["topic"] = topic.clone();
+    message
 }
 
 async fn reset<T: Rpcs>(rpcs: &mut T, a: &Value) -> Reply {

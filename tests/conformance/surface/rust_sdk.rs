@@ -129,7 +129,12 @@ async fn subscribe(client: &Client, a: &Value) -> Reply {
     let stream = client.subscribe(request).await?;
     let count = usize::try_from(long(a, "count")).unwrap_or(1);
     let messages: Vec<_> = stream.take(count).collect().await;
-    let messages = messages.into_iter().map(|m| m.map(|m| shown(&m))).collect::<Result<Vec<_>, _>>()?;
+    let of_topic = |m: Message| {
+        let mut shown = shown(&m);
+        shown["topic"] = json!(&*m.topic);
+        shown
+    };
+    let messages = messages.into_iter().map(|m| m.map(of_topic)).collect::<Result<Vec<_>, _>>()?;
     Ok(json!({"messages": messages}))
 }
 

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use flymq_client::{ConsumerConfig, MemberConfig, OffsetReset, serde::Serdes};
+use flymq_client::{
+    ConsumerConfig, MemberConfig, OffsetReset, StartFrom, pb,
+    serde::{Codec, Serdes},
+};
+use futures::StreamExt as _;
 
 use crate::{
     commands::consume::isolation,
@@ -13,7 +17,7 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Subscribe {
-    /// A topic; with a group also a pattern: a level `+` is any one level, a last level `#` is the topic and all below it.
+    /// A topic, or a pattern: a level `+` is any one level, a last level `#` is the topic and all below it.
     pub topic: String,
     /// Read as this group: share its partitions with its other members, go on where it stopped, commit what was shown.
     #[arg(short, long)]
@@ -43,6 +47,9 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
     if args.from == "commit" && args.group.is_none() {
         return Err(Failure::Usage("--from commit needs --group".to_owned()));
     }
+    if args.group.is_none() && is_pattern(&args.topic) {
+        return all_that_match(context, args, &*decoder).await;
+    }
     let reset = if args.from == "latest" { OffsetReset::Latest } else { OffsetReset::Earliest };
     let mut config = ConsumerConfig::new([args.topic.as_str()], args.group.as_deref()).reset(reset);
     config.isolation = isolation(&args.isolation);
@@ -68,4 +75,32 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
     }
     consumer.close().await?;
     Ok(())
+}
+
+fn is_pattern(topic: &str) -> bool {
+    topic.split('/').any(|level| level == "+" || level == "#")
+}
+
+/// Without a group: the broker follows the topics.
+async fn all_that_match(context: &Context, args: &Subscribe, decoder: &dyn Codec) -> Result<(), Failure> {
+    let from = if args.from == "latest" { StartFrom::Latest } else { StartFrom::Earliest };
+    let request = pb::SubscribeRequest {
+        topic: args.topic.clone(),
+        from: from.into(),
+        isolation: isolation(&args.isolation).into(),
+        filter: args.filter.clone().unwrap_or_default(),
+        ..pb::SubscribeRequest::default()
+    };
+    let messages = context.client.subscribe(request).await?;
+    let mut messages = std::pin::pin!(messages.take(args.count.unwrap_or(usize::MAX)));
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
+    loop {
+        let message = tokio::select! {
+            message = messages.next() => message,
+            _ = &mut interrupted => None,
+        };
+        let Some(message) = message else { return Ok(()) };
+        output::message(&message?, context.format, args.show_key, decoder).await?;
+    }
 }

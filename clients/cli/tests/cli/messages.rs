@@ -45,6 +45,13 @@ fn a_filter_shows_what_matches() {
     let subscribed =
         ["subscribe", "pay", "--from", "earliest", "-n", "1", "--filter", "cel:key > 'b' && value.total > 1"];
     assert_eq!(broker.ok(&subscribed), "{\"total\":500}\n");
+    for topic in ["shop/eu", "shop/us/east"] {
+        broker.ok(&["produce", topic, topic]);
+    }
+    let matched = broker.ok(&["subscribe", "shop/#", "--from", "earliest", "-n", "2"]);
+    assert!(matched.contains("shop/eu\n") && matched.contains("shop/us/east\n"), "{matched}");
+    let refused = broker.fails(&["subscribe", "#/shop", "-n", "1"], 2);
+    assert!(refused.contains("no pattern"), "{refused}");
     for command in ["consume", "subscribe"] {
         let refused = broker.fails(&[command, "pay", "--filter", "cel:vale.total > 1"], 1);
         assert!(refused.contains("column 1") && refused.contains("no variable"), "{refused}");

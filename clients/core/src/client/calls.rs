@@ -161,7 +161,8 @@ impl Client {
         })
     }
 
-    /// Streams messages of a topic as they become readable. The server sends no faster than the stream is read.
+    /// Streams messages of a topic as they become readable; with a pattern (a level `+` is any one level, a last level `#` the topic and
+    /// all below it) of all that match, also of those that come later, from their first message on. The server sends no faster than the stream is read.
     ///
     /// # Errors
     /// `TopicNotFound`, `PartitionNotFound`, `InvalidArgument`; the stream itself ends with its first error.

@@ -14,6 +14,7 @@ use futures::{
 use super::{Client, To};
 use crate::{
     ClientError, StartFrom,
+    consumer::is_pattern,
     metadata::Known,
     pb,
     retry::Retries,
@@ -23,7 +24,8 @@ use crate::{
 impl Client {
     /// The pushes of a subscription.
     pub(super) async fn pushes(&self, request: &pb::SubscribeRequest) -> Result<PushStream, ClientError> {
-        if !self.routes() {
+        // The node that is asked finds the topics of a pattern, and those that lead them.
+        if !self.routes() || is_pattern(&request.topic) {
             return self.with_retry("Subscribe", true, To::Any, |link| link.subscribe(request.clone())).await;
         }
         let followed = Followed::begin(self.clone(), request.clone()).await?;

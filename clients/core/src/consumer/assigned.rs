@@ -155,7 +155,7 @@ impl Consumer {
     }
 }
 
-pub(super) fn is_pattern(topic: &str) -> bool {
+pub(crate) fn is_pattern(topic: &str) -> bool {
     topic.split('/').any(|level| level == "+" || level == "#")
 }
 

@@ -18,7 +18,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{Client, ClientError, ConsumerConfig, Message, OffsetReset, StartFrom, pb};
-use assigned::is_pattern;
+pub(crate) use assigned::is_pattern;
 pub(crate) use exactly_once::CommitsFor;
 use fetcher::{Arrived, Fetcher};
 use membership::Membership;

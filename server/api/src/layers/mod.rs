@@ -1,5 +1,5 @@
 //! What every call passes through, the same for all doors, outermost first:
-//! trace → deadline → limits → authenticate → authorize → audit → forward → metrics → engine.
+//! trace → deadline → limits → authenticate → by pattern → authorize → audit → forward → metrics → engine.
 //!
 //! Down to `authorize` a layer is a [`crate::Broker`] around a [`crate::Broker`]; from there on it is an
 //! [`AuthorizedBroker`], which accepts only what the authorizer has granted.
@@ -7,6 +7,7 @@
 pub(crate) mod audit;
 pub(crate) mod authenticate;
 pub(crate) mod authorize;
+pub(crate) mod by_pattern;
 pub(crate) mod deadline;
 pub(crate) mod forward;
 pub(crate) mod limits;
@@ -16,6 +17,7 @@ pub(crate) mod trace;
 pub use audit::Audit;
 pub use authenticate::Authenticate;
 pub use authorize::{Authorize, Authorized, AuthorizedBroker, Served};
+pub use by_pattern::ByPattern;
 pub use deadline::Deadline;
 pub(crate) use forward::{Deliveries, Patience, Places};
 pub use forward::{Forward, Forwarded, Forwarder};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use flymq_storage::DataDir;
-use flymq_types::{Clock, Rng, TopicName};
+use flymq_types::{Clock, Patterns, Rng, TopicName};
 use tokio::sync::{Mutex, watch};
 
 pub(crate) use counters::Counters;
@@ -168,6 +168,17 @@ impl Engine {
         all.filter(|(name, _)| include_internal || !name.is_internal())
             .map(|(_, topic)| topic.info())
             .collect()
+    }
+
+    /// Names of those that a pattern means; never internal ones.
+    pub fn topics_matching(&self, patterns: &Patterns<()>) -> Vec<TopicName> {
+        let all = self.topics.sorted().into_iter().map(|(name, _)| name);
+        all.filter(|name| patterns.any(name.as_str())).collect()
+    }
+
+    /// Tells that the metadata have changed; topics among them are open here a moment later.
+    pub fn meta_changes(&self) -> watch::Receiver<MetaVersion> {
+        self.meta.watch()
     }
 
     /// One topic; internal ones are found by name too.
