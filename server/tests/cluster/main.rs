@@ -16,6 +16,7 @@ mod idempotence;
 mod member;
 mod membership;
 mod nodes;
+mod patterns;
 mod schedules;
 mod schemas;
 mod told;
