@@ -38,7 +38,7 @@ pub use encryption::{ENCRYPTION_HEADER, Encryptor, generate_key};
 pub use error::{ClientError, ErrorInfo};
 pub use flymq_proto::pb::{self, ErrorCode};
 pub use flymq_wire::batch::Compression;
-pub use listener::{Listener, RetryPolicy, Work};
+pub use listener::{Listened, Listener, RetryPolicy, Work};
 pub use message::{FetchSpec, Fetched, FetchedBatches, Message, NewMessage, RecordMetadata};
 pub use pb::{Acks, Isolation, StartFrom};
 pub use producer::{Answered, Deliveries, Delivery, Producer};

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
 use crate::{
-    Client, ClientError, Consumer, ConsumerConfig, Failed, Message, QueueConfig, QueueConsumer,
+    Client, ClientError, Consumer, ConsumerConfig, Failed, Message, Polled, QueueConfig, QueueConsumer,
+    Rebalance,
     pb::{self, ErrorCode},
     queue::is_over,
 };
@@ -29,6 +30,14 @@ pub struct Work {
     pub message: Message,
     /// 1 at the first delivery.
     pub delivery_count: u32,
+}
+
+/// One step of a listener: a message, or partitions that came or go.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Listened {
+    Work(Work),
+    /// As a consumer tells it; what was handed out is answered for by then.
+    Rebalance(Rebalance),
 }
 
 /// Reads topics as a member of a group, one message at a time, each of which is answered for.
@@ -85,17 +94,37 @@ impl Listener {
     /// # Errors
     /// Those of [`Consumer::poll`].
     pub async fn next(&mut self, timeout: Duration) -> Result<Option<Work>, ClientError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            match self.next_step(deadline.saturating_duration_since(Instant::now())).await? {
+                Some(Listened::Work(work)) => return Ok(Some(work)),
+                Some(Listened::Rebalance(_)) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// As [`Listener::next`]; it ends as well when partitions come or go, each time before or after that happens as [`Rebalance`] says.
+    ///
+    /// # Errors
+    /// Those of [`Consumer::poll`].
+    pub async fn next_step(&mut self, timeout: Duration) -> Result<Option<Listened>, ClientError> {
         self.give_back().await?;
         let deadline = Instant::now() + timeout;
         loop {
             if let Some(work) = self.redelivered().await? {
-                return Ok(self.hand_out(work, true));
+                return Ok(Some(self.hand_out(work, true)));
             }
             let next_look = self.retries.values().map(|retries| retries.look_at).min();
             let until = next_look.map_or(deadline, |look_at| look_at.min(deadline));
             let wait = until.saturating_duration_since(Instant::now());
-            if let Some(message) = self.consumer.poll(wait, 1).await?.pop() {
-                return Ok(self.hand_out(Work { message, delivery_count: 1 }, false));
+            match self.consumer.poll_step(wait, 1).await? {
+                Polled::Rebalance(rebalance) => return Ok(Some(Listened::Rebalance(rebalance))),
+                Polled::Messages(mut messages) => {
+                    if let Some(message) = messages.pop() {
+                        return Ok(Some(self.hand_out(Work { message, delivery_count: 1 }, false)));
+                    }
+                }
             }
             if Instant::now() >= deadline {
                 return Ok(None);
@@ -103,9 +132,14 @@ impl Listener {
         }
     }
 
-    fn hand_out(&mut self, work: Work, held: bool) -> Option<Work> {
+    fn hand_out(&mut self, work: Work, held: bool) -> Listened {
         self.current = Some(Current { work: work.clone(), held });
-        Some(work)
+        Listened::Work(work)
+    }
+
+    /// The partitions that are its own, as topic and number.
+    pub fn assignment(&self) -> Vec<(String, i32)> {
+        self.consumer.assignment().into_iter().map(|place| (place.topic, place.partition)).collect()
     }
 
     /// The message at hand is processed. Of one that comes for the first time the offset is committed as the consumer is set.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BufMut as _;
-use flymq_client::{ClientError, Failed, Listener, Position, QueueConsumer};
+use flymq_client::{ClientError, Failed, Listened, Listener, Position, QueueConsumer, Rebalance};
 use jni::{
     EnvUnowned, jni_mangle,
     objects::{JByteArray, JClass},
@@ -12,7 +12,7 @@ use jni::{
 use tokio::sync::{Mutex, watch};
 
 use crate::{
-    border::{Failure, bytes, enter, text, unsigned, wait_ok},
+    border::{Failure, bytes, enter, text, unsigned, wait, wait_ok},
     client::CLIENTS,
     codec,
     handles::Table,
@@ -164,7 +164,8 @@ pub fn new_listener<'local>(
     })
 }
 
-/// `u32 delivery count`, one message; empty when none came in time, or it was interrupted.
+/// `u8 0, u32 delivery count`, one message; `u8 1` assigned, `2` revoked or `3` lost, and the places; empty when nothing came in time, or it was
+/// interrupted.
 #[jni_mangle("com.firefly.flymq.internal.Native")]
 pub fn next_work<'local>(
     env: EnvUnowned<'local>,
@@ -180,14 +181,43 @@ pub fn next_work<'local>(
             tokio::select! {
                 biased;
                 _ = closing.wait_for(|closing| *closing) => Ok(None),
-                work = async { listener.listener.lock().await.next(timeout).await } => work,
+                work = async { listener.listener.lock().await.next_step(timeout).await } => work,
             }
         };
         let mut out = Vec::new();
-        if let Some(work) = wait_ok(env, next)? {
-            out.put_u32(work.delivery_count);
-            codec::put_messages(&mut out, &[work.message]);
+        let mut moved = |kind: u8, places: &[(String, i32)]| {
+            out.put_u8(kind);
+            codec::put_places(&mut out, places);
+        };
+        match wait_ok(env, next)? {
+            Some(Listened::Work(work)) => {
+                out.put_u8(0);
+                out.put_u32(work.delivery_count);
+                codec::put_messages(&mut out, &[work.message]);
+            }
+            Some(Listened::Rebalance(Rebalance::Assigned(places))) => moved(1, &places),
+            Some(Listened::Rebalance(Rebalance::Revoked(places))) => moved(2, &places),
+            Some(Listened::Rebalance(Rebalance::Lost(places))) => moved(3, &places),
+            None => {}
         }
+        Ok(env.byte_array_from_slice(&out)?)
+    })
+}
+
+/// The places that are its own; none of one that is closed.
+#[jni_mangle("com.firefly.flymq.internal.Native")]
+pub fn listener_assignment<'local>(
+    env: EnvUnowned<'local>,
+    _: JClass<'local>,
+    listener: jlong,
+) -> JByteArray<'local> {
+    enter(env, |env| {
+        let places = match LISTENERS.get(listener) {
+            Ok(listener) => wait(env, async { listener.listener.lock().await.assignment() })?,
+            Err(_) => Vec::new(),
+        };
+        let mut out = Vec::new();
+        codec::put_places(&mut out, &places);
         Ok(env.byte_array_from_slice(&out)?)
     })
 }

@@ -21,20 +21,32 @@ import java.util.function.Supplier;
  * Calls a handler with each message of some topics, as a member of a group, in a thread of its own, until it is closed. A message
  * whose handler throws comes again later, here or at another member, while the others go on, and goes to the dead letters in the end:
  * as the broker is set, or by {@link ConsumerConfig#maxRetries} and {@link ConsumerConfig#retryDelay}. {@link Message#deliveryCount}
- * says how often it came.
+ * says how often it came. A {@link ConsumerConfig#rebalanceListener} is called in the listener's thread, and at the end by {@link #close};
+ * what it throws ends the listener.
  */
 public final class Listener extends NativeObject {
     private static final System.Logger LOG = System.getLogger(Listener.class.getName());
     private static final long WAIT_MS = 1_000;
+    // What a step of the native side may be, beside a message.
+    private static final byte ASSIGNED = 1;
+    private static final byte REVOKED = 2;
+    private static final byte LOST = 3;
 
     private final MessageHandler handler;
+    private final @Nullable RebalanceListener told;
     private final Supplier<Serde> serde;
     private final CountDownLatch closing = new CountDownLatch(1);
     private final Thread thread;
     private volatile @Nullable RuntimeException failure;
 
-    private Listener(long handle, String group, MessageHandler handler, Supplier<Serde> serde) {
+    private Listener(
+            long handle,
+            String group,
+            MessageHandler handler,
+            @Nullable RebalanceListener told,
+            Supplier<Serde> serde) {
         super(handle, Native::releaseListener);
+        this.told = told;
         this.handler = handler;
         this.serde = serde;
         this.thread = new Thread(this::run, "flymq-listener-" + group);
@@ -48,8 +60,8 @@ public final class Listener extends NativeObject {
             ConsumerConfig config,
             MessageHandler handler,
             Supplier<Serde> serde) {
-        Listener listener =
-                new Listener(Native.newListener(client, config.json(topics, group)), group, handler, serde);
+        long handle = Native.newListener(client, config.json(topics, group));
+        Listener listener = new Listener(handle, group, handler, config.rebalanceListener(), serde);
         listener.thread.start();
         return listener;
     }
@@ -74,9 +86,7 @@ public final class Listener extends NativeObject {
         try {
             byte[] work = Native.nextWork(handle(), WAIT_MS);
             if (work.length > 0) {
-                ByteBuffer in = ByteBuffer.wrap(work);
-                int times = in.getInt();
-                handle(Codec.readMessages(in, serde.get()).get(0).delivered(times));
+                take(ByteBuffer.wrap(work));
             }
         } catch (FlyMQException e) {
             if (!e.retryable()) {
@@ -84,6 +94,25 @@ public final class Listener extends NativeObject {
             }
             LOG.log(Level.WARNING, "the listener tries again", e);
             pause();
+        }
+    }
+
+    private void take(ByteBuffer step) {
+        byte kind = step.get();
+        if (kind == 0) {
+            int times = step.getInt();
+            handle(Codec.readMessages(step, serde.get()).get(0).delivered(times));
+        } else if (told != null) {
+            tell(told, kind, Codec.readPlaces(step));
+        }
+    }
+
+    private static void tell(RebalanceListener told, byte kind, List<TopicPartition> places) {
+        switch (kind) {
+            case ASSIGNED -> told.onAssign(places);
+            case REVOKED -> told.onRevoke(places);
+            case LOST -> told.onLost(places);
+            default -> throw new IllegalStateException("the native library told a step of kind " + kind);
         }
     }
 
@@ -115,6 +144,13 @@ public final class Listener extends NativeObject {
         }
     }
 
+    private void giveUp() {
+        List<TopicPartition> owned = Codec.readPlaces(ByteBuffer.wrap(Native.listenerAssignment(handle())));
+        if (told != null && !owned.isEmpty()) {
+            told.onRevoke(owned);
+        }
+    }
+
     /** Ends after the message at hand, commits (with auto-commit) and leaves the group. */
     @Override
     public void close() {
@@ -124,6 +160,7 @@ public final class Listener extends NativeObject {
             if (Thread.currentThread() != thread) {
                 thread.join(Duration.ofMinutes(1).toMillis());
             }
+            giveUp();
             Native.closeListener(handle());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

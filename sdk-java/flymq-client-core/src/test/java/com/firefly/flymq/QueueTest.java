@@ -34,6 +34,35 @@ class QueueTest extends WithBroker {
     }
 
     @Test
+    void aListenerTellsOfPartitionsThatComeAndGo() {
+        String topic = name("told");
+        client.createTopic(topic, 2);
+        String group = name("group");
+        List<String> heard = new CopyOnWriteArrayList<>();
+        ConsumerConfig config = fromTheStart().rebalanceListener(new RebalanceListener() {
+            @Override
+            public void onAssign(List<TopicPartition> partitions) {
+                heard.add("assign " + partitions.size());
+            }
+
+            @Override
+            public void onRevoke(List<TopicPartition> partitions) {
+                heard.add("revoke " + partitions.size());
+            }
+        });
+        try (Listener first = client.listen(List.of(topic), group, config, message -> {})) {
+            Awaitility.await().atMost(LONG).until(() -> heard.equals(List.of("assign 2")));
+            try (Listener other = client.listen(List.of(topic), group, fromTheStart(), message -> {})) {
+                Awaitility.await().atMost(LONG).until(() -> heard.contains("revoke 1"));
+                assertThat(other.failure()).isEmpty();
+            }
+            Awaitility.await().atMost(LONG).until(() -> heard.size() == 3);
+            assertThat(first.failure()).isEmpty();
+        }
+        assertThat(heard).containsExactly("assign 2", "revoke 1", "assign 1", "revoke 2");
+    }
+
+    @Test
     void aMessageAtWhichAListenerThrowsComesAgainAndIsADeadLetterInTheEnd() {
         String topic = filled("listen", 4);
         String group = name("group");

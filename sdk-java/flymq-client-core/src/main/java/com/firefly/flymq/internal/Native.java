@@ -86,8 +86,10 @@ public final class Native {
 
     public static native long newListener(long client, byte[] config);
 
-    /** A delivery count and a message; empty when none came. */
+    /** A delivery count and a message, or partitions that came or went; empty when nothing came. */
     public static native byte[] nextWork(long listener, long timeoutMs);
+
+    public static native byte[] listenerAssignment(long listener);
 
     public static native void workDone(long listener);
 
