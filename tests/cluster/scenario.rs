@@ -11,6 +11,7 @@ mod b20_membership;
 mod b22_read_is_durable;
 mod b23_order;
 mod b25_idempotence;
+mod b27_late;
 mod b28_transactions;
 mod b29_transform;
 mod b30_group;

@@ -20,12 +20,15 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::Notify,
     task::{AbortHandle, JoinSet},
     time::sleep,
 };
 
 /// How long a lost segment is missed: Linux's least retransmission timeout.
 const RETRANSMISSION: Duration = Duration::from_millis(200);
+/// How long a connection stays open behind requests that came late, so that they are read.
+const LINGER: Duration = Duration::from_secs(2);
 /// Bytes that are passed on at once, at most.
 const CHUNK: usize = 16 << 10;
 
@@ -49,12 +52,17 @@ pub struct ChaosProxy {
     weather: Arc<Mutex<Weather>>,
     connections: Arc<Mutex<Vec<Connection>>>,
     eaten: Arc<AtomicU64>,
+    held: Arc<AtomicU64>,
     accepting: AbortHandle,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 struct Connection {
-    reset: Arc<tokio::sync::Notify>,
+    reset: Arc<Notify>,
+    /// What its client sends is held back, and comes so much later.
+    hold: Arc<Mutex<Option<Duration>>>,
+    /// Ends its client's side.
+    cut: Arc<Notify>,
 }
 
 impl ChaosProxy {
@@ -68,9 +76,11 @@ impl ChaosProxy {
         let weather = Arc::new(Mutex::new(Weather::default()));
         let connections = Arc::new(Mutex::new(Vec::new()));
         let eaten = Arc::new(AtomicU64::new(0));
-        let all = Passing { weather: Arc::clone(&weather), eaten: Arc::clone(&eaten) };
+        let held = Arc::new(AtomicU64::new(0));
+        let all =
+            Passing { weather: Arc::clone(&weather), eaten: Arc::clone(&eaten), held: Arc::clone(&held) };
         let accepting = tokio::spawn(accept(listener, target, all, Arc::clone(&connections)));
-        Ok(Self { address, weather, connections, eaten, accepting: accepting.abort_handle() })
+        Ok(Self { address, weather, connections, eaten, held, accepting: accepting.abort_handle() })
     }
 
     /// From now on, also for connections that are open.
@@ -81,6 +91,20 @@ impl ChaosProxy {
     /// Chunks from the target that were held back by a stall, and whose connection was cut before it ended.
     pub fn eaten(&self) -> u64 {
         self.eaten.load(Relaxed)
+    }
+
+    /// Bytes of requests that came late, after [`ChaosProxy::hold_requests`].
+    pub fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    /// What is sent over the connections that are open now is held back for a while, then their clients are cut off with a RST, and what
+    /// was held back comes to the target `late` after that: as requests do that were long on their way, when their clients have gone on.
+    pub async fn hold_requests(&self, gather: Duration, late: Duration) {
+        let open = std::mem::take(&mut *self.connections.lock().expect("nobody panics"));
+        open.iter().for_each(|connection| *connection.hold.lock().expect("nobody panics") = Some(late));
+        sleep(gather).await;
+        open.iter().for_each(|connection| connection.cut.notify_one());
     }
 
     /// Ends all open connections with a RST to both sides.
@@ -101,6 +125,7 @@ impl Drop for ChaosProxy {
 struct Passing {
     weather: Arc<Mutex<Weather>>,
     eaten: Arc<AtomicU64>,
+    held: Arc<AtomicU64>,
 }
 
 /// Counts a chunk that is held back, unless it is passed on after all.
@@ -122,49 +147,87 @@ async fn accept(
     while let Ok((from, _)) = listener.accept().await {
         // Those that have ended.
         while tasks.try_join_next().is_some() {}
-        let reset = Arc::new(tokio::sync::Notify::new());
-        connections.lock().expect("nobody panics").push(Connection { reset: Arc::clone(&reset) });
+        let connection = Connection::default();
+        connections.lock().expect("nobody panics").push(connection.clone());
         let (target, all) = (target.clone(), all.clone());
         tasks.spawn(async move {
             // The target is down: so is this connection.
             let Ok(to) = TcpStream::connect(&target).await else { return };
-            pass(from, to, &all, &reset).await;
+            pass(from, to, &all, &connection).await;
         });
     }
 }
 
-async fn pass(from: TcpStream, to: TcpStream, all: &Passing, reset: &tokio::sync::Notify) {
+async fn pass(from: TcpStream, to: TcpStream, all: &Passing, connection: &Connection) {
     for stream in [&from, &to] {
         // Small packets are not held back by this program, too.
         let _ = stream.set_nodelay(true);
     }
     let ((from_read, from_write), (to_read, to_write)) = (from.into_split(), to.into_split());
-    let there = one_way(from_read, to_write, all, false);
-    let back = one_way(to_read, from_write, all, true);
+    let there = requests(from_read, to_write, all, connection);
+    let back = one_way(to_read, from_write, all);
     // The sockets go with the futures.
-    tokio::select! {
-        () = there => {}
-        () = back => {}
-        () = reset.notified() => {}
+    let late = tokio::select! {
+        late = there => late,
+        () = back => None,
+        () = connection.reset.notified() => None,
+    };
+    let Some(Late { mut to, bytes, by }) = late else { return };
+    sleep(by).await;
+    if to.write_all(&bytes).await.is_ok() {
+        all.held.fetch_add(bytes.len() as u64, Relaxed);
+        sleep(LINGER).await;
     }
 }
 
-/// Passes bytes on until either side ends; the socket is closed with a RST then.
-async fn one_way(
+/// Requests that come when their client has gone on.
+struct Late {
+    to: OwnedWriteHalf,
+    bytes: Vec<u8>,
+    by: Duration,
+}
+
+/// As [`one_way`], to the target; some when requests are held back and their client is cut off.
+async fn requests(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    Passing { weather, eaten }: &Passing,
-    from_target: bool,
-) {
+    all: &Passing,
+    connection: &Connection,
+) -> Option<Late> {
+    let _ = from.as_ref().set_zero_linger();
+    let (mut chunk, mut bytes) = (vec![0; CHUNK], Vec::new());
+    loop {
+        let now = *all.weather.lock().expect("nobody panics");
+        let read = tokio::select! {
+            read = from.read(&mut chunk[..most(&now)]) => read.ok().filter(|read| *read > 0)?,
+            () = connection.cut.notified() => {
+                let by = connection.hold.lock().expect("nobody panics").take().unwrap_or_default();
+                return Some(Late { to, bytes, by });
+            }
+        };
+        late(&now, read).await;
+        if connection.hold.lock().expect("nobody panics").is_some() {
+            bytes.extend_from_slice(&chunk[..read]);
+            continue;
+        }
+        to.write_all(&chunk[..read]).await.ok()?;
+    }
+}
+
+fn most(weather: &Weather) -> usize {
+    if weather.rate > 0 { CHUNK.min(weather.rate as usize / 20 + 1) } else { CHUNK }
+}
+
+/// Passes the target's bytes on until either side ends; the socket is closed with a RST then.
+async fn one_way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, Passing { weather, eaten, .. }: &Passing) {
     // Whatever ends it, the other side is not left to guess.
     let _ = from.as_ref().set_zero_linger();
     let mut chunk = vec![0; CHUNK];
     loop {
         let now = *weather.lock().expect("nobody panics");
-        let most = if now.rate > 0 { CHUNK.min(now.rate as usize / 20 + 1) } else { CHUNK };
-        let Ok(read @ 1..) = from.read(&mut chunk[..most]).await else { return };
+        let Ok(read @ 1..) = from.read(&mut chunk[..most(&now)]).await else { return };
         late(&now, read).await;
-        if from_target && weather.lock().expect("nobody panics").stalled {
+        if weather.lock().expect("nobody panics").stalled {
             let held = Held(eaten);
             while weather.lock().expect("nobody panics").stalled {
                 sleep(Duration::from_millis(10)).await;

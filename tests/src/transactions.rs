@@ -7,9 +7,14 @@ mod load;
 use std::{collections::BTreeMap, time::Duration};
 
 use flymq_client::{Client, FetchSpec, pb};
+use rand::{Rng as _, rngs::StdRng};
 use tokio::time::{Instant, sleep};
 
-use crate::row::Scenario;
+use crate::{
+    chaos_proxy::ChaosProxy,
+    effort,
+    row::{Scenario, grouped},
+};
 use checker::{Anomalies, End, Key, check};
 pub use load::{Load, Style, connect};
 
@@ -29,6 +34,29 @@ pub async fn prepare(client: &Client) {
             sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+/// Longest time that requests are held back, in milliseconds, in a short run and in a long one: beyond the timeout of their
+/// transactions.
+const HELD_MS: (u64, u64) = (6_500, 15_000);
+
+fn held_ms() -> u64 {
+    effort::cycles(HELD_MS.0, HELD_MS.1)
+}
+
+/// Holds back the requests of one node's clients, who are cut off and go on; they come in the middle of what follows.
+pub async fn hold_requests(proxies: &[ChaosProxy], rng: &mut StdRng) {
+    let proxy = &proxies[rng.random_range(0..proxies.len())];
+    let late = Duration::from_millis(rng.random_range(1_000..held_ms()));
+    proxy.hold_requests(Duration::from_millis(rng.random_range(5..60)), late).await;
+}
+
+/// Waits until all that was held back has come, and says how much it was.
+pub async fn held(proxies: &[ChaosProxy], scenario: &mut Scenario) {
+    sleep(Duration::from_millis(held_ms())).await;
+    let held: u64 = proxies.iter().map(ChaosProxy::held).sum();
+    assert!(held > 0, "no request was held back");
+    scenario.note(format!("{} bytes of requests held back", grouped(held)));
 }
 
 /// Ends the load, waits until nothing is open, reads everything, and counts into the scenario.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use flymq_tests::producers;
 use rand::Rng as _;
 
 use crate::{
@@ -11,7 +12,9 @@ use crate::{
     transactions::{self, Load, Style, TIMEOUT_S},
 };
 
+/// Broker kills, or else requests that are held back on the way.
 async fn run(id: &str, fault: &str, style: Style, cycles: (u64, u64), kills: bool) {
+    let holds = !kills;
     let _alone = super::alone().await;
     let unit = if kills { "kills" } else { "seconds" };
     let Some(mut scenario) = Scenario::begin(id, fault, unit) else { return };
@@ -19,12 +22,14 @@ async fn run(id: &str, fault: &str, style: Style, cycles: (u64, u64), kills: boo
     let mut rng = effort::rng(id);
     let dir = tempfile::tempdir().expect("a directory");
     let (address, launch) = super::at_a_fixed_address(dir.path());
-    let launch = launch.with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
+    let proxies = producers::proxies(std::slice::from_ref(&address)).await;
+    let through = proxies[0].address.to_string();
+    let launch = launch.with("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string()).with("ADVERTISE_ADDR", &through);
     let mut broker = launch.start();
     scenario.started(broker.start);
     let client = transactions::connect(&address).await;
     transactions::prepare(&client).await;
-    let load = Load::start(&address, style, rng.random()).await;
+    let load = Load::start(&through, style, rng.random()).await;
     for _ in 0..cycles {
         // The moment is chance: nothing is waited for.
         tokio::time::sleep(Duration::from_millis(if kills { rng.random_range(100..900) } else { 1_000 }))
@@ -34,9 +39,15 @@ async fn run(id: &str, fault: &str, style: Style, cycles: (u64, u64), kills: boo
             broker = launch.start();
             scenario.started(broker.start);
         }
+        if holds {
+            transactions::hold_requests(&proxies, &mut rng).await;
+        }
         scenario.cycle(cycles);
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
+    if holds {
+        transactions::held(&proxies, &mut scenario).await;
+    }
     transactions::finish(load, &client, &mut scenario).await;
     drop(broker);
     scenario.finish();
@@ -51,7 +62,6 @@ async fn b28_transactions_are_whole_or_nothing_through_kills() {
 #[tokio::test(flavor = "multi_thread")]
 async fn b27_what_comes_late_does_nothing_to_the_next_transaction() {
     let style = Style { abort_one_of: 8, late: 0.5, late_by: Duration::from_secs(4), replaced: 0.1 };
-    let fault =
-        "Produce, AddOffsets, commit and abort come again up to 4 s later, or from a replaced producer (B26)";
+    let fault = "Produce, AddOffsets, commit and abort are held back up to 15 s with their clients cut off, come again up to 4 s later, or from a replaced producer (B26)";
     run("B27", fault, style, (8, 300), false).await;
 }
