@@ -78,6 +78,12 @@ fn describe() {
         "flymq_transactions_fenced_total",
         "Requests of producers that were replaced or too late."
     );
+    describe_counter!("flymq_dead_letters_total", "Records moved to the dead letters, by reason.");
+    describe_counter!("flymq_dead_letters_replayed_total", "Dead letters put back into their topic.");
+    describe_counter!("flymq_dead_letters_purged_total", "Dead letters deleted by a purge.");
+    describe_counter!("flymq_record_failures_total", "Failures of single records, by how they came about.");
+    describe_counter!("flymq_records_acquired_total", "Records handed to readers one by one.");
+    describe_counter!("flymq_records_redelivered_total", "Those of them that had failed before.");
     counter!("flymq_messages_produced_total").increment(0);
     counter!("flymq_messages_consumed_total").increment(0);
     let _ = (histogram!("flymq_produce_latency_seconds"), histogram!("flymq_consume_latency_seconds"));

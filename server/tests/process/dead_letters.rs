@@ -227,3 +227,40 @@ fn dead_letter_policies_survive_kills() {
     let failed = ok(broker.rest("POST", "/api/v1/consumer-groups/g/nack", &nack));
     assert_eq!(failed["retry_after_ms"], json!(7), "{failed}");
 }
+
+/// Each figure moves by what was done, and by nothing else.
+#[test]
+fn failures_and_dead_letters_are_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let broker = Process::start(dir.path());
+    ok(broker.rest("POST", "/api/v1/topics", &json!({"name": "t", "options": {"partitions": 1}})));
+    (0..3).for_each(|number| produce(&broker, &format!("v{number}")));
+    let ask = json!({"topic": "t", "member_id": "m", "max_records": 3, "lock_ms": 1_000});
+    ok(broker.rest("POST", "/api/v1/consumer-groups/g/acquire", &ask));
+    let reject =
+        json!({"topic": "t", "partition": 0, "offsets": [0], "kind": "ACK_KIND_REJECT", "member_id": "m"});
+    ok(broker.rest("POST", "/api/v1/consumer-groups/g/acknowledge", &reject));
+    let nack = json!({"topic": "t", "partition": 0, "offset": 1, "member_id": "m", "max_retries": 0});
+    ok(broker.rest("POST", "/api/v1/consumer-groups/g/nack", &nack));
+    // The third one's lock ends.
+    let again = json!({"topic": "t", "member_id": "n", "retries_only": true, "max_wait_ms": 20_000});
+    let again = ok(broker.rest("POST", "/api/v1/consumer-groups/g/acquire", &again));
+    assert_eq!(again["records"].as_array().map(Vec::len), Some(1), "{again}");
+    broker.wait_for_metric("flymq_dead_letters_total{reason=\"rejected\"}", 1.0);
+    broker.wait_for_metric("flymq_dead_letters_total{reason=\"max_retries_exceeded\"}", 1.0);
+    let replay = json!({"filter": "v0"});
+    ok(broker.rest("POST", "/api/v1/topics/t/dead-letters/replay", &replay));
+    ok(broker.rest("DELETE", "/api/v1/topics/t/dead-letters", &Value::Null));
+    for (name, expected) in [
+        ("flymq_dead_letters_total{reason=\"rejected\"}", 1.0),
+        ("flymq_dead_letters_total{reason=\"max_retries_exceeded\"}", 1.0),
+        ("flymq_dead_letters_replayed_total", 1.0),
+        ("flymq_dead_letters_purged_total", 1.0),
+        ("flymq_record_failures_total{how=\"nack\"}", 1.0),
+        ("flymq_record_failures_total{how=\"lock_ended\"}", 1.0),
+        ("flymq_records_acquired_total", 4.0),
+        ("flymq_records_redelivered_total", 1.0),
+    ] {
+        assert_eq!(broker.metric(name), Some(expected), "{name}");
+    }
+}

@@ -273,6 +273,7 @@ impl EngineBroker {
             let number = PartitionId(u32::try_from(partition).unwrap_or(u32::MAX));
             self.engine.pass_records(&letters.group, &letters.topic, number, Offset(end)).await?;
         }
+        metrics::counter!("flymq_dead_letters_purged_total").increment(purged.into());
         Ok(pb::PurgeDeadLettersResponse { purged })
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use flymq_engine::{Direction, EngineError, Moving};
+use flymq_engine::{Cause, Direction, EngineError, Moving};
 use flymq_proto::pb;
 use flymq_types::{GroupId, TopicName, TransactionalId, fnv1a_32};
 use parking_lot::Mutex;
@@ -135,7 +135,8 @@ impl EngineBroker {
                 let transaction_id = begun.transaction_id;
                 let end = pb::CommitTransactionRequest { transaction_id, producer_epoch: 0 };
                 let ended: pb::CommitTransactionResponse = self.routed(end, None).await?;
-                (Ok(moved), ended.producer_epoch)
+                moved.iter().for_each(count);
+                (Ok(moved.len()), ended.producer_epoch)
             }
             Err(error) => {
                 let transaction_id = begun.transaction_id;
@@ -166,7 +167,7 @@ impl EngineBroker {
         group: &GroupId,
         transaction_id: &str,
         present: Vec<(Moving, pb::Record)>,
-    ) -> Result<usize, BrokerError> {
+    ) -> Result<Vec<Moving>, BrokerError> {
         let transaction = convert::transaction(transaction_id)?;
         let all = present.iter().map(|(moving, _)| moving.clone()).collect();
         let marked = self.engine.mark_moving(&transaction, group, all).await?;
@@ -189,7 +190,7 @@ impl EngineBroker {
             };
             let _stored: pb::ProduceInTransactionResponse = self.routed(request, None).await?;
         }
-        Ok(marked.len())
+        Ok(marked)
     }
 
     /// Where the record goes, and how it looks there. Dead letters stay in the partition that they had, if there is one.
@@ -220,6 +221,17 @@ impl EngineBroker {
             (partition, _) => partition,
         };
         Ok(((topic, partition), record))
+    }
+}
+
+/// One that is where it goes, durably.
+fn count(moved: &Moving) {
+    match moved.cause {
+        Cause::Replay => metrics::counter!("flymq_dead_letters_replayed_total").increment(1),
+        Cause::Retries => {
+            metrics::counter!("flymq_dead_letters_total", "reason" => "max_retries_exceeded").increment(1);
+        }
+        Cause::Rejected => metrics::counter!("flymq_dead_letters_total", "reason" => "rejected").increment(1),
     }
 }
 

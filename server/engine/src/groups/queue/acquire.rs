@@ -40,6 +40,8 @@ pub(crate) struct Taken {
     pub changes: Vec<(u64, Option<Delivery>)>,
     /// The next offset that nobody has got.
     pub next: Option<u64>,
+    /// Locks that ended without an answer, which is a failure of their records.
+    pub ended: u32,
     /// When the next of the others is due.
     pub wake: Option<Timestamp>,
 }
@@ -117,9 +119,11 @@ impl Taking<'_> {
                 match failed.phase {
                     // It has waited for its lock to end already.
                     Phase::Waiting { .. } if !behind && !self.is_full() => self.lock(offset, failed),
-                    Phase::Waiting { .. } => {}
+                    // Nothing is written of it yet: it is looked at again.
+                    Phase::Waiting { .. } => return,
                     _ => self.taken.changes.push((offset, Some(failed))),
                 }
+                self.taken.ended += 1;
             }
             Phase::Waiting { .. } if !behind && !self.is_full() => self.lock(offset, delivery.clone()),
             Phase::Waiting { .. } | Phase::Doomed { .. } | Phase::Settled => {}

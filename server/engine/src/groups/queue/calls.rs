@@ -177,26 +177,32 @@ impl Engine {
         let act = Act::Fail { policy, error: short(&nack.error).into() };
         let Nack { member, membership, commit, .. } = nack;
         let record = at.clone();
-        self.change_deliveries((&at.group, &at.topic, at.partition), membership, move |book, place, now| {
-            let offset = record.offset;
-            let mut changes = Vec::new();
-            let changed = act_on(book, place, (offset, key), &member, &act, now)?;
-            let kept = match &changed {
-                Some(Change::Delivery(_, Some(kept))) => Some(kept),
-                _ => book.delivery(&place.record(offset)),
-            };
-            let told = kept.map_or(Nacked { attempts: 0, wait: None }, |kept| Nacked {
-                attempts: kept.attempts,
-                wait: wait_of(kept, now),
-            });
-            changes.extend(changed);
-            let committed = book.committed(&place.key);
-            if commit && committed.is_none_or(|committed| committed <= offset) {
-                changes.push(place.commit(offset.plus(1), now));
-            }
-            Ok((changes, told))
-        })
-        .await
+        let nacked = self.change_deliveries(
+            (&at.group, &at.topic, at.partition),
+            membership,
+            move |book, place, now| {
+                let offset = record.offset;
+                let mut changes = Vec::new();
+                let changed = act_on(book, place, (offset, key), &member, &act, now)?;
+                let kept = match &changed {
+                    Some(Change::Delivery(_, Some(kept))) => Some(kept),
+                    _ => book.delivery(&place.record(offset)),
+                };
+                let told = kept.map_or(Nacked { attempts: 0, wait: None }, |kept| Nacked {
+                    attempts: kept.attempts,
+                    wait: wait_of(kept, now),
+                });
+                changes.extend(changed);
+                let committed = book.committed(&place.key);
+                if commit && committed.is_none_or(|committed| committed <= offset) {
+                    changes.push(place.commit(offset.plus(1), now));
+                }
+                Ok((changes, told))
+            },
+        );
+        let nacked = nacked.await?;
+        metrics::counter!("flymq_record_failures_total", "how" => "nack").increment(1);
+        Ok(nacked)
     }
 
     /// The reader's answer for all of these records, or for none. Whether some of them go to the dead letters now.
@@ -238,7 +244,7 @@ impl Engine {
         offered: Offered,
         ask: Ask,
     ) -> Result<Acquired, EngineError> {
-        self.change_deliveries(at, None, move |book, place, now| {
+        let acquired = self.change_deliveries(at, None, move |book, place, now| {
             let OffsetKey { group, topic: id, partition } = &place.key;
             let kept = book.deliveries(group, *id, *partition).map(|(offset, kept)| (offset.get(), kept));
             let next = book.offset(group, *id, *partition).map_or(offered.from, Offset::get);
@@ -251,9 +257,11 @@ impl Engine {
             let records =
                 taken.records.into_iter().map(|(offset, failed)| (Offset(offset), failed)).collect();
             let locked_until = after(now, ask.lock);
-            Ok((changes, Acquired { records, locked_until, wake, doomed }))
-        })
-        .await
+            Ok((changes, (taken.ended, Acquired { records, locked_until, wake, doomed })))
+        });
+        let (ended, acquired) = acquired.await?;
+        count_acquired(ended, &acquired);
+        Ok(acquired)
     }
 
     /// Changes single records of a partition in a group, one call after the other; goes on to its end also if the caller goes
@@ -322,6 +330,15 @@ impl Engine {
             return Err(EngineError::FeatureOff { feature, needed });
         }
         Ok(())
+    }
+}
+
+fn count_acquired(ended: u32, acquired: &Acquired) {
+    let again = acquired.records.iter().filter(|(_, failed)| *failed > 0).count();
+    metrics::counter!("flymq_records_acquired_total").increment(acquired.records.len() as u64);
+    metrics::counter!("flymq_records_redelivered_total").increment(again as u64);
+    if ended > 0 {
+        metrics::counter!("flymq_record_failures_total", "how" => "lock_ended").increment(ended.into());
     }
 }
 
