@@ -174,7 +174,7 @@ impl Default for ProducerConfig {
     }
 }
 
-/// Where a partition without a committed offset begins.
+/// Where a partition without a committed offset begins, or goes on where the records to read next are gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OffsetReset {
     Earliest,

@@ -173,7 +173,7 @@ pub enum EngineError {
     TransactionState { id: TransactionalId, epoch: u16, why: Cow<'static, str> },
     /// Another producer has the transactional id now, or its coordinator aborted the transaction after its timeout.
     #[error(
-        "epoch {epoch} of transactional id {id} is over, {current} is the current one: another producer has taken its place, or the          transaction was open for longer than its timeout"
+        "epoch {epoch} of transactional id {id} is over, {current} is the current one: another producer has taken its place, or the transaction was open for longer than its timeout"
     )]
     TransactionFenced { id: TransactionalId, epoch: u16, current: u16 },
     /// A later version of the broker has written the state of the id.

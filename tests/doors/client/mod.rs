@@ -1,5 +1,6 @@
 //! The Rust client, which stands under every SDK, with the real broker behind it.
 
+mod consumer;
 mod listener;
 mod once;
 mod placement;

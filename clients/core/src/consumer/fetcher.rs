@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, task::AbortHandle};
 
-use crate::{Client, ClientError, ConsumerConfig, FetchSpec, Message, runtime};
+use crate::{
+    Client, ClientError, ConsumerConfig, FetchSpec, Message, OffsetReset, StartFrom, pb::ErrorCode, runtime,
+};
 
 /// Wait after an error that may pass, so that a broker that is down is not hammered.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -15,6 +17,8 @@ pub(super) struct Arrived {
     pub partition: i32,
     pub epoch: u64,
     pub messages: Result<Vec<Message>, ClientError>,
+    /// What was to be read next is gone: it goes on there.
+    pub moved_to: Option<u64>,
 }
 
 /// A running fetcher; dropping it stops it.
@@ -42,7 +46,7 @@ impl Fetcher {
             filter: config.filter.as_deref().map(Into::into),
             ..FetchSpec::new(Arc::clone(&topic), partition, offset)
         };
-        let task = runtime::spawn(run(client.clone(), spec, epoch, arrivals.clone()));
+        let task = runtime::spawn(run(client.clone(), spec, config.offset_reset, epoch, arrivals.clone()));
         Self { topic, partition, task: task.abort_handle() }
     }
 
@@ -61,8 +65,15 @@ impl Drop for Fetcher {
     }
 }
 
-async fn run(client: Client, mut spec: FetchSpec, epoch: u64, arrivals: mpsc::Sender<Arrived>) {
+async fn run(
+    client: Client,
+    mut spec: FetchSpec,
+    reset: OffsetReset,
+    epoch: u64,
+    arrivals: mpsc::Sender<Arrived>,
+) {
     loop {
+        let mut moved_to = None;
         let messages = match client.fetch(&spec).await {
             Ok(fetched) => {
                 spec.offset = fetched.next_offset;
@@ -71,15 +82,45 @@ async fn run(client: Client, mut spec: FetchSpec, epoch: u64, arrivals: mpsc::Se
                 }
                 Ok(fetched.messages)
             }
-            Err(error) => Err(error),
+            Err(error) => match start_behind(&error, spec.offset) {
+                Some(start) => moved(&client, &spec, reset, start).await.map(|offset| {
+                    tracing::warn!(topic = %spec.topic, partition = spec.partition, from = spec.offset, to = offset, ?reset, "the records to read next are gone");
+                    spec.offset = offset;
+                    moved_to = Some(offset);
+                    Vec::new()
+                }),
+                None => Err(error),
+            },
         };
         let failed = messages.is_err();
-        let arrived = Arrived { topic: Arc::clone(&spec.topic), partition: spec.partition, epoch, messages };
+        let arrived =
+            Arrived { topic: Arc::clone(&spec.topic), partition: spec.partition, epoch, messages, moved_to };
         if arrivals.send(arrived).await.is_err() {
             return;
         }
         if failed {
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// Where the log begins, if the record at `offset` was deleted. An offset above the end is another failure: what is there may only not be
+/// shown yet, and nothing may be skipped for it.
+fn start_behind(error: &ClientError, offset: u64) -> Option<u64> {
+    let start = error.metadata.get("start").filter(|_| error.code == ErrorCode::OffsetOutOfRange)?;
+    start.parse().ok().filter(|start| offset < *start)
+}
+
+async fn moved(
+    client: &Client,
+    spec: &FetchSpec,
+    reset: OffsetReset,
+    start: u64,
+) -> Result<u64, ClientError> {
+    match reset {
+        OffsetReset::Earliest => Ok(start),
+        OffsetReset::Latest => {
+            client.edge(&spec.topic, spec.partition, (StartFrom::Latest, spec.isolation)).await
         }
     }
 }

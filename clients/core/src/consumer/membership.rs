@@ -3,16 +3,27 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use bytes::Bytes;
+use prost::Message as _;
 use tokio::{
     sync::watch,
     task::AbortHandle,
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{Client, ClientError, ConsumerConfig, MemberConfig, pb, runtime};
+use crate::{
+    Client, ClientError, ConsumerConfig, MemberConfig,
+    client::To,
+    pb, runtime,
+    transport::{Transport, rpc_by_name},
+};
 
 /// Wait after a failure that may pass.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -202,12 +213,14 @@ impl Attendance {
         session: Duration,
         interval: Duration,
     ) -> End {
+        // After a failure the next answer has to come at once: it says that the session goes on.
+        let mut failed = false;
         loop {
             let applied = self.applied.borrow_and_update().clone();
             let ours = applied.life == told.life;
             let (epoch, owned) = if ours { (applied.epoch, applied.owned) } else { Default::default() };
             // It waits at the broker for the next assignment, unless this one is not applied yet.
-            let waits = epoch == told.epoch;
+            let waits = epoch == told.epoch && !failed;
             let request = pb::HeartbeatRequest {
                 group: self.join.group.clone(),
                 member_id: self.join.member_id.clone(),
@@ -218,13 +231,14 @@ impl Attendance {
             };
             let sent = Instant::now();
             let answer = tokio::select! {
-                answer = self.client.call::<_, pb::HeartbeatResponse>("Heartbeat", &request) => answer,
+                answer = beat(&self.client, request) => answer,
                 Ok(()) = self.applied.changed() => continue,
                 () = sleep_until(heard + session) => return End::Lost,
             };
             match answer {
                 Ok(answer) => {
                     heard = sent;
+                    failed = false;
                     told.generation = answer.generation;
                     if answer.changed && answer.member_epoch != told.epoch {
                         told.epoch = answer.member_epoch;
@@ -232,7 +246,9 @@ impl Attendance {
                         self.told.send_replace(told.clone());
                     }
                     // A node that stops answers at once: then not again at once.
-                    if epoch == told.epoch && (answer.changed || sent.elapsed() >= PAUSE.min(interval)) {
+                    if epoch == told.epoch
+                        && (!waits || answer.changed || sent.elapsed() >= PAUSE.min(interval))
+                    {
                         continue;
                     }
                 }
@@ -240,7 +256,10 @@ impl Attendance {
                     // The broker's table is open: what it may be else passes, or ends with the session.
                     pb::ErrorCode::UnknownMember | pb::ErrorCode::IllegalGeneration => return End::Lost,
                     pb::ErrorCode::InstanceFenced => return End::Fenced(error),
-                    _ => tracing::debug!(%error, "a heartbeat failed"),
+                    _ => {
+                        failed = true;
+                        tracing::debug!(%error, "a heartbeat failed");
+                    }
                 },
             }
             let pause = if epoch == told.epoch { PAUSE } else { interval };
@@ -250,6 +269,25 @@ impl Attendance {
             }
         }
     }
+}
+
+/// One heartbeat. What is repeated after a failure does not wait at the broker: its answer has to come before the session is over.
+async fn beat(
+    client: &Client,
+    mut request: pb::HeartbeatRequest,
+) -> Result<pb::HeartbeatResponse, ClientError> {
+    let rpc = rpc_by_name("Heartbeat")?;
+    let waits = Bytes::from(request.encode_to_vec());
+    request.max_wait_ms = 0;
+    let at_once = Bytes::from(request.encode_to_vec());
+    let repeated = AtomicBool::new(false);
+    let send = |link: &Arc<dyn Transport>| {
+        let body = if repeated.swap(true, Ordering::Relaxed) { &at_once } else { &waits };
+        link.call(rpc, body.clone())
+    };
+    let body = client.with_retry(&rpc.name, rpc.op.idempotent, To::Any, send).await?;
+    pb::HeartbeatResponse::decode(body)
+        .map_err(|e| ClientError::protocol(format!("the server's reply cannot be read: {e}")))
 }
 
 fn places(topics: &[pb::TopicPartitions]) -> BTreeSet<Place> {

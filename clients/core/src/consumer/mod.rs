@@ -99,7 +99,8 @@ impl Consumer {
     /// Up to `max` messages (0: `max_poll_records`), waiting up to `timeout` for the first; empty when none came.
     ///
     /// # Errors
-    /// `TopicNotFound`, `OffsetOutOfRange`, `CorruptData`, transport errors after retries. A member: `InstanceFenced`.
+    /// `TopicNotFound`, `OffsetOutOfRange` above the end (where records are gone, it goes on as `offset_reset` says), `CorruptData`,
+    /// transport errors after retries. A member: `InstanceFenced`.
     pub async fn poll(&mut self, timeout: Duration, max: usize) -> Result<Vec<Message>, ClientError> {
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
@@ -350,6 +351,15 @@ impl Consumer {
 
     fn take_in(&mut self, arrived: Arrived) -> Result<(), ClientError> {
         if self.positions.epoch(&arrived.topic, arrived.partition) == Some(arrived.epoch) {
+            let waits = || {
+                self.buffered
+                    .iter()
+                    .any(|message| *message.topic == *arrived.topic && message.partition == arrived.partition)
+            };
+            // What is still to be handed out must not be committed.
+            if let Some(offset) = arrived.moved_to.filter(|_| !waits()) {
+                self.positions.moved(&arrived.topic, arrived.partition, offset);
+            }
             self.buffered.extend(arrived.messages?);
         }
         Ok(())

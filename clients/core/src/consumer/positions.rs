@@ -47,6 +47,14 @@ impl Positions {
         }
     }
 
+    /// It goes on there, where what was to be read next is gone.
+    pub(super) fn moved(&mut self, topic: &str, partition: i32, offset: u64) {
+        if let Some(place) = self.place_mut(topic, partition) {
+            place.next = offset;
+            place.moved = true;
+        }
+    }
+
     fn place_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Place> {
         self.places.get_mut(&(topic.to_owned(), partition))
     }

@@ -245,6 +245,7 @@ impl Counts {
             self.stops,
             self.committed,
             self.aborted,
+            self.unknown,
             self.late,
             self.numbered,
             self.scheduled,
