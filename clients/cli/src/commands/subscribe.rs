@@ -15,6 +15,9 @@ use crate::{
     output::{self, Failure},
 };
 
+/// Between two attempts at a broker that is away.
+const AGAIN: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Args)]
 pub struct Subscribe {
     /// A topic, or a pattern: a level `+` is any one level, a last level `#` is the topic and all below it.
@@ -63,11 +66,27 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
     let mut left = args.count.unwrap_or(usize::MAX);
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
+    // A broker that was there comes back; one that never was is an error.
+    let (mut read, mut away) = (false, false);
     while left > 0 {
-        let batch = tokio::select! {
-            batch = consumer.poll(Duration::from_secs(1), left.min(500)) => batch?,
+        let polled = tokio::select! {
+            polled = consumer.poll(Duration::from_secs(1), left.min(500)) => polled,
             _ = &mut interrupted => break,
         };
+        let batch = match polled {
+            Ok(batch) => batch,
+            Err(error) if error.retryable && read => {
+                if !std::mem::replace(&mut away, true) {
+                    output::warn(&format!("{}; trying again until it is back (Ctrl-C ends)", error.message));
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(AGAIN) => continue,
+                    _ = &mut interrupted => break,
+                }
+            }
+            Err(error) => return Err(error.into()),
+        };
+        (read, away) = (true, false);
         for message in &batch {
             output::message(message, context.format, args.show_key, &*decoder).await?;
         }

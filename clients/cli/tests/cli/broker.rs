@@ -32,6 +32,17 @@ impl Broker {
         self.data.take().expect("stopped once")
     }
 
+    /// Stops it, does something meanwhile, and starts it again where it was.
+    pub fn restart_after(&mut self, meanwhile: impl FnOnce()) {
+        let running = self.running.take().expect("it runs");
+        let addr = running.native_addr();
+        self.runtime.block_on(running.shutdown());
+        meanwhile();
+        let mut config = Config::embedded(self.data());
+        config.listen.bind_addr = addr.to_string().parse().expect("an address");
+        self.running = Some(self.runtime.block_on(start(config)).expect("the broker starts again"));
+    }
+
     pub fn data(&self) -> &std::path::Path {
         self.data.as_ref().expect("until it is stopped").path()
     }

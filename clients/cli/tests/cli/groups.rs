@@ -82,3 +82,28 @@ fn two_subscribers_of_a_group_share_the_partitions() {
     let all: BTreeSet<String> = shown.iter_mut().flat_map(std::mem::take).collect();
     assert_eq!(all, values, "each message is shown once");
 }
+
+/// Whoever follows a topic goes on when its broker was restarted.
+#[test]
+fn a_subscription_outlives_a_restart_of_its_broker() {
+    let mut broker = Broker::start();
+    broker.ok(&["create", "t"]);
+    let subscribe = ["subscribe", "t", "--group", "g", "--from", "earliest", "--count", "2"];
+    let mut program = broker
+        .command(&subscribe)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program is built");
+    let mut shown = BufReader::new(program.stdout.take().expect("piped")).lines();
+    let mut said = BufReader::new(program.stderr.take().expect("piped")).lines();
+    broker.ok(&["produce", "t", "before"]);
+    assert_eq!(shown.next().expect("a line").expect("text"), "before");
+    broker.restart_after(|| {
+        let warning = said.next().expect("a line").expect("text");
+        assert!(warning.starts_with("warning: ") && warning.contains("trying again"), "{warning}");
+    });
+    broker.ok(&["produce", "t", "after"]);
+    assert_eq!(shown.next().expect("a line").expect("text"), "after");
+    assert!(program.wait().expect("it ran").success());
+}
