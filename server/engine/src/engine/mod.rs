@@ -170,10 +170,12 @@ impl Engine {
             .collect()
     }
 
-    /// Names of those that a pattern means; never internal ones.
+    /// Names of those that a pattern means; never internal ones, nor topics of dead letters.
     pub fn topics_matching(&self, patterns: &Patterns<()>) -> Vec<TopicName> {
+        let image = self.meta.image();
+        let letters = self.options.dead_letters.topics(&image);
         let all = self.topics.sorted().into_iter().map(|(name, _)| name);
-        all.filter(|name| patterns.any(name.as_str())).collect()
+        all.filter(|name| patterns.any(name.as_str()) && !letters.has(name)).collect()
     }
 
     /// Tells that the metadata have changed; topics among them are open here a moment later.

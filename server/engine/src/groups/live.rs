@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::OffsetsLog;
 use super::membership::{Group, Topics};
+use super::queue::DeadLetterOptions;
 use super::record::Change;
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -77,13 +78,21 @@ impl LiveGroup {
     }
 }
 
-impl Topics for MetaImage {
+/// The topics that members may read.
+pub(super) struct Readable<'a> {
+    image: &'a MetaImage,
+    dead_letters: &'a DeadLetterOptions,
+}
+
+impl Topics for Readable<'_> {
     fn count(&self, topic: &TopicName) -> Option<u32> {
-        self.topics.get(topic).map(|topic| count(topic.partitions.len()))
+        self.image.topics.get(topic).map(|topic| count(topic.partitions.len()))
     }
 
-    fn all(&self) -> Box<dyn Iterator<Item = (&TopicName, u32)> + '_> {
-        Box::new(self.topics.iter().map(|(name, topic)| (name, count(topic.partitions.len()))))
+    fn meant(&self) -> Box<dyn Iterator<Item = (&TopicName, u32)> + '_> {
+        let letters = self.dead_letters.topics(self.image);
+        let all = self.image.topics.iter().filter(move |(name, _)| !letters.has(name));
+        Box::new(all.map(|(name, topic)| (name, count(topic.partitions.len()))))
     }
 }
 
@@ -133,18 +142,19 @@ impl Engine {
     pub(super) fn with_group<T>(
         &self,
         live: &LiveGroup,
-        work: impl FnOnce(&mut Group, Duration, &MetaImage) -> T,
+        work: impl FnOnce(&mut Group, Duration, &Readable<'_>) -> T,
     ) -> (T, u64) {
         let image = self.meta.image();
+        let topics = Readable { image: &image, dead_letters: self.dead_letters() };
         let mut state = live.now.lock();
         let Now { group, followed } = &mut *state;
         let (now, before) = (self.clock.monotonic(), group.revision());
         group.expire(now);
         if *followed != Some(image.version) {
-            group.follow(now, &*image);
+            group.follow(now, &topics);
             *followed = Some(image.version);
         }
-        let done = work(group, now, &image);
+        let done = work(group, now, &topics);
         let revision = group.revision();
         drop(state);
         if revision != before {
@@ -162,7 +172,7 @@ impl Engine {
         changes: Vec<Change>,
         may: impl FnOnce(&Group) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
-        let append = |group: &mut Group, _: Duration, _: &MetaImage| {
+        let append = |group: &mut Group, _: Duration, _: &Readable<'_>| {
             may(group)?;
             self.append_changes(log, name, changes, live.term)
         };
@@ -184,7 +194,7 @@ impl Engine {
         if live.written.load(Ordering::Acquire) >= revision {
             return Ok(());
         }
-        let append = |group: &mut Group, _: Duration, _: &MetaImage| {
+        let append = |group: &mut Group, _: Duration, _: &Readable<'_>| {
             let change = Change::Membership(name.clone(), Some(group.encode().into()));
             self.append_changes(log, name, vec![change], live.term)
         };
@@ -199,7 +209,7 @@ impl Engine {
     /// Deletes what is kept of a group's members; it has none.
     pub(super) async fn forget_membership(&self, name: &GroupId) -> Result<(), EngineError> {
         let Some((log, live)) = self.find_group(name)? else { return Ok(()) };
-        let delete = |group: &mut Group, _: Duration, _: &MetaImage| {
+        let delete = |group: &mut Group, _: Duration, _: &Readable<'_>| {
             let members = group.members();
             if members > 0 {
                 return Err(EngineError::GroupNotEmpty { group: name.clone(), members });

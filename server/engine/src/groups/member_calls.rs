@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::coordinate::not_coordinator;
-use super::live::LiveGroup;
+use super::live::{LiveGroup, Readable};
 use super::membership::{
     Assigned, Assignor, Beat, Group, Join, MAX_MEMBERS, MemberId, Place, Refusal, TopicFilters, View,
 };
@@ -17,7 +17,6 @@ use super::{Groups, OffsetCommit, OffsetsLog};
 use crate::durable_map::MAX_CHANGES;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::meta::MetaImage;
 
 /// The session of a member that says nothing.
 const DEFAULT_SESSION: Duration = Duration::from_secs(10);
@@ -81,8 +80,8 @@ impl Engine {
         self.check_loaded(log, group)?;
         let live = self.live_group_or_new(log, group);
         let live = live.ok_or_else(|| not_coordinator(log.partition(), group))?;
-        let enter = |state: &mut Group, now: Duration, image: &MetaImage| {
-            state.join(now, image, join)?;
+        let enter = |state: &mut Group, now: Duration, topics: &Readable<'_>| {
+            state.join(now, topics, join)?;
             state.assigned(&id).ok_or(Refusal::UnknownMember)
         };
         let (told, revision) = self.with_group(&live, enter);
@@ -156,7 +155,7 @@ impl Engine {
         let (log, live) = self.attended(group, id)?;
         let changes = live.changes();
         images.borrow_and_update();
-        let look = |state: &mut Group, now: Duration, _: &MetaImage| {
+        let look = |state: &mut Group, now: Duration, _: &Readable<'_>| {
             match beat.take() {
                 Some(beat) => state.heartbeat(now, id, &beat)?,
                 None => state.check_member(id)?,
@@ -177,7 +176,7 @@ impl Engine {
     /// `UnknownMember`, `InstanceFenced`, `NotCoordinator`, or why it could not be written.
     pub async fn leave_group(&self, group: &GroupId, member_id: &str) -> Result<(), EngineError> {
         let (log, live) = self.attended(group, member_id)?;
-        let leave = |state: &mut Group, now: Duration, _: &MetaImage| state.leave(now, member_id);
+        let leave = |state: &mut Group, now: Duration, _: &Readable<'_>| state.leave(now, member_id);
         let (left, revision) = self.with_group(&live, leave);
         left.map_err(|refusal| refused(group, member_id, refusal))?;
         self.keep((&log, &live), group, revision).await

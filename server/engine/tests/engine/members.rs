@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flymq_engine::{
-    Assigned, Assignor, CommitAs, Engine, EngineError, GroupState, Heartbeat, JoinGroup, OFFSETS_TOPIC,
-    OffsetCommit, TopicFilters,
+    Assigned, Assignor, CommitAs, DeadLetterConfig, Engine, EngineError, GroupState, Heartbeat, JoinGroup,
+    NewTopic, OFFSETS_TOPIC, OffsetCommit, TopicConfig, TopicFilters,
 };
-use flymq_types::{Offset, PartitionId, TopicName};
+use flymq_types::{Offset, PartitionId, Patterns, TopicName};
 
 use crate::support::*;
 
@@ -279,4 +279,32 @@ async fn bad_joins_are_refused() {
     let beat = Heartbeat { member_id: first.member_id.to_string(), ..Heartbeat::default() };
     let told = engine.heartbeat(&group("g"), beat).await.unwrap();
     assert_eq!(told.assignment.len(), 1);
+}
+
+/// Found by a stranger: a handler that failed read its own dead letters by its pattern, and those of these, until no name was left.
+#[tokio::test]
+async fn a_pattern_never_means_dead_letters() {
+    let node = Node::simulated();
+    let engine = node.open().await;
+    let letters = DeadLetterConfig { topic: Some(topic("a/graves")), ..DeadLetterConfig::default() };
+    let config = TopicConfig { dead_letters: Some(Arc::new(letters)), ..TopicConfig::default() };
+    engine.create_topic(NewTopic { config, ..new_topic("a/x", 1) }).await.unwrap();
+    for name in ["a/x.dlq", "a/graves", "a/y"] {
+        engine.create_topic(new_topic(name, 1)).await.unwrap();
+    }
+    let of = |member: &Member| -> Vec<String> {
+        member.owned().into_iter().map(|(topic, _)| topic.to_string()).collect()
+    };
+    let mut member = Member::join(&engine, "a", &["a/#"]).await;
+    assert_eq!(of(&member), ["a/x", "a/y"]);
+    engine.create_topic(new_topic("a/y.dlq", 1)).await.unwrap();
+    member.beat().await;
+    assert_eq!(of(&member), ["a/x", "a/y"]);
+    let mut patterns = Patterns::default();
+    patterns.insert("a/+", ()).unwrap();
+    assert_eq!(engine.topics_matching(&patterns), [topic("a/x"), topic("a/y")]);
+    // By its own name it is read as any topic.
+    engine.leave_group(&group("g"), "a").await.unwrap();
+    let reader = Member::join(&engine, "b", &["a/x.dlq", "a/graves"]).await;
+    assert_eq!(of(&reader), ["a/graves", "a/x.dlq"]);
 }

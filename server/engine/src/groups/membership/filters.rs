@@ -12,7 +12,8 @@ pub(in crate::groups) trait Topics {
     /// How many partitions it has.
     fn count(&self, topic: &TopicName) -> Option<u32>;
 
-    fn all(&self) -> Box<dyn Iterator<Item = (&TopicName, u32)> + '_>;
+    /// Those that patterns can mean: all but the topics of dead letters, since what reads them by a pattern would read its own.
+    fn meant(&self) -> Box<dyn Iterator<Item = (&TopicName, u32)> + '_>;
 }
 
 impl Topics for BTreeMap<TopicName, u32> {
@@ -20,7 +21,7 @@ impl Topics for BTreeMap<TopicName, u32> {
         self.get(topic).copied()
     }
 
-    fn all(&self) -> Box<dyn Iterator<Item = (&TopicName, u32)> + '_> {
+    fn meant(&self) -> Box<dyn Iterator<Item = (&TopicName, u32)> + '_> {
         Box::new(self.iter().map(|(topic, count)| (topic, *count)))
     }
 }
@@ -39,7 +40,7 @@ pub enum InvalidFilter {
 }
 
 /// Names and patterns: in a pattern a level `+` stands for any one level, and a last level `#` for that topic and all below.
-/// Patterns never mean internal topics.
+/// Patterns never mean internal topics, nor topics of dead letters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct TopicFilters(BTreeSet<String>);
 
@@ -71,7 +72,7 @@ impl TopicFilters {
             let mut trie = Patterns::default();
             // They were checked when the subscription was made.
             patterns.iter().for_each(|pattern| trie.insert(pattern, ()).unwrap_or_default());
-            let all = topics.all().filter(|(topic, _)| !topic.is_internal() && trie.any(topic.as_str()));
+            let all = topics.meant().filter(|(topic, _)| !topic.is_internal() && trie.any(topic.as_str()));
             found.extend(all.map(|(topic, count)| (topic.clone(), count)));
         }
         found

@@ -12,8 +12,11 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use flymq_types::{GroupId, Offset, PartitionId, TopicName};
 
+use crate::meta::MetaImage;
 use crate::topic::DeadLetterConfig;
 pub use acquire::{Ask, Offered};
 pub use calls::{Acquired, Nack, Nacked};
@@ -52,6 +55,26 @@ impl DeadLetterOptions {
             Some(named) => named.to_string(),
             None => format!("{topic}{}", self.suffix),
         }
+    }
+
+    /// The topics of dead letters among those that there are.
+    pub fn topics<'a>(&'a self, image: &'a MetaImage) -> DeadLetterTopics<'a> {
+        let configs = image.topics.values().filter_map(|topic| topic.config.dead_letters.as_deref());
+        let named = configs.filter_map(|config| config.topic.as_ref()).collect();
+        DeadLetterTopics { suffix: &self.suffix, named }
+    }
+}
+
+/// Topics whose name ends in the suffix, or that a policy names.
+#[derive(Debug)]
+pub struct DeadLetterTopics<'a> {
+    suffix: &'a str,
+    named: BTreeSet<&'a TopicName>,
+}
+
+impl DeadLetterTopics<'_> {
+    pub fn has(&self, topic: &TopicName) -> bool {
+        (!self.suffix.is_empty() && topic.as_str().ends_with(self.suffix)) || self.named.contains(topic)
     }
 }
 
