@@ -23,13 +23,17 @@ pub(super) struct Eval<'a> {
     record: &'a Record<'a>,
     /// The value as JSON, once an expression asks for it.
     document: &'a OnceCell<Option<Json>>,
+    /// The key and the value as text, once an expression asks: whether bytes are UTF-8 is looked at once.
+    key: OnceCell<Value<'a>>,
+    text: OnceCell<Value<'a>>,
     locals: Vec<Value<'a>>,
     left: usize,
 }
 
 impl<'a> Eval<'a> {
     pub fn new(record: &'a Record<'a>, document: &'a OnceCell<Option<Json>>) -> Self {
-        Self { record, document, locals: Vec::new(), left: BUDGET }
+        let (key, text) = (OnceCell::new(), OnceCell::new());
+        Self { record, document, key, text, locals: Vec::new(), left: BUDGET }
     }
 
     fn pay(&mut self, steps: usize) -> Result<(), Fault> {
@@ -98,8 +102,8 @@ impl<'a> Eval<'a> {
             Variable::Partition => Value::Int(i64::from(record.partition)),
             Variable::Offset => Value::Int(i64::try_from(record.offset).unwrap_or(i64::MAX)),
             Variable::Timestamp => Value::Time(i128::from(record.timestamp_ms) * 1_000_000),
-            Variable::Key => record.key.map_or(Value::Null, Value::of_bytes),
-            Variable::Text => record.value.map_or(Value::Null, Value::of_bytes),
+            Variable::Key => self.key.get_or_init(|| of_bytes(record.key)).clone(),
+            Variable::Text => self.text.get_or_init(|| of_bytes(record.value)).clone(),
             Variable::Value => {
                 let Some(value) = record.value else { return Ok(Value::Null) };
                 let document = self.document.get_or_init(|| serde_json::from_slice(value).ok());
@@ -108,7 +112,9 @@ impl<'a> Eval<'a> {
             Variable::Headers => {
                 let entry = |(name, value)| (Value::Text(name), Value::of_bytes(value));
                 let entries: Vec<_> = record.headers().map(entry).collect();
-                self.pay(entries.len())?;
+                let looked_at: usize =
+                    entries.iter().filter_map(|(_, value)| bytes(value)).map(<[u8]>::len).sum();
+                self.pay(entries.len() + looked_at / TEXT_STEP)?;
                 Value::Map(Rc::new(entries))
             }
         })
@@ -142,6 +148,8 @@ impl<'a> Eval<'a> {
                 Ok(Value::Bool(same == (op == Op::Equal)))
             }
             Op::Less | Op::LessOrEqual | Op::Greater | Op::GreaterOrEqual => {
+                let looked_at = bytes(a).map_or(0, <[u8]>::len).min(bytes(b).map_or(0, <[u8]>::len));
+                self.pay(looked_at / TEXT_STEP)?;
                 let order = order(a, b).ok_or_else(|| unfit(sign(op), &[a, b]))?;
                 Ok(Value::Bool(order.is_some_and(|order| match op {
                     Op::Less => order == Ordering::Less,
@@ -161,6 +169,7 @@ impl<'a> Eval<'a> {
             return Ok(of.field(name)?.is_some());
         }
         let items = of.items().ok_or_else(|| unfit("in", &[item, of]))?;
+        self.pay(items.len())?;
         for other in items {
             if equal(item, &other, &mut |steps| self.pay(steps))? {
                 return Ok(true);
@@ -235,6 +244,10 @@ impl<'a> Eval<'a> {
         self.locals[depth] = next;
         Ok(())
     }
+}
+
+fn of_bytes(bytes: Option<&[u8]>) -> Value<'_> {
+    bytes.map_or(Value::Null, Value::of_bytes)
 }
 
 impl Value<'_> {

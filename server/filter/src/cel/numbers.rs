@@ -29,7 +29,20 @@ fn double(value: &Value<'_>) -> Option<f64> {
 pub(super) fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Option<Ordering>> {
     match (whole(a), whole(b)) {
         (Some(a), Some(b)) => Some(Some(a.cmp(&b))),
-        _ => Some(double(a)?.partial_cmp(&double(b)?)),
+        (Some(a), None) => Some(beside(a, double(b)?)),
+        (None, Some(b)) => Some(beside(b, double(a)?).map(Ordering::reverse)),
+        (None, None) => Some(double(a)?.partial_cmp(&double(b)?)),
+    }
+}
+
+/// A whole number beside a double, exactly: most of 64 bits are no double.
+fn beside(whole: i128, double: f64) -> Option<Ordering> {
+    let floor = double.floor();
+    // What does not fit is held at the ends, far from any 64 bits.
+    match whole.cmp(&(floor as i128)) {
+        _ if double.is_nan() => None,
+        Ordering::Equal if double > floor => Some(Ordering::Less),
+        order => Some(order),
     }
 }
 

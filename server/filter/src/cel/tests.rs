@@ -171,3 +171,40 @@ fn what_it_looks_at_is_known() {
     assert!(Program::new("key == 'a' || value.x == 'y'").unwrap().asks_about_the_value());
     assert!(Program::new("[1].exists(x, text.size() == x)").unwrap().asks_about_the_value());
 }
+
+/// Found by a stranger: each mention of a long text looked through all of it, for one step.
+#[test]
+fn a_long_text_is_looked_through_once() {
+    let value = format!(r#"{{"l": [{}], "pad": "{}"}}"#, vec!["1"; 10_000].join(","), "x".repeat(4 << 20));
+    let document = record(value.as_bytes(), &[]);
+    let begun = std::time::Instant::now();
+    for text in [
+        "value.l.map(x, [text, text, text, text]).size() == 10000",
+        "value.l.exists(x, [text, text, text, text, text] == 1) || true",
+    ] {
+        assert_eq!(Program::new(text).unwrap().matches(&document), Ok(true), "{text}");
+    }
+    // 40,000 times four megabytes take a minute.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    let found = Program::new("value.l.all(x, x in value.l)").unwrap().matches(&document);
+    assert!(
+        found.is_err_and(|fault| fault.to_string().contains("too many steps")),
+        "a list is looked through each time"
+    );
+}
+
+#[test]
+fn whole_numbers_and_doubles_compare_by_value() {
+    let document = record(br#"{"n": 9007199254740993, "big": 18446744073709551615, "half": 1.5}"#, &[]);
+    for (text, wanted) in [
+        ("value.n == 9007199254740992.0", false),
+        ("value.n > 9007199254740992.0", true),
+        ("value.n == 9007199254740993", true),
+        ("value.big < 1e300 && value.big > -1e300", true),
+        ("value.big < 18446744073709551616.0", true),
+        ("value.half > 1 && value.half < 2", true),
+        ("1 == 1.0 && 2.0 == 2", true),
+    ] {
+        assert_eq!(Program::new(text).unwrap().matches(&document), Ok(wanted), "{text}");
+    }
+}
