@@ -1,12 +1,12 @@
 //! The brokers of one cluster.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use flymq_client::{Client, ClientConfig};
+use flymq_tests::ports::free_address;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -284,11 +284,7 @@ impl Cluster {
 fn place(net: Option<&Net>, number: u8) -> [String; 2] {
     match net {
         Some(net) => PORTS.map(|port| format!("{}:{port}", net.address(number))),
-        // Free a moment ago: nothing better can be had for a port that has to be known before the start.
-        None => [(); 2].map(|()| {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-            listener.local_addr().expect("bound").to_string()
-        }),
+        None => [(); 2].map(|()| free_address()),
     }
 }
 

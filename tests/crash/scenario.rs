@@ -22,8 +22,9 @@ mod injured;
 mod power_cut;
 mod simulated;
 
-use std::{net::TcpListener, path::Path};
+use std::path::Path;
 
+use flymq_tests::ports::free_address;
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::broker::Launch;
@@ -36,8 +37,7 @@ pub async fn alone() -> MutexGuard<'static, ()> {
 
 /// A broker that comes back where its clients know it: at a port that was free a moment ago.
 pub fn at_a_fixed_address(dir: &Path) -> (String, Launch) {
-    let address =
-        TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port").to_string();
+    let address = free_address();
     let launch = Launch::new(&dir.join("data")).with("BIND_ADDR", &address);
     (address, launch)
 }

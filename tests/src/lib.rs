@@ -8,6 +8,7 @@ pub mod fates;
 pub mod groups;
 pub mod history;
 pub mod mounts;
+pub mod ports;
 pub mod producers;
 mod raw_codec;
 pub mod row;

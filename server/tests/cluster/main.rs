@@ -17,6 +17,8 @@ mod member;
 mod membership;
 mod nodes;
 mod patterns;
+#[path = "../../../tests/src/ports.rs"]
+mod ports;
 mod schedules;
 mod schemas;
 mod told;

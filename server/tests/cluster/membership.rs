@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     broker::{Process, flymq, wait},
     nodes::{Cluster, TOKEN, agent, cluster_addr, eventually, founder, node},
+    ports::free_address,
 };
 
 pub fn refused(command: &mut Command) -> (i32, String) {
@@ -89,9 +90,7 @@ pub fn cluster_id(process: &Process) -> Value {
 #[test]
 fn listed_nodes_find_each_other() {
     let dir = tempfile::tempdir().expect("a directory");
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let held = [free(), free(), free()];
-    let addresses = held.map(|listener| listener.local_addr().expect("bound").to_string());
+    let addresses = [0; 3].map(|_| free_address());
     let start = |number: usize| {
         let mut command = node(&dir.path().join(number.to_string()), &format!("n{number}"));
         command

@@ -1,7 +1,6 @@
 //! Nodes of one cluster, each with a directory of its own.
 
 use std::{
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -10,7 +9,10 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::broker::{Process, flymq};
+use crate::{
+    broker::{Process, flymq},
+    ports::free_address,
+};
 
 pub const TOKEN: &str = "a-token-for-tests-only";
 /// No state of a cluster is waited for any longer.
@@ -30,7 +32,7 @@ pub fn name(number: usize) -> String {
 /// A node that is to be a member, with its port on loopback.
 pub fn node(data: &Path, id: &str) -> Command {
     let mut command = flymq(data);
-    command.env("FLYMQ_NODE_ID", id).env("FLYMQ_CLUSTER_ADDR", "127.0.0.1:0");
+    command.env("FLYMQ_NODE_ID", id).env("FLYMQ_CLUSTER_ADDR", free_address());
     command
 }
 
@@ -187,10 +189,7 @@ impl Cluster {
 
     /// Starts all nodes again on other cluster ports, each with the list of them.
     pub fn restart_all_elsewhere(&mut self) {
-        let ports: Vec<_> =
-            (0..self.nodes.len()).map(|_| TcpListener::bind("127.0.0.1:0").expect("a port")).collect();
-        let addresses: Vec<_> =
-            ports.into_iter().map(|port| port.local_addr().expect("bound").to_string()).collect();
+        let addresses: Vec<_> = self.nodes.iter().map(|_| free_address()).collect();
         let starts: Vec<_> = addresses
             .iter()
             .enumerate()

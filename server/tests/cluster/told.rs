@@ -13,6 +13,7 @@ use crate::{
     broker::{DEADLINE, Process, http},
     membership::{cluster_id, refused},
     nodes::{Cluster, TOKEN, agent, cluster_addr, eventually, founder, name, node},
+    ports::free_address,
 };
 
 #[test]
@@ -165,8 +166,7 @@ fn a_node_without_a_majority_says_that_its_view_is_old_and_is_not_ready() {
 fn three_nodes_that_start_have_nothing_to_warn_of() {
     let cluster = Cluster::start(3);
     let dir = tempfile::tempdir().expect("a directory");
-    let held = [0; 3].map(|_| std::net::TcpListener::bind("127.0.0.1:0").expect("a port"));
-    let addresses = held.map(|listener| listener.local_addr().expect("bound").to_string());
+    let addresses = [0; 3].map(|_| free_address());
     let listed = addresses.each_ref().map(|address| {
         let mut command = node(&dir.path().join(address), &address.replace(':', "-"));
         command
