@@ -24,6 +24,7 @@ mod power_cut;
 use std::{path::Path, time::Duration};
 
 use flymq_client::Client;
+use flymq_tests::{chaos_proxy::ChaosProxy, producers};
 use rand::{Rng as _, rngs::StdRng};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -46,12 +47,38 @@ fn begin(id: &str, fault: &str, unit: &str) -> Option<Scenario> {
 
 /// Three nodes that are up, each in a network of its own where the machine lets it, so that nobody takes the port of one that is down.
 async fn three(dir: &Path, settings: &[(&str, &str)], scenario: &mut Scenario) -> (Cluster, Client) {
+    let mut cluster = set_up(dir, settings);
+    let client = start(&mut cluster, scenario).await;
+    (cluster, client)
+}
+
+fn set_up(dir: &Path, settings: &[(&str, &str)]) -> Cluster {
     let mut cluster = Cluster::new(dir, Net::new().ok());
     settings.iter().for_each(|(name, value)| cluster.set_all(name, value));
+    cluster
+}
+
+async fn start(cluster: &mut Cluster, scenario: &mut Scenario) -> Client {
     scenario.started(cluster.start(&[1]).await);
     scenario.started(cluster.start(&[2, 3]).await);
-    let client = cluster.connect().await;
-    (cluster, client)
+    cluster.connect().await
+}
+
+/// As [`three`], with a proxy in front of each node's client port, which is what the nodes advertise; the proxies' addresses as text.
+async fn three_behind_proxies(
+    dir: &Path,
+    settings: &[(&str, &str)],
+    scenario: &mut Scenario,
+) -> (Cluster, Client, Vec<ChaosProxy>, String) {
+    let mut cluster = set_up(dir, settings);
+    let targets: Vec<String> = (1..=3).map(|number| cluster.client_address(number)).collect();
+    let proxies = producers::proxies(&targets).await;
+    for (number, proxy) in (1..).zip(&proxies) {
+        cluster.advertise_to_clients(number, &proxy.address.to_string());
+    }
+    let client = start(&mut cluster, scenario).await;
+    let through: Vec<String> = proxies.iter().map(|proxy| proxy.address.to_string()).collect();
+    (cluster, client, proxies, through.join(","))
 }
 
 /// Kills one node or two at a time under load, until so many were; each time these topics become whole again.

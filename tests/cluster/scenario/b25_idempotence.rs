@@ -3,8 +3,8 @@
 use flymq_tests::producers::{self, Producers};
 use rand::Rng as _;
 
-use super::{a_while, alone, begin};
-use crate::{cluster::Cluster, effort, look, net::Net};
+use super::{a_while, alone, begin, three_behind_proxies};
+use crate::{effort, look};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b25_lost_answers_double_and_disorder_nothing_whichever_node_dies() {
@@ -13,19 +13,10 @@ async fn b25_lost_answers_double_and_disorder_nothing_whichever_node_dies() {
     let Some(mut scenario) = begin("B25", fault, "times") else { return };
     let (cycles, mut rng) = (effort::cycles(6, 200), effort::rng("B25"));
     let dir = tempfile::tempdir().expect("a directory");
-    let mut cluster = Cluster::new(dir.path(), Net::new().ok());
-    let targets: Vec<String> = (1..=3).map(|number| cluster.client_address(number)).collect();
-    let proxies = producers::proxies(&targets).await;
-    for (number, proxy) in (1..).zip(&proxies) {
-        cluster.advertise_to_clients(number, &proxy.address.to_string());
-    }
-    scenario.started(cluster.start(&[1]).await);
-    scenario.started(cluster.start(&[2, 3]).await);
-    let client = cluster.connect().await;
+    let (mut cluster, client, proxies, through) = three_behind_proxies(dir.path(), &[], &mut scenario).await;
     producers::prepare(&client).await;
     look::whole_topic(&client, producers::TOPIC).await;
-    let through: Vec<String> = proxies.iter().map(|proxy| proxy.address.to_string()).collect();
-    let load = Producers::start(&through.join(",")).await;
+    let load = Producers::start(&through).await;
     for cycle in 0..cycles {
         a_while(&mut rng).await;
         producers::lose_answers(&proxies, &mut rng).await;

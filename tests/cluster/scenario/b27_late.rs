@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use flymq_tests::{
-    producers,
-    transactions::{self, Load, Style, TIMEOUT_S},
-};
+use flymq_tests::transactions::{self, Load, Style, TIMEOUT_S};
 use rand::Rng as _;
 
-use super::{a_while, alone, begin};
-use crate::{cluster::Cluster, effort, look, net::Net};
+use super::{a_while, alone, begin, three_behind_proxies};
+use crate::{effort, look};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn b27_what_comes_late_does_nothing_to_the_next_transaction_on_any_node() {
@@ -18,23 +15,16 @@ async fn b27_what_comes_late_does_nothing_to_the_next_transaction_on_any_node() 
     let Some(mut scenario) = begin("B27", fault, "times") else { return };
     let (cycles, mut rng) = (effort::cycles(8, 150), effort::rng("B27"));
     let dir = tempfile::tempdir().expect("a directory");
-    let mut cluster = Cluster::new(dir.path(), Net::new().ok());
-    cluster.set_all("TRANSACTION_TIMEOUT", &TIMEOUT_S.to_string());
-    let targets: Vec<String> = (1..=3).map(|number| cluster.client_address(number)).collect();
-    let proxies = producers::proxies(&targets).await;
-    for (number, proxy) in (1..).zip(&proxies) {
-        cluster.advertise_to_clients(number, &proxy.address.to_string());
-    }
-    scenario.started(cluster.start(&[1]).await);
-    scenario.started(cluster.start(&[2, 3]).await);
-    let client = cluster.connect().await;
+    let timeout = TIMEOUT_S.to_string();
+    let settings = [("TRANSACTION_TIMEOUT", timeout.as_str())];
+    let (mut cluster, client, proxies, through) =
+        three_behind_proxies(dir.path(), &settings, &mut scenario).await;
     transactions::prepare(&client).await;
     for topic in ["txn-a", "txn-b"] {
         look::whole_topic(&client, topic).await;
     }
-    let through: Vec<String> = proxies.iter().map(|proxy| proxy.address.to_string()).collect();
     let style = Style { abort_one_of: 8, late: 0.3, late_by: Duration::from_secs(4), replaced: 0.05 };
-    let load = Load::start(&through.join(","), style, rng.random()).await;
+    let load = Load::start(&through, style, rng.random()).await;
     for cycle in 0..cycles {
         a_while(&mut rng).await;
         transactions::hold_requests(&proxies, &mut rng).await;
