@@ -118,13 +118,17 @@ fn nodes_that_come_back_under_other_addresses_are_found() {
         for partition in 0..PARTITIONS.unsigned_abs() as usize {
             cluster.in_sync("t", partition, 3);
         }
-        // A client that does nothing hears of nothing.
-        let until = Instant::now() + Duration::from_millis(2_500);
-        while Instant::now() < until {
-            let all = pb::ListTopicsRequest::default();
-            let listed = client.call::<_, pb::ListTopicsResponse>("ListTopics", &all);
-            runtime.block_on(listed).expect("somebody answers");
-        }
+        hears_of_others(&runtime, &client);
+    }
+}
+
+/// A client asks once a second where the nodes are, while it is unsure; one that does nothing hears of nothing.
+fn hears_of_others(runtime: &Runtime, client: &Client) {
+    let until = Instant::now() + Duration::from_millis(2_500);
+    while Instant::now() < until {
+        let all = pb::ListTopicsRequest::default();
+        let listed = client.call::<_, pb::ListTopicsResponse>("ListTopics", &all);
+        runtime.block_on(listed).expect("somebody answers");
     }
 }
 
@@ -149,12 +153,14 @@ fn planned_moves_lose_nothing_that_a_leader_has_acknowledged() {
         cluster.stop(number);
         cluster.restart(number);
         (0..3).for_each(|partition| cluster.in_sync("t", partition, 3));
+        hears_of_others(&runtime, &client);
         ask("BalanceLeaders", json!({}));
     }
     for number in 0..2 {
         cluster.stop(number);
         cluster.restart(number);
         (0..3).for_each(|partition| cluster.in_sync("t", partition, 3));
+        hears_of_others(&runtime, &client);
     }
     let leader = cluster.leader("t", 0);
     let others: Vec<_> = (0..3).filter(|number| *number != leader).map(name).collect();
