@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// What an acknowledgement promises (`features.md` decision 9).
+/// What an acknowledgement promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Acks {
     /// Nothing: the answer may come before the append.

@@ -1,4 +1,4 @@
-//! Upper bounds on what one request may ask for (`features.md` decision 27; `reliability.md` D12).
+//! Upper bounds on what one request may ask for.
 
 use flymq_wire::compress::InflateLimits;
 

@@ -1,4 +1,4 @@
-//! Names that users choose: topics, consumer groups and transactional producers (`features.md` decision 23).
+//! Names that users choose: topics, consumer groups and transactional producers.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Which partition a key belongs to (`features.md` decision 5). The client core computes the same.
+//! Which partition a key belongs to. The client core computes the same.
 
 use crate::PartitionId;
 

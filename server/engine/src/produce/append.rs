@@ -18,7 +18,7 @@ use crate::topic::{CleanupPolicy, NODES, OpenTopic};
 use crate::transactions::{Place, PlaceCall, TransactionHandle, What};
 
 impl Engine {
-    /// Appends one batch as the producer made it, and waits as long as `acks` asks (`features.md` decision 9). An
+    /// Appends one batch as the producer made it, and waits as long as `acks` asks. An
     /// unknown topic is created where that is on. Batches of one caller that waits for each keep their order.
     ///
     /// A batch that its idempotent producer has sent before is not appended again; the answer is that of the first time. One that is

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use flymq_types::{Offset, TopicId, TopicName};
+use flymq_types::{MAX_NAME_BYTES, Offset, TopicId, TopicName, is_pattern};
 
 use super::dead_letters::POLICIES_FEATURE;
 use super::open_logs::OpenLogs;
@@ -180,7 +180,7 @@ impl Engine {
         }
     }
 
-    /// The topic, created where it is unknown and that is on (`features.md` decision 4).
+    /// The topic, created where it is unknown and that is on.
     pub(crate) async fn topic_or_create(&self, name: &TopicName) -> Result<Arc<OpenTopic>, EngineError> {
         if let Some(topic) = self.topics.find(name) {
             return Ok(topic);
@@ -234,6 +234,9 @@ impl Engine {
     /// The command that creates the topic, checked for a cluster of `nodes`.
     pub(super) fn creation(&self, new: &NewTopic, nodes: u32) -> Result<CreateTopic, EngineError> {
         self.check_running()?;
+        if new.restore.is_none() {
+            self.check_new_name(new)?;
+        }
         let partitions = new.partitions.unwrap_or(self.options.default_partitions);
         validate_partitions(partitions, &self.options.limits)?;
         new.config.validate(nodes)?;
@@ -247,6 +250,32 @@ impl Engine {
             created: self.clock.wall(),
             restoring: new.backup(),
         })
+    }
+
+    /// Refuses names under which a new topic could not be used: a subscription would take them for a pattern, a person would not see
+    /// all of them, or their dead letters would have no name.
+    fn check_new_name(&self, new: &NewTopic) -> Result<(), EngineError> {
+        let name = new.name.as_str();
+        let refused = |reason: String| Err(EngineError::InvalidArgument { field: "topic", reason });
+        if is_pattern(name) {
+            return refused(format!(
+                "{name:?} is a pattern: a topic has no level '+' or '#', which stand for levels of others"
+            ));
+        }
+        if name.trim() != name {
+            return refused(format!("{name:?} begins or ends with a blank"));
+        }
+        let options = self.dead_letters();
+        let letters = options.topic_of(&new.name, new.config.dead_letters.as_deref());
+        if options.enabled && !name.ends_with(&options.suffix) && letters.len() > MAX_NAME_BYTES {
+            let most = MAX_NAME_BYTES - options.suffix.len();
+            let suffix = &options.suffix;
+            return refused(format!(
+                "a name has at most {most} bytes, this one has {}: with {suffix:?} behind it, it names the topic of its dead letters",
+                name.len()
+            ));
+        }
+        Ok(())
     }
 
     pub(crate) fn logs_of(&self, id: TopicId, name: TopicName, settings: TopicSettings) -> OpenLogs {

@@ -37,6 +37,23 @@ async fn bad_topics_are_refused() {
     engine.create_topic(new_topic("a", 1)).await.unwrap();
     let again = engine.create_topic(new_topic("a", 1)).await;
     assert!(matches!(again, Err(EngineError::TopicAlreadyExists { .. })));
+    let long = "x".repeat(246);
+    for name in ["w/+", "#", "a/+/b", " lead", "trail ", &long] {
+        let refused = engine.create_topic(new_topic(name, 1)).await;
+        assert!(
+            matches!(refused, Err(EngineError::InvalidArgument { field: "topic", .. })),
+            "{name}: {refused:?}"
+        );
+        let refused = engine.ensure_topic(&topic(name), 1).await;
+        assert!(
+            matches!(refused, Err(EngineError::InvalidArgument { field: "topic", .. })),
+            "{name}: {refused:?}"
+        );
+    }
+    // Its dead letters still have a name; these are nobody's source.
+    engine.create_topic(new_topic(&long[1..], 1)).await.unwrap();
+    engine.create_topic(new_topic(&format!("{}.dlq", &long[1..]), 1)).await.unwrap();
+    engine.create_topic(new_topic("a+b/#c", 1)).await.unwrap();
     for partitions in [0, 10_001] {
         let result = engine.create_topic(new_topic("b", partitions)).await;
         assert!(matches!(result, Err(EngineError::InvalidArgument { field: "partitions", .. })));
@@ -47,7 +64,7 @@ async fn bad_topics_are_refused() {
     let result = engine.create_topic(new_topic("__mine", 1)).await;
     assert!(matches!(result, Err(EngineError::InternalTopic { .. })));
     assert!(not_found(engine.delete_topic(&topic("b")).await));
-    assert_eq!(engine.list_topics(true).len(), 1);
+    assert_eq!(engine.list_topics(true).len(), 4);
 }
 
 #[tokio::test]
