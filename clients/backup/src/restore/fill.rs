@@ -42,6 +42,12 @@ impl Fill<'_> {
             options.remove("replication_factor");
             options.remove("min_insync_replicas");
         }
+        if topic.name != self.selected.target
+            && let Some(letters) = options.get_mut("dead_letters").and_then(Value::as_object_mut)
+        {
+            // They are named after the topic, or are the other one's: two topics do not share them.
+            letters.remove("topic");
+        }
         options.insert("partitions".to_owned(), json!(topic.partitions.len()));
         let first_offsets: Vec<_> = topic.partitions.iter().map(|partition| partition.first_offset).collect();
         let request = json!({

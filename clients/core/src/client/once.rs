@@ -72,12 +72,13 @@ impl Client {
     ) -> Result<ProduceReply, ClientError> {
         let mut outdated = 0;
         loop {
+            let chosen = call.partition == ANY_PARTITION && self.topics().count(&call.topic).is_some();
             let failed = match self.produce_numbered(call.clone(), key, messages).await {
                 Ok(reply) => return Ok(reply),
                 Err(failed) => failed,
             };
             let forgets = is_forgotten(&failed) && self.forget_ids()
-                || call.partition == ANY_PARTITION && self.forget_topic(&call.topic, &failed);
+                || chosen && self.forget_topic(&call.topic, &failed);
             if failed.side_effects || !forgets || outdated == MOST_OUTDATED {
                 return Err(failed);
             }
