@@ -169,6 +169,9 @@ impl Engine {
         if there == topic {
             return refused("must not be the topic itself".to_owned());
         }
+        if let Err(reason) = check_spelling(there.as_str()) {
+            return refused(reason);
+        }
         let image = self.meta.image();
         let other = image.topics.values().find(|other| {
             let config = other.config.dead_letters.as_deref();
@@ -257,17 +260,16 @@ impl Engine {
     fn check_new_name(&self, new: &NewTopic) -> Result<(), EngineError> {
         let name = new.name.as_str();
         let refused = |reason: String| Err(EngineError::InvalidArgument { field: "topic", reason });
-        if is_pattern(name) {
-            return refused(format!(
-                "{name:?} is a pattern: a topic has no level '+' or '#', which stand for levels of others"
-            ));
-        }
-        if name.trim() != name {
-            return refused(format!("{name:?} begins or ends with a blank"));
+        if let Err(reason) = check_spelling(name) {
+            return refused(reason);
         }
         let options = self.dead_letters();
+        if options.topics(&self.meta.image()).has(&new.name) {
+            // Records are on their way there already.
+            return Ok(());
+        }
         let letters = options.topic_of(&new.name, new.config.dead_letters.as_deref());
-        if options.enabled && !name.ends_with(&options.suffix) && letters.len() > MAX_NAME_BYTES {
+        if options.enabled && letters.len() > MAX_NAME_BYTES {
             let most = MAX_NAME_BYTES - options.suffix.len();
             let suffix = &options.suffix;
             return refused(format!(
@@ -324,4 +326,17 @@ impl Engine {
             tracing::warn!(topic = %id, %error, "data of a deleted topic stays until the next start");
         }
     }
+}
+
+/// Whether a new topic may be written so.
+fn check_spelling(name: &str) -> Result<(), String> {
+    if is_pattern(name) {
+        return Err(format!(
+            "{name:?} is a pattern: a topic has no level '+' or '#', which stand for levels of others"
+        ));
+    }
+    if name.trim() != name {
+        return Err(format!("{name:?} begins or ends with a blank"));
+    }
+    Ok(())
 }

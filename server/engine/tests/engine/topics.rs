@@ -1,11 +1,12 @@
 //! Topics come, change, go, and are there again after a restart.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flymq_engine::{
-    CleanupPolicy, EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, Target, TopicChange,
-    TopicConfig,
+    CleanupPolicy, DeadLetterConfig, EngineError, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, Target,
+    TopicChange, TopicConfig,
 };
 use flymq_types::{Acks, Isolation, Offset, PartitionId};
 use flymq_wire::batch::{BatchBuilder, NewRecord};
@@ -54,6 +55,15 @@ async fn bad_topics_are_refused() {
     engine.create_topic(new_topic(&long[1..], 1)).await.unwrap();
     engine.create_topic(new_topic(&format!("{}.dlq", &long[1..]), 1)).await.unwrap();
     engine.create_topic(new_topic("a+b/#c", 1)).await.unwrap();
+    // So has what a policy names, of any length.
+    let letters = |name: &str| {
+        let letters = DeadLetterConfig { topic: Some(topic(name)), ..DeadLetterConfig::default() };
+        TopicConfig { dead_letters: Some(Arc::new(letters)), ..TopicConfig::default() }
+    };
+    engine.create_topic(NewTopic { config: letters(&long), ..new_topic("p", 1) }).await.unwrap();
+    engine.ensure_topic(&topic(&long), 1).await.unwrap();
+    let refused = engine.create_topic(NewTopic { config: letters("w/+"), ..new_topic("q", 1) }).await;
+    assert!(matches!(refused, Err(EngineError::InvalidArgument { .. })), "{refused:?}");
     for partitions in [0, 10_001] {
         let result = engine.create_topic(new_topic("b", partitions)).await;
         assert!(matches!(result, Err(EngineError::InvalidArgument { field: "partitions", .. })));
@@ -64,7 +74,7 @@ async fn bad_topics_are_refused() {
     let result = engine.create_topic(new_topic("__mine", 1)).await;
     assert!(matches!(result, Err(EngineError::InternalTopic { .. })));
     assert!(not_found(engine.delete_topic(&topic("b")).await));
-    assert_eq!(engine.list_topics(true).len(), 4);
+    assert_eq!(engine.list_topics(true).len(), 6);
 }
 
 #[tokio::test]
