@@ -31,10 +31,7 @@ pub(crate) fn check_batch(
     let records = batch.record_count();
     too_large("number of records", records as usize, limits.batch_records as usize)?;
     check_claim(&batch, limits)?;
-    // Only a payload above the limit can hold a record above it.
-    if batch.payload().len() > limits.record_bytes {
-        check_records(&batch, limits)?;
-    }
+    check_inside(&batch, limits)?;
     Ok(batch)
 }
 
@@ -53,7 +50,7 @@ pub(super) fn check_transaction(
     Err(EngineError::InvalidArgument { field: "batch", reason })
 }
 
-/// A compressed batch is not opened, but one that says itself that no reader will open it is refused.
+/// Refuses a compressed batch that says itself that no reader will open it, before anything is inflated.
 fn check_claim(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError> {
     let codec = batch.header().compression;
     if codec == Compression::None {
@@ -79,13 +76,20 @@ pub(crate) fn check_stored(bytes: Bytes, limits: &Limits) -> Result<RecordBatch,
     Ok(batch)
 }
 
-fn check_records(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError> {
-    let records = match batch.records() {
-        Ok(records) => records,
-        Err(BatchError::Compressed(_)) => return Ok(()),
-        Err(error) => return Err(EngineError::InvalidBatch(error)),
-    };
-    for record in records {
+/// What is compressed is inflated and its records are looked at, as those of an uncompressed batch were: once acknowledged, a batch that
+/// does not open would stop every reader of its partition. Inflated on the caller's thread, so that no more is open at a time than there
+/// are threads, and the order of a connection's batches stays (docs/adr/0010-compressed-batches.md).
+fn check_inside(batch: &RecordBatch, limits: &Limits) -> Result<(), EngineError> {
+    // Only a payload above the limit can hold a record above it.
+    let long = |bytes: usize| bytes > limits.record_bytes;
+    if batch.header().compression == Compression::None && !long(batch.payload().len()) {
+        return Ok(());
+    }
+    let records = batch.open(&limits.inflate()).map_err(EngineError::InvalidBatch)?;
+    if !long(records.payload().len()) {
+        return Ok(());
+    }
+    for record in &records {
         let record = record.map_err(EngineError::InvalidBatch)?;
         let headers: usize = record.headers().map(|(name, value)| name.len() + value.len()).sum();
         let bytes = headers + record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len);
