@@ -1,9 +1,11 @@
 //! What the clients were told, and how that is held against what is there.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use flymq_engine::Engine;
 
+use super::counts::{Broken, Counts, Event};
+use super::queue::Queued;
 use crate::support::*;
 
 pub(super) const TRANSACTIONS: &str = "transactions";
@@ -54,22 +56,10 @@ pub(super) struct Book {
     pub planned: Vec<Planned>,
     pub late_writes: Vec<String>,
     pub late_ends: u64,
-    counts: Counts,
-}
-
-/// What happened, and what must not have.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub seeds: u64,
-    stops: u64,
-    committed: u64,
-    aborted: u64,
-    unknown: u64,
-    late: u64,
-    numbered: u64,
-    scheduled: u64,
-    cancelled: u64,
-    pub violations: Vec<String>,
+    /// Answers that any client had.
+    pub answered: u64,
+    pub queue: Queued,
+    pub counts: Counts,
 }
 
 impl Book {
@@ -82,7 +72,9 @@ impl Book {
             planned: Vec::new(),
             late_writes: Vec::new(),
             late_ends: 0,
-            counts: Counts { seeds: 1, ..Counts::default() },
+            answered: 0,
+            queue: Queued::default(),
+            counts: Counts::of_a_seed(),
         }
     }
 
@@ -100,16 +92,7 @@ impl Book {
     }
 
     pub fn stopped(&mut self, stopped: bool) {
-        self.counts.stops += u64::from(stopped);
-    }
-
-    pub fn look_for_early(&mut self, now: i64, there: &[(u64, String)]) {
-        for one in self.planned.iter().filter(|one| one.due > now) {
-            if there.iter().any(|(_, value)| *value == one.value) {
-                let early = format!("early: {} is due at {}, and there at {now}", one.value, one.due);
-                self.counts.violations.push(early);
-            }
-        }
+        self.counts.happened(Event::Stops, stopped.into());
     }
 
     /// Waits until nothing is open or pending, reads everything, and compares.
@@ -123,7 +106,8 @@ impl Book {
         self.check_transactions(engine).await;
         self.check_numbered(engine).await;
         self.check_schedules(engine).await;
-        self.counts.late = self.late_ends + self.late_writes.len() as u64;
+        self.queue.check(engine, &mut self.counts).await;
+        self.counts.happened(Event::Late, self.late_ends + self.late_writes.len() as u64);
         self.counts
     }
 
@@ -134,26 +118,23 @@ impl Book {
                 *there.entry((partition, value)).or_insert(0_u64) += 1;
             }
         }
-        let violations = &mut self.counts.violations;
-        violations
-            .extend(there.iter().filter(|(_, times)| **times > 1).map(|(at, _)| format!("twice: {at:?}")));
+        let counts = &mut self.counts;
+        for (at, times) in there.iter().filter(|(_, times)| **times > 1) {
+            counts.broke(Broken::Duplicates, &format!("{times} times {at:?}"));
+        }
         let mut offsets: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for unit in &self.units {
             let shown = unit.writes.iter().filter(|write| there.contains_key(write)).count();
             let (whole, none) = (shown == unit.writes.len(), shown == 0);
-            let (right, what) = match unit.end {
-                End::Committed => (whole, "a lost commit"),
-                End::Never => (none, "an aborted read"),
-                End::Unknown => (whole || none, "torn"),
+            let (right, kind, event) = match unit.end {
+                End::Committed => (whole, Broken::LostCommits, Event::Committed),
+                End::Never => (none, Broken::AbortedReads, Event::Aborted),
+                End::Unknown => (whole || none, Broken::Torn, Event::Untold),
             };
             if !right {
-                violations.push(format!("{what}: {shown} of {unit:?}"));
+                counts.broke(kind, &format!("{shown} of {unit:?}"));
             }
-            match unit.end {
-                End::Committed => self.counts.committed += 1,
-                End::Never => self.counts.aborted += 1,
-                End::Unknown => self.counts.unknown += 1,
-            }
+            counts.happened(event, 1);
             let may_be = offsets.entry(unit.client).or_insert_with(|| vec![0]);
             match (unit.offset, unit.end) {
                 (None, _) | (_, End::Never) => {}
@@ -168,13 +149,13 @@ impl Book {
             let committed = engine.committed(&group(&format!("g-{client}")), None, None).unwrap_or_default();
             let offset = committed.first().map_or(0, |at| at.offset.get());
             if !may_be.contains(&offset) {
-                violations
-                    .push(format!("group of client {client}: offset {offset}, and {may_be:?} could be"));
+                let what = format!("group of client {client}: offset {offset}, and {may_be:?} could be");
+                counts.broke(Broken::WrongOffsets, &what);
             }
         }
         for value in &self.late_writes {
             if there.keys().any(|(_, there)| there == value) {
-                violations.push(format!("a write of a transaction that was over: {value}"));
+                counts.broke(Broken::LateTaken, &format!("{value}, of a transaction that was over"));
             }
         }
     }
@@ -193,83 +174,42 @@ impl Book {
                     Some(one) if one.value == *value => {}
                     found => {
                         let wrong = format!("numbered/{partition}: {value} where {found:?} is due");
-                        self.counts.violations.push(wrong);
+                        self.counts.broke(Broken::OutOfPlace, &wrong);
                         return;
                     }
                 }
             }
             if let Some(lost) = sent.find(|one| one.stored) {
-                self.counts.violations.push(format!("numbered/{partition}: lost {lost:?}"));
+                self.counts.broke(Broken::Lost, &format!("numbered/{partition}: {lost:?}"));
             }
-            self.counts.numbered += there.len() as u64;
+            self.counts.happened(Event::Numbered, there.len() as u64);
         }
     }
 
     async fn check_schedules(&mut self, engine: &Engine) {
-        let mut there = BTreeMap::new();
-        for (_, value) in soon(read_all(engine, SCHEDULED, 0)).await {
-            *there.entry(value).or_insert(0_u64) += 1;
-        }
-        for one in &self.planned {
-            let times = there.get(&one.value).copied().unwrap_or_default();
-            let right = match (one.taken, one.cancelled) {
-                (true, Some(false)) => times == 1,
-                (true, Some(true)) => times == 0,
-                _ => times <= 1,
-            };
-            if !right {
-                self.counts.violations.push(format!("scheduled: {times} times {one:?}"));
+        let mut there: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        let fetched = soon(fetch_all(engine, SCHEDULED, 0)).await;
+        for batch in fetched.iter().flat_map(|fetched| &fetched.batches) {
+            for record in batch.records().unwrap() {
+                let value = String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap();
+                there.entry(value).or_default().push(batch.append_time().as_millis());
             }
-            self.counts.scheduled += times;
-            self.counts.cancelled += u64::from(one.cancelled == Some(true));
         }
-    }
-}
-
-impl Counts {
-    pub fn add(&mut self, other: &Self) {
-        self.seeds += other.seeds;
-        self.stops += other.stops;
-        self.committed += other.committed;
-        self.aborted += other.aborted;
-        self.unknown += other.unknown;
-        self.late += other.late;
-        self.numbered += other.numbered;
-        self.scheduled += other.scheduled;
-        self.cancelled += other.cancelled;
-    }
-
-    /// A simulation in which something never happens shows nothing of it.
-    pub fn assert_all_happened(&self) {
-        let all = [
-            self.stops,
-            self.committed,
-            self.aborted,
-            self.unknown,
-            self.late,
-            self.numbered,
-            self.scheduled,
-            self.cancelled,
-        ];
-        assert!(all.iter().all(|count| *count > 0), "something never happened: {self}");
-    }
-}
-
-impl fmt::Display for Counts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} seeds, {} stops of the disk in the middle: {} transactions committed, {} aborted, {} unknown, {} late requests; {} idempotent messages; \
-             {} scheduled messages delivered, {} cancelled; duplicates 0, aborted reads 0, torn 0, lost commits 0, lost 0, early 0",
-            self.seeds,
-            self.stops,
-            self.committed,
-            self.aborted,
-            self.unknown,
-            self.late,
-            self.numbered,
-            self.scheduled,
-            self.cancelled,
-        )
+        let counts = &mut self.counts;
+        for one in &self.planned {
+            let appended = there.get(&one.value).map_or(&[][..], Vec::as_slice);
+            match (appended.len(), one.taken, one.cancelled) {
+                (1.., true, Some(true)) => counts.broke(Broken::CancelledCame, &format!("{one:?}")),
+                (0, true, Some(false)) => counts.broke(Broken::ScheduledLost, &format!("{one:?}")),
+                (2.., ..) => counts.broke(Broken::ScheduledTwice, &format!("{one:?} at {appended:?}")),
+                _ => {}
+            }
+            // As the record itself says.
+            if let Some(early) = appended.iter().find(|at| **at < one.due) {
+                counts.broke(Broken::Early, &format!("{one:?} at {early}"));
+            }
+            counts.happened(Event::Scheduled, appended.len() as u64);
+            counts.happened(Event::Cancelled, u64::from(one.cancelled == Some(true)));
+        }
     }
 }

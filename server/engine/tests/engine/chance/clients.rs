@@ -14,20 +14,26 @@ use parking_lot::Mutex;
 use super::{
     below,
     book::{Book, End, NUMBERED, Planned, SCHEDULED, Sent, TRANSACTIONS, Unit},
+    counts::Event,
+    queue,
 };
 use crate::support::*;
 
 /// Requests of a client in one life, at most.
-const REQUESTS: u64 = 60;
+pub(super) const REQUESTS: u64 = 60;
 const TRANSACTIONAL: u64 = 3;
 /// After which the broker aborts a transaction.
 const TIMEOUT_MS: u32 = 5_000;
+/// Time passes in steps below this, every few answers.
+const STEP_MS: u64 = 150;
+/// So often others are let go on before time passes without an answer.
+const PATIENCE: u32 = 200;
 
-struct Client<'a> {
-    node: &'a Node,
-    engine: &'a Engine,
-    book: &'a Mutex<&'a mut Book>,
-    rng: SeededRng,
+pub(super) struct Client<'a> {
+    pub node: &'a Node,
+    pub engine: &'a Engine,
+    pub book: &'a Mutex<&'a mut Book>,
+    pub rng: SeededRng,
 }
 
 /// All clients at once, until the disk stops or they have done enough.
@@ -39,10 +45,15 @@ pub(super) async fn live(node: &Node, engine: &Engine, book: &mut Book, rng: &Se
         async move { client.transact(number).await }
     }));
     let (numbered, schedules, clock) = (client(), client(), client());
-    tokio::join!(transactional, numbered.number(), schedules.schedule(), clock.pass_time());
+    let all =
+        async { tokio::join!(transactional, numbered.number(), schedules.schedule(), queue::live(client)) };
+    tokio::select! {
+        _ = all => {}
+        () = clock.pass_time() => {}
+    }
 }
 
-fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlags>, value: &str) -> Bytes {
+pub(super) fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlags>, value: &str) -> Bytes {
     let mut builder = BatchBuilder::new();
     if let Some(fields) = producer {
         builder.set_producer(fields);
@@ -54,21 +65,26 @@ fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlags>, value: 
     builder.build().unwrap()
 }
 
-fn timeout() -> TransactionTimeout {
+pub(super) fn timeout() -> TransactionTimeout {
     TransactionTimeout { field: "timeout_ms", ms: Some(TIMEOUT_MS) }
 }
 
 impl Client<'_> {
-    fn below(&self, most: u64) -> u64 {
+    pub fn below(&self, most: u64) -> u64 {
         below(&self.rng, most)
     }
 
-    fn stopped(&self) -> bool {
+    pub fn count(&self, event: Event, times: u64) {
+        self.book.lock().counts.happened(event, times);
+    }
+
+    pub fn stopped(&self) -> bool {
         self.node.sim.stopped()
     }
 
-    /// Lets the others go on now and then.
-    async fn pause(&self) {
+    /// After each answer: lets the others go on now and then.
+    pub async fn pause(&self) {
+        self.book.lock().answered += 1;
         for _ in 0..self.below(4) {
             tokio::task::yield_now().await;
         }
@@ -219,7 +235,7 @@ impl Client<'_> {
     async fn schedule(&self) {
         for _ in 0..REQUESTS / 2 {
             let value = self.book.lock().fresh();
-            let wait = i64::try_from(self.below(4_000)).unwrap();
+            let wait = i64::try_from(self.below(2_000)).unwrap();
             let due = self.node.clock.wall().as_millis() + wait;
             let new = NewSchedule {
                 topic: topic(SCHEDULED),
@@ -247,20 +263,17 @@ impl Client<'_> {
         }
     }
 
-    /// Time passes, and somebody looks whether a message is there before its time.
+    /// Time passes as answers come, and also where all wait.
     async fn pass_time(&self) {
-        for _ in 0..REQUESTS {
-            self.node.clock.advance(Duration::from_millis(self.below(400)));
-            for _ in 0..20 {
+        loop {
+            let until = self.book.lock().answered + self.below(6);
+            for _ in 0..PATIENCE {
+                if self.book.lock().answered > until {
+                    break;
+                }
                 tokio::task::yield_now().await;
             }
-            let now = self.node.clock.wall().as_millis();
-            let Ok(fetched) = self.engine.fetch(spec(SCHEDULED, 0, 0)).await else { return };
-            let there = values(&fetched, 0);
-            self.book.lock().look_for_early(now, &there);
-            if self.stopped() {
-                return;
-            }
+            self.node.clock.advance(Duration::from_millis(self.below(STEP_MS)));
         }
     }
 }

@@ -1,0 +1,113 @@
+//! What happened, and what was broken: each counted under its own name, so that what is printed is what was counted.
+
+use std::fmt;
+
+macro_rules! counted {
+    ($(#[$doc:meta])* $name:ident { $($one:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum $name { $($one,)* }
+
+        impl $name {
+            const ALL: &[(Self, &str)] = &[$((Self::$one, $text),)*];
+        }
+    };
+}
+
+counted! {
+    /// Has to happen in every run: a simulation in which something never happens shows nothing of it.
+    Event {
+        Stops = "stops of the disk in the middle",
+        Committed = "transactions committed",
+        Aborted = "aborted",
+        Untold = "unknown",
+        Late = "late requests",
+        Numbered = "idempotent messages",
+        Scheduled = "scheduled messages delivered",
+        Cancelled = "cancelled",
+        Queued = "records of a queue",
+        HandedOut = "handed out",
+        HandedOutAgain = "of those again",
+        Accepted = "accepted",
+        AnswersUntold = "answers unknown",
+        AnswersRefused = "refused",
+        Dead = "dead letters",
+        MovesAborted = "moves aborted",
+        MovesLeft = "left in the middle",
+    }
+}
+
+counted! {
+    /// Must never happen.
+    Broken {
+        Duplicates = "duplicates",
+        AbortedReads = "aborted reads",
+        Torn = "torn",
+        LostCommits = "lost commits",
+        WrongOffsets = "wrong offsets of transactions",
+        LateTaken = "late writes taken",
+        Lost = "lost",
+        OutOfPlace = "out of place",
+        ScheduledLost = "scheduled messages lost",
+        ScheduledTwice = "twice",
+        CancelledCame = "delivered though cancelled",
+        Early = "early",
+        InBoth = "in both",
+        InNeither = "in neither",
+        DeadTwice = "dead twice",
+        AgainAfterItsEnd = "again after its end",
+        HeldByTwo = "held by two",
+        OutOfTurn = "out of turn",
+        TooOften = "too often",
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub seeds: u64,
+    events: [u64; Event::ALL.len()],
+    broken: [u64; Broken::ALL.len()],
+    /// What was broken, each in a line.
+    pub violations: Vec<String>,
+}
+
+impl Counts {
+    pub fn of_a_seed() -> Self {
+        Self { seeds: 1, ..Self::default() }
+    }
+
+    pub fn happened(&mut self, event: Event, times: u64) {
+        self.events[event as usize] += times;
+    }
+
+    pub fn broke(&mut self, kind: Broken, what: &str) {
+        self.broken[kind as usize] += 1;
+        self.violations.push(format!("{}: {what}", Broken::ALL[kind as usize].1));
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.seeds += other.seeds;
+        self.events.iter_mut().zip(other.events).for_each(|(all, more)| *all += more);
+        self.broken.iter_mut().zip(other.broken).for_each(|(all, more)| *all += more);
+    }
+
+    pub fn assert_all_happened(&self) {
+        let never = Event::ALL.iter().filter(|(event, _)| self.events[*event as usize] == 0);
+        let never: Vec<_> = never.map(|(_, text)| text).collect();
+        assert!(never.is_empty(), "never happened: {never:?}; {self}");
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} seeds:", self.seeds)?;
+        for ((_, text), count) in Event::ALL.iter().zip(self.events) {
+            write!(f, " {count} {text},")?;
+        }
+        write!(f, " and broken:")?;
+        for ((_, text), count) in Broken::ALL.iter().zip(self.broken) {
+            write!(f, " {text} {count},")?;
+        }
+        Ok(())
+    }
+}
