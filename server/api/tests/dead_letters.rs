@@ -110,7 +110,7 @@ async fn a_record_that_fails_comes_again_and_at_last_goes_to_the_dead_letters() 
     let nack = pb::NackRequest { member_id: "m".to_owned(), ..Dead::nack(0, 2, 2_000) };
     let second = dead.fail(nack.clone()).await;
     assert_eq!((second.attempts, second.dead_lettered, second.retry_after_ms), (2, false, 4_000), "doubled");
-    let third = dead.fail(nack.clone()).await;
+    let third = dead.fail(Dead::nack(0, 2, 2_000)).await;
     assert_eq!((third.attempts, third.dead_lettered), (3, true));
     assert_refused(dead.broker.call::<_, pb::NackResponse>(nack).await, ErrorCode::RecordNotHeld, "state");
     let letters = dead.list().await;
@@ -212,6 +212,40 @@ async fn a_queue_gives_each_record_to_one_reader() {
         ErrorCode::RecordNotHeld,
         "state",
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_handed_out_to_a_reader_is_not_its_to_answer_for() {
+    let dead = Dead::with(&["a"]).await;
+    let by = |member: &str| pb::NackRequest { member_id: member.to_owned(), ..Dead::nack(0, 0, 0) };
+    let refused = async |kind| {
+        let answer = dead.acknowledge(kind, "stranger", &[0]).await;
+        assert_refused(answer, ErrorCode::RecordNotHeld, "state");
+    };
+    for kind in [pb::AckKind::Accept, pb::AckKind::Reject, pb::AckKind::Release, pb::AckKind::Extend] {
+        refused(kind).await;
+    }
+    let answer = dead.broker.call::<_, pb::NackResponse>(by("stranger")).await;
+    assert_refused(answer, ErrorCode::RecordNotHeld, "state");
+    let ask = || pb::AcquireRequest { member_id: "m".to_owned(), ..Default::default() };
+    assert_eq!(values(&dead.acquire(ask()).await), [("a".to_owned(), 1)]);
+    dead.acknowledge(pb::AckKind::Release, "m", &[0]).await.expect("its own");
+    for late in ["m", "stranger"] {
+        let answer = dead.broker.call::<_, pb::NackResponse>(by(late)).await;
+        assert_refused(answer, ErrorCode::RecordNotHeld, "state");
+    }
+    refused(pb::AckKind::Reject).await;
+    assert_eq!(values(&dead.acquire(ask()).await), [("a".to_owned(), 1)], "nothing of that counted");
+    assert_eq!(dead.list().await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_that_is_told_again_counts_once() {
+    let dead = Dead::with(&["a"]).await;
+    let nack = || pb::NackRequest { commit: true, ..Dead::nack(0, 5, 100_000) };
+    for _ in 0..3 {
+        assert_eq!(dead.fail(nack()).await.attempts, 1, "its answer was lost");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ pub(super) const MAX_ERROR_BYTES: usize = 1_024;
 #[derive(Debug, Clone)]
 pub struct Nack {
     pub error: String,
-    /// Who holds it, where somebody does.
+    /// Who holds it; empty: a reader in order, which holds nothing.
     pub member: String,
     /// As a member of the group, which has to own the partition.
     pub membership: Option<CommitAs>,
@@ -176,6 +176,8 @@ impl Engine {
         }
         let act = Act::Fail { policy, error: short(&nack.error).into() };
         let Nack { member, membership, commit, .. } = nack;
+        // Who names itself has acquired the record, or is a member of the group.
+        let unheld = member.is_empty() || membership.is_some();
         let record = at.clone();
         let nacked = self.change_deliveries(
             (&at.group, &at.topic, at.partition),
@@ -183,7 +185,15 @@ impl Engine {
             move |book, place, now| {
                 let offset = record.offset;
                 let mut changes = Vec::new();
-                let changed = act_on(book, place, (offset, key), &member, &act, now)?;
+                let committed = book.committed(&place.key);
+                // Its answer was lost, and it is asked again: it counts once.
+                let again = commit
+                    && committed.is_some_and(|committed| committed > offset)
+                    && book.delivery(&place.record(offset)).is_some_and(Delivery::waits);
+                let changed = match again {
+                    true => None,
+                    false => act_on(book, place, (offset, key), (&member, unheld), &act, now)?,
+                };
                 let kept = match &changed {
                     Some(Change::Delivery(_, Some(kept))) => Some(kept),
                     _ => book.delivery(&place.record(offset)),
@@ -193,7 +203,6 @@ impl Engine {
                     wait: wait_of(kept, now),
                 });
                 changes.extend(changed);
-                let committed = book.committed(&place.key);
                 if commit && committed.is_none_or(|committed| committed <= offset) {
                     changes.push(place.commit(offset.plus(1), now));
                 }
@@ -226,7 +235,7 @@ impl Engine {
         self.change_deliveries((group, topic, partition), None, move |book, place, now| {
             let mut changes = Vec::with_capacity(offsets.len());
             for offset in offsets {
-                changes.extend(act_on(book, place, (offset, None), &member, &act, now)?);
+                changes.extend(act_on(book, place, (offset, None), (&member, member.is_empty()), &act, now)?);
             }
             let doomed = changes.iter().any(is_doomed);
             Ok((changes, doomed))
@@ -342,23 +351,26 @@ fn count_acquired(ended: u32, acquired: &Acquired) {
     }
 }
 
-/// What the act makes of a record: none where nothing changes.
+/// What the act makes of a record: none where nothing changes. `unheld`: the caller may answer for a record that nobody holds.
 fn act_on(
     book: &Book,
     place: &At,
     (offset, key): (Offset, Option<u32>),
-    by: &str,
+    (by, unheld): (&str, bool),
     act: &Act,
     now: Timestamp,
 ) -> Result<Option<Change>, EngineError> {
     let OffsetKey { group, topic, partition } = &place.key;
+    let passed = book.committed(&place.key).is_some_and(|committed| offset < committed);
     let fate = match book.delivery(&place.record(offset)) {
+        // One whose lock has ended may still say that it is done: nobody else has it.
+        Some(known) if !unheld && known.waits() && *act != Act::Accept => Err(NotHeld::Nobody),
         Some(known) => known.act(by, act, now),
+        None if !unheld && !passed && !cfg!(mutant = "queue_strangers_answer_taken") => Err(NotHeld::Nobody),
         None => {
             if book.deliveries(group, *topic, *partition).take(2 * WINDOW).count() >= 2 * WINDOW {
                 return Err(EngineError::LimitReached { what: "open records of a group", limit: 2 * WINDOW });
             }
-            let passed = book.committed(&place.key).is_some_and(|committed| offset < committed);
             Delivery::first_act((&place.topic, key), passed, act, now)
         }
     };

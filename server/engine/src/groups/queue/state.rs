@@ -157,6 +157,11 @@ impl Delivery {
         self.phase != Phase::Settled
     }
 
+    /// Nobody has it, and it is to be processed again.
+    pub fn waits(&self) -> bool {
+        matches!(self.phase, Phase::Waiting { .. })
+    }
+
     /// After one more failure.
     pub fn failed(&self, policy: &RetryPolicy, error: Arc<str>, now: Timestamp) -> Self {
         let attempts = self.attempts.saturating_add(1);
