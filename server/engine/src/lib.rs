@@ -53,7 +53,7 @@ pub use options::EngineOptions;
 pub use produce::{Appended, Target};
 pub use replication::{NewReplica, PartitionReplica, ReplicaFailure, ReplicaListener, Replication};
 pub use schedules::{
-    InvalidScheduleId, NewSchedule, SCHEDULES_TOPIC, ScheduleId, SchedulePeers, Scheduled, When,
+    Delivered, InvalidScheduleId, NewSchedule, SCHEDULES_TOPIC, ScheduleId, SchedulePeers, Scheduled, When,
 };
 pub use schemas::{NewSchema, SchemaBinding, SubjectNaming, ValidationMode};
 pub use topic::{

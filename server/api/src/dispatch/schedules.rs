@@ -1,6 +1,6 @@
 //! Messages that become visible later (docs/scheduled-messages.md).
 
-use flymq_engine::{NewSchedule, ScheduleId, Scheduled, When};
+use flymq_engine::{Delivered, NewSchedule, ScheduleId, Scheduled, When};
 use flymq_proto::pb;
 use flymq_types::TopicName;
 
@@ -39,13 +39,14 @@ impl EngineBroker {
         request: &pb::DeliverScheduleNowRequest,
     ) -> Result<pb::DeliverScheduleNowResponse, BrokerError> {
         let (topic, id) = named(&request.topic, &request.id)?;
-        let appended = self.engine.deliver_schedule(&topic, id).await?;
+        let Delivered { appended, key_size, value_size } = self.engine.deliver_schedule(&topic, id).await?;
         let record = pb::RecordMetadata {
             topic: topic.to_string(),
             partition: convert::count(appended.partition.get() as usize),
             offset: appended.base_offset.get(),
             timestamp_ms: appended.append_time.as_millis(),
-            ..pb::RecordMetadata::default()
+            key_size: key_size.map_or(-1, convert::count),
+            value_size: convert::count(value_size),
         };
         Ok(pb::DeliverScheduleNowResponse { record: Some(record) })
     }

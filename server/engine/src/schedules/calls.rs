@@ -54,6 +54,14 @@ pub struct Scheduled {
     pub value_size: usize,
 }
 
+/// Where a message went that somebody demanded, and the bytes of its key, if it has one, and of its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Delivered {
+    pub appended: Appended,
+    pub key_size: Option<usize>,
+    pub value_size: usize,
+}
+
 /// The feature version of the cluster from which on its nodes keep scheduled messages.
 const SCHEDULES_FEATURE: u32 = 3;
 
@@ -135,7 +143,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::cancel_schedule`], and why it could not be appended.
-    pub async fn deliver_schedule(&self, name: &TopicName, id: ScheduleId) -> Result<Appended, EngineError> {
+    pub async fn deliver_schedule(&self, name: &TopicName, id: ScheduleId) -> Result<Delivered, EngineError> {
         self.check_schedules()?;
         let not_found = || EngineError::ScheduleNotFound { topic: name.clone(), id };
         let topic = self.topics.get(name)?.view().meta.id;
@@ -144,8 +152,10 @@ impl Engine {
         let claimed = self.claim_one(name, topic, id).await?;
         let (engine, name) = (self.shared()?, name.clone());
         let (answer, delivered) = oneshot::channel();
-        to_the_end(async move { engine.fire_one((&log, term), &name, claimed, answer).await }).await?;
-        delivered.await.unwrap_or(Err(EngineError::ShuttingDown))
+        let fired = to_the_end(async move { engine.fire_one((&log, term), &name, claimed, answer).await });
+        let (key_size, value_size) = fired.await?;
+        let appended = delivered.await.unwrap_or(Err(EngineError::ShuttingDown))?;
+        Ok(Delivered { appended, key_size, value_size })
     }
 
     /// Messages for a topic by due time, and the id behind which the next ones come, if any.

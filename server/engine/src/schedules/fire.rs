@@ -183,17 +183,17 @@ impl Engine {
         self.keep_schedules(Writing { log, topic, term, changes, claimed, place }).await
     }
 
-    /// Announces a batch of one message, which is claimed, and sends on what becomes of it.
+    /// Announces a batch of one message, which is claimed, and sends on what becomes of it. The bytes of its key and of its value.
     pub(super) async fn fire_one(
         self: &Arc<Self>,
         (log, term): (&Arc<SchedulesLog>, Option<LeaderEpoch>),
         topic: &TopicName,
         (key, at): (Key, At),
         answer: oneshot::Sender<Result<Appended, EngineError>>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<(Option<usize>, usize), EngineError> {
         let found = self.route_one(log, topic, (key, at)).await;
         let release = || self.schedules.kept.map.write().release(key.1);
-        let place = found.inspect_err(|_| release())?;
+        let (place, sizes) = found.inspect_err(|_| release())?;
         let until = self.clock.monotonic() + PATIENCE;
         let ticket = loop {
             if let Some(ticket) = self.schedules.kept.map.write().claim_place(place) {
@@ -215,7 +215,7 @@ impl Engine {
             self.schedules.waiting.lock().remove(&shot);
         }
         self.schedules.wake.notify_one();
-        written
+        written.map(|()| sizes)
     }
 
     async fn route_one(
@@ -223,14 +223,15 @@ impl Engine {
         log: &Arc<SchedulesLog>,
         topic: &TopicName,
         (_, at): (Key, At),
-    ) -> Result<Place, EngineError> {
+    ) -> Result<(Place, (Option<usize>, usize)), EngineError> {
         let goal = self.schedules.kept.map.read().goal(at).clone();
         let stored = read_stored(log, vec![at.offset]).await?.pop().flatten();
-        let stored = stored.ok_or_else(|| EngineError::StorageFailed {
-            reason: "the scheduled message cannot be read".to_owned(),
-        })?;
+        let unread =
+            || EngineError::StorageFailed { reason: "the scheduled message cannot be read".to_owned() };
+        let stored = stored.ok_or_else(unread)?;
+        let (key, value) = value_of(&stored.batch).ok_or_else(unread)?;
         match self.route(&goal, &stored) {
-            Route::To(partition) => Ok((goal.id, partition.get())),
+            Route::To(partition) => Ok(((goal.id, partition.get()), (key.map(|key| key.len()), value))),
             Route::Gone | Route::Later => Err(EngineError::TopicNotFound { topic: topic.clone() }),
         }
     }

@@ -31,7 +31,7 @@ use crate::durable_map::{DurableLogs, MapLog};
 use crate::error::EngineError;
 use crate::produce::Appended;
 use book::Book;
-pub use calls::{NewSchedule, Scheduled, When};
+pub use calls::{Delivered, NewSchedule, Scheduled, When};
 pub use deliver::SchedulePeers;
 pub use id::{InvalidScheduleId, ScheduleId};
 use record::Shot;

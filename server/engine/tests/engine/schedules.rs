@@ -143,7 +143,9 @@ async fn on_demand_a_message_goes_at_once_and_only_then() {
     engine.create_topic(new_topic("t", 1)).await.unwrap();
     let id = after(&engine, "v", 60_000).await;
     let at = soon(engine.deliver_schedule(&topic("t"), id)).await.unwrap();
-    assert_eq!((at.partition, at.base_offset.get(), delivered(&engine).await.len()), (PartitionId(0), 0, 1));
+    let place = (at.appended.partition, at.appended.base_offset.get());
+    assert_eq!((place, delivered(&engine).await.len()), ((PartitionId(0), 0), 1));
+    assert_eq!((at.key_size, at.value_size), (None, 1));
     let refused = engine.deliver_schedule(&topic("t"), id).await.unwrap_err();
     assert!(matches!(refused, EngineError::ScheduleNotFound { .. }), "{refused}");
     node.clock.advance(Duration::from_secs(61));
