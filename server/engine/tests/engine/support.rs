@@ -162,16 +162,16 @@ pub fn values(fetched: &Fetched, offset: u64) -> Vec<(u64, String)> {
 
 /// All readable records of a partition.
 pub async fn read_all(engine: &Engine, name: &str, partition: u32) -> Vec<(u64, String)> {
-    fetch_all(engine, name, partition).await.iter().flat_map(|fetched| values(fetched, 0)).collect()
+    fetch_all(engine, name, partition).await.unwrap().iter().flat_map(|fetched| values(fetched, 0)).collect()
 }
 
 /// All readable batches of a partition.
-pub async fn fetch_all(engine: &Engine, name: &str, partition: u32) -> Vec<Fetched> {
+pub async fn fetch_all(engine: &Engine, name: &str, partition: u32) -> Result<Vec<Fetched>, EngineError> {
     let (mut all, mut offset) = (Vec::new(), 0);
     loop {
-        let fetched = engine.fetch(spec(name, partition, offset)).await.unwrap();
-        if fetched.batches.is_empty() {
-            return all;
+        let fetched = engine.fetch(spec(name, partition, offset)).await?;
+        if fetched.batches.is_empty() && fetched.next_offset.get() == offset {
+            return Ok(all);
         }
         offset = fetched.next_offset.get();
         all.push(fetched);

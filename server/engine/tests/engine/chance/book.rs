@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use flymq_engine::Engine;
 
 use super::counts::{Broken, Counts, Event};
+use super::expiry::Short;
 use super::queue::Queued;
 use crate::support::*;
 
@@ -59,6 +60,7 @@ pub(super) struct Book {
     /// Answers that any client had.
     pub answered: u64,
     pub queue: Queued,
+    pub short: Vec<Short>,
     pub counts: Counts,
 }
 
@@ -74,6 +76,7 @@ impl Book {
             late_ends: 0,
             answered: 0,
             queue: Queued::default(),
+            short: Vec::new(),
             counts: Counts::of_a_seed(),
         }
     }
@@ -188,7 +191,7 @@ impl Book {
 
     async fn check_schedules(&mut self, engine: &Engine) {
         let mut there: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        let fetched = soon(fetch_all(engine, SCHEDULED, 0)).await;
+        let fetched = soon(fetch_all(engine, SCHEDULED, 0)).await.unwrap();
         for batch in fetched.iter().flat_map(|fetched| &fetched.batches) {
             for record in batch.records().unwrap() {
                 let value = String::from_utf8(record.unwrap().value.unwrap().to_vec()).unwrap();

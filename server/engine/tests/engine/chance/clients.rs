@@ -15,7 +15,7 @@ use super::{
     below,
     book::{Book, End, NUMBERED, Planned, SCHEDULED, Sent, TRANSACTIONS, Unit},
     counts::Event,
-    queue,
+    expiry, queue,
 };
 use crate::support::*;
 
@@ -45,8 +45,15 @@ pub(super) async fn live(node: &Node, engine: &Engine, book: &mut Book, rng: &Se
         async move { client.transact(number).await }
     }));
     let (numbered, schedules, clock) = (client(), client(), client());
-    let all =
-        async { tokio::join!(transactional, numbered.number(), schedules.schedule(), queue::live(client)) };
+    let all = async {
+        tokio::join!(
+            transactional,
+            numbered.number(),
+            schedules.schedule(),
+            queue::live(client),
+            expiry::live(client)
+        )
+    };
     tokio::select! {
         _ = all => {}
         () = clock.pass_time() => {}
@@ -76,6 +83,11 @@ impl Client<'_> {
 
     pub fn count(&self, event: Event, times: u64) {
         self.book.lock().counts.happened(event, times);
+    }
+
+    /// Unix ms.
+    pub fn now(&self) -> i64 {
+        self.node.clock.wall().as_millis()
     }
 
     pub fn stopped(&self) -> bool {
@@ -236,7 +248,7 @@ impl Client<'_> {
         for _ in 0..REQUESTS / 2 {
             let value = self.book.lock().fresh();
             let wait = i64::try_from(self.below(2_000)).unwrap();
-            let due = self.node.clock.wall().as_millis() + wait;
+            let due = self.now() + wait;
             let new = NewSchedule {
                 topic: topic(SCHEDULED),
                 partition: None,

@@ -34,6 +34,10 @@ counted! {
         Dead = "dead letters",
         MovesAborted = "moves aborted",
         MovesLeft = "left in the middle",
+        Looks = "looks at records that expire",
+        Seen = "of them seen",
+        NoMoreSeen = "no more seen",
+        TakenOut = "taken out of the log",
     }
 }
 
@@ -59,6 +63,9 @@ counted! {
         HeldByTwo = "held by two",
         OutOfTurn = "out of turn",
         TooOften = "too often",
+        SeenAfter = "seen after its expiry",
+        GoneBefore = "gone before it",
+        OtherEnd = "with another expiry",
     }
 }
 

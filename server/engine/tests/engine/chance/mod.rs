@@ -7,6 +7,7 @@
 mod book;
 mod clients;
 mod counts;
+mod expiry;
 mod queue;
 
 use std::time::Duration;
@@ -22,7 +23,7 @@ const FEW: u64 = 12;
 /// A broker lives so often before the last look.
 const LIVES: u64 = 3;
 /// The disk stops before so many operations of a life.
-const STEPS: u64 = 800;
+const STEPS: u64 = 1_200;
 
 /// A number below `most`.
 fn below(rng: &SeededRng, most: u64) -> u64 {
@@ -69,7 +70,7 @@ async fn run(seed: u64) -> Counts {
             for (name, partitions) in [(book::TRANSACTIONS, 2), (book::NUMBERED, 2), (book::SCHEDULED, 1)] {
                 engine.create_topic(new_topic(name, partitions)).await.unwrap();
             }
-            for topic in queue::topics() {
+            for topic in queue::topics().into_iter().chain([expiry::topic_of_short_lives()]) {
                 engine.create_topic(topic).await.unwrap();
             }
         }
@@ -85,6 +86,7 @@ async fn run(seed: u64) -> Counts {
         node.clock.advance(Duration::from_millis(below(&rng, 20_000)));
     }
     let engine = node.open().await;
+    expiry::last_look(&node, &engine, &mut book, SeededRng::new(rng.next_u64())).await;
     queue::work_off(&node, &engine, &mut book, SeededRng::new(rng.next_u64())).await;
     book.check(&node, &engine).await
 }

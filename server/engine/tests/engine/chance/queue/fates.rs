@@ -39,8 +39,8 @@ struct Fate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Told {
     Accepted,
-    /// It is to be redelivered.
-    Failed,
+    /// It is to be redelivered, having failed so often.
+    Failed(u32),
     /// It goes to the dead letters.
     Dead,
     /// The same worker has it, at least until then.
@@ -155,7 +155,7 @@ impl Queued {
         match told {
             Told::Accepted => fate.accepted = Some(turn),
             Told::Dead => fate.dead = Some(turn),
-            Told::Failed => fate.failures += 1,
+            Told::Failed(attempts) => fate.failures = fate.failures.max(attempts),
             Told::Extended(until) => {
                 let by = by.to_owned();
                 fate.held = Some(Held { by, until, since: turn });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flymq_engine::{Acquired, Act, Ask, EngineError, Fetched, Nack, Offered, RecordAt};
-use flymq_types::{Clock as _, Offset, PartitionId, fnv1a_32};
+use flymq_types::{Offset, PartitionId, fnv1a_32};
 
 use super::fates::{At, Call, Told};
 use super::{GROUP, PARTITIONS, QUEUE, is_ordered};
@@ -30,10 +30,6 @@ fn hash(key: &str) -> u32 {
 }
 
 impl Client<'_> {
-    pub(super) fn now(&self) -> i64 {
-        self.node.clock.wall().as_millis()
-    }
-
     fn any(&self, of: &[At]) -> Option<usize> {
         (!of.is_empty()).then(|| usize::try_from(self.below(of.len() as u64)).unwrap())
     }
@@ -47,6 +43,10 @@ impl Client<'_> {
                 (1, _, Some(at)) => drop(self.answer(by, forgotten.swap_remove(at)).await),
                 (2, ..) => {
                     if let Some(at) = self.anywhere() {
+                        // Without a name: as a reader in order, which acquires nothing.
+                        let by = if self.below(2) == 0 { by } else { "" };
+                        self.answer(by, at).await;
+                        // And perhaps something else, as one that did not hear that it was heard.
                         self.answer(by, at).await;
                     }
                 }
@@ -71,10 +71,12 @@ impl Client<'_> {
         }
     }
 
-    /// A record that another may have, or nobody yet, or that is over.
+    /// A record that another may have, or nobody yet, or that is over; more often one of the newest.
     fn anywhere(&self) -> Option<At> {
         let book = self.book.lock();
-        self.any(&book.queue.stored).map(|at| book.queue.stored[at])
+        let stored = &book.queue.stored;
+        let newest = if self.below(3) == 0 { 0 } else { stored.len().saturating_sub(4) };
+        self.any(&stored[newest..]).map(|at| stored[newest + at])
     }
 
     pub(super) async fn take(&self, by: &str, partition: u32, most: usize) -> Result<Acquired, EngineError> {
@@ -161,7 +163,7 @@ impl Client<'_> {
             delay_ms: None,
         };
         let told = match self.engine.nack(&at, key.as_deref().map(hash), nack).await {
-            Ok(nacked) if nacked.wait.is_some() => Told::Failed,
+            Ok(nacked) if nacked.wait.is_some() => Told::Failed(nacked.attempts),
             Ok(_) => Told::Dead,
             Err(EngineError::RecordNotHeld { .. }) => Told::Refused,
             Err(_) => Told::Unknown(false),
