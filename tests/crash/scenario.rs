@@ -14,6 +14,7 @@ mod b14_lost_file;
 mod b22_read_is_durable;
 mod b25_idempotence;
 mod b28_transactions;
+mod b29_transform;
 mod b30_group;
 mod b31_fates;
 mod b32_retention;

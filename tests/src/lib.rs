@@ -13,5 +13,6 @@ pub mod producers;
 mod raw_codec;
 pub mod row;
 pub mod transactions;
+pub mod transform;
 
 pub use raw_codec::RawCodec;

@@ -90,21 +90,25 @@ pub async fn finish(load: Load, client: &Client, scenario: &mut Scenario) {
     scenario.read(last.values().map(|values| values.len() as u64).sum());
     let ended = |end| units.iter().filter(|unit| unit.end == end && !unit.sent.is_empty()).count();
     let (committed, aborted) = (ended(End::Committed), ended(End::Aborted));
-    assert!(committed > 50 && aborted > 0, "the load was no load: {committed} committed, {aborted} aborted");
+    assert!(committed > 20 && aborted > 0, "the load was no load: {committed} committed, {aborted} aborted");
     let count = |of: &std::sync::atomic::AtomicU64| of.load(std::sync::atomic::Ordering::Relaxed);
-    if count(&counts.zombie_taken) > 0 {
-        scenario.violated(&format!("{} calls of replaced producers were taken", count(&counts.zombie_taken)));
-    }
+    let old_epochs_taken = count(&counts.zombie_taken);
+    (0..old_epochs_taken).for_each(|_| scenario.violated("a call of a replaced producer was taken"));
     scenario.note(format!(
-        "{committed} committed, {aborted} aborted, {} unknown; {} requests came again later ({} of them answered as before), {} from replaced \
-         producers; aborted reads {}, torn {}, skipped polls {}, read cycles {}; write cycles {} (allowed); nothing open {} ms after the end",
+        "{committed} committed, {aborted} aborted, {} unknown; {} requests came again later ({} of them answered as before), {} of replaced \
+         producers; old epochs taken {old_epochs_taken}, inconsistent offsets {}, aborted reads {}, torn {}, duplicates {}, out of order {}, \
+         skipped polls {}, nonmonotonic polls {}, read cycles {}; write cycles {} (allowed); nothing open {} ms after the end",
         ended(End::Unknown),
         count(&counts.late),
         count(&counts.late_taken),
         count(&counts.zombie_sends),
+        found.inconsistent,
         found.aborted_read,
         found.torn,
+        found.duplicate,
+        found.inverted,
         found.skipped,
+        found.nonmonotonic,
         found.read_cycles,
         found.write_cycles,
         settled.as_millis()

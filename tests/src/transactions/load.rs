@@ -271,13 +271,17 @@ impl One {
         self.ask::<_, pb::ProduceInTransactionResponse>("ProduceInTransaction", &request).await.map(drop)
     }
 
-    async fn send_offset(&mut self, open: &Open, offset: u64) -> Result<(), ClientError> {
-        let request = pb::CommitOffsetsInTransactionRequest {
+    fn offsets_request(&self, open: &Open, offset: u64) -> pb::CommitOffsetsInTransactionRequest {
+        pb::CommitOffsetsInTransactionRequest {
             transaction_id: open.transaction_id.clone(),
             group: group(self.id),
             offsets: vec![pb::PartitionOffset { topic: OFFSETS.to_owned(), offset, ..Default::default() }],
             ..Default::default()
-        };
+        }
+    }
+
+    async fn send_offset(&mut self, open: &Open, offset: u64) -> Result<(), ClientError> {
+        let request = self.offsets_request(open, offset);
         let rpc = "CommitOffsetsInTransaction";
         self.once_more::<_, pb::CommitOffsetsInTransactionResponse>(rpc, request.clone());
         self.ask::<_, pb::CommitOffsetsInTransactionResponse>(rpc, &request).await.map(drop)
@@ -309,7 +313,7 @@ impl One {
         }
     }
 
-    /// Another process takes the id; this one does not know, writes on and commits.
+    /// Another process takes the id; this one does not know, writes on, adds offsets and commits.
     async fn replace(&mut self, mut open: Open, unit: &mut Unit) {
         self.init().await;
         unit.end = End::Aborted;
@@ -324,18 +328,21 @@ impl One {
                 transaction_id: open.transaction_id.clone(),
                 producer_epoch: 0,
             };
+            let offsets = self.offsets_request(&open, self.offset + 1_000);
             let wait = Duration::from_millis(self.rng.random_range(0..300));
             self.late.lock().expect("nobody panics").spawn(async move {
                 sleep(wait).await;
-                counts.zombie_sends.fetch_add(1, Relaxed);
+                counts.zombie_sends.fetch_add(3, Relaxed);
                 let sent = client
                     .call::<_, pb::ProduceInTransactionResponse>("ProduceInTransaction", &request)
                     .await;
+                let added = client
+                    .call::<_, pb::CommitOffsetsInTransactionResponse>("CommitOffsetsInTransaction", &offsets)
+                    .await;
                 let ended =
                     client.call::<_, pb::CommitTransactionResponse>("CommitTransaction", &commit).await;
-                if sent.is_ok() || ended.is_ok() {
-                    counts.zombie_taken.fetch_add(1, Relaxed);
-                }
+                let taken = [sent.is_ok(), added.is_ok(), ended.is_ok()].into_iter().filter(|taken| *taken);
+                counts.zombie_taken.fetch_add(taken.count() as u64, Relaxed);
             });
         }
     }
