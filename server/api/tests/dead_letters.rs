@@ -324,6 +324,33 @@ fn of_group(group: &str, policy: pb::DeadLetterPolicy) -> pb::TopicOptions {
     pb::TopicOptions { group_dead_letters: [(group.to_owned(), policy)].into(), ..Default::default() }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_name_has_room_for_dead_letters_or_none() {
+    let dead = Dead::with(&["a"]).await;
+    let name = "n".repeat(249);
+    let create = async |policy: Option<pb::DeadLetterPolicy>| {
+        let options = policy.map(of_topic);
+        let request = pb::CreateTopicRequest { name: name.clone(), options, ..Default::default() };
+        dead.broker.call::<_, pb::CreateTopicResponse>(request).await
+    };
+    let policy = |enabled, topic: Option<&str>| {
+        Some(pb::DeadLetterPolicy {
+            enabled: Some(enabled),
+            topic: topic.map(str::to_owned),
+            ..Default::default()
+        })
+    };
+    assert_refused(create(None).await, ErrorCode::InvalidArgument, "field");
+    create(policy(false, None)).await.expect("it needs no dead letters");
+    let alter = async |policy: Option<pb::DeadLetterPolicy>| {
+        let options = policy.map(of_topic);
+        let request = pb::AlterTopicRequest { name: name.clone(), options };
+        dead.broker.call::<_, pb::AlterTopicResponse>(request).await
+    };
+    assert_refused(alter(policy(true, None)).await, ErrorCode::InvalidArgument, "field");
+    alter(policy(true, Some("graves"))).await.expect("they have a name");
+}
+
 /// What the next failure of the record comes to, with nothing said in the request.
 async fn fails(dead: &Dead, group: &str, offset: u64) -> (u32, bool, u32) {
     let said = Dead::nack(offset, 0, 0);

@@ -164,8 +164,10 @@ impl Engine {
             let (feature, needed) = ("dead-letter policies of topics", POLICIES_FEATURE);
             return Err(EngineError::FeatureOff { feature, needed });
         }
-        let Some(there) = &config.topic else { return Ok(()) };
         let refused = |reason| Err(EngineError::InvalidArgument { field: "dead_letters.topic", reason });
+        let Some(there) = &config.topic else {
+            return self.room_for_letters(topic, Some(config)).or_else(refused);
+        };
         if there == topic {
             return refused("must not be the topic itself".to_owned());
         }
@@ -268,16 +270,22 @@ impl Engine {
             // Records are on their way there already.
             return Ok(());
         }
-        let letters = options.topic_of(&new.name, new.config.dead_letters.as_deref());
-        if options.enabled && letters.len() > MAX_NAME_BYTES {
-            let most = MAX_NAME_BYTES - options.suffix.len();
-            let suffix = &options.suffix;
-            return refused(format!(
-                "a name has at most {most} bytes, this one has {}: with {suffix:?} behind it, it names the topic of its dead letters",
-                name.len()
-            ));
+        let room = self.room_for_letters(&new.name, new.config.dead_letters.as_deref());
+        room.map_err(|reason| EngineError::InvalidArgument { field: "topic", reason })
+    }
+
+    /// Where the topic's dead letters are on, they have a name; or why not.
+    fn room_for_letters(&self, topic: &TopicName, config: Option<&DeadLetterConfig>) -> Result<(), String> {
+        let options = self.dead_letters();
+        let enabled = config.map_or(options.enabled, |config| config.is_enabled(options));
+        if !enabled || options.topic_of(topic, config).len() <= MAX_NAME_BYTES {
+            return Ok(());
         }
-        Ok(())
+        let (suffix, bytes) = (&options.suffix, topic.as_str().len());
+        let most = MAX_NAME_BYTES - suffix.len();
+        Err(format!(
+            "a name has at most {most} bytes, this one has {bytes}: with {suffix:?} behind it, it names the topic of its dead letters"
+        ))
     }
 
     pub(crate) fn logs_of(&self, id: TopicId, name: TopicName, settings: TopicSettings) -> OpenLogs {
