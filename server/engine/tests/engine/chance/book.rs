@@ -6,6 +6,7 @@ use flymq_engine::Engine;
 
 use super::counts::{Broken, Counts, Event};
 use super::expiry::Short;
+use super::members::Members;
 use super::queue::Queued;
 use crate::support::*;
 
@@ -61,6 +62,7 @@ pub(super) struct Book {
     pub answered: u64,
     pub queue: Queued,
     pub short: Vec<Short>,
+    pub members: Members,
     pub counts: Counts,
 }
 
@@ -77,6 +79,7 @@ impl Book {
             answered: 0,
             queue: Queued::default(),
             short: Vec::new(),
+            members: Members::default(),
             counts: Counts::of_a_seed(),
         }
     }
@@ -110,6 +113,7 @@ impl Book {
         self.check_numbered(engine).await;
         self.check_schedules(engine).await;
         self.queue.check(engine, &mut self.counts).await;
+        self.members.check(engine, &mut self.counts);
         self.counts.happened(Event::Late, self.late_ends + self.late_writes.len() as u64);
         self.counts
     }

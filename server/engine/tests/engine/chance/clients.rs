@@ -15,7 +15,7 @@ use super::{
     below,
     book::{Book, End, NUMBERED, Planned, SCHEDULED, Sent, TRANSACTIONS, Unit},
     counts::Event,
-    expiry, queue,
+    expiry, members, queue,
 };
 use crate::support::*;
 
@@ -51,7 +51,8 @@ pub(super) async fn live(node: &Node, engine: &Engine, book: &mut Book, rng: &Se
             numbered.number(),
             schedules.schedule(),
             queue::live(client),
-            expiry::live(client)
+            expiry::live(client),
+            members::live(client)
         )
     };
     tokio::select! {

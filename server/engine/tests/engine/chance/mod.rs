@@ -1,5 +1,5 @@
-//! Transactions, idempotent producers, offsets and scheduled messages by chance, over a disk that stops at any step and loses what was
-//! not synced: `FLYMQ_SIM_SEEDS=1000 cargo test --release -p flymq-engine --test engine chance -- --nocapture` (`make sim`).
+//! Transactions, idempotent producers, offsets, scheduled messages, a queue with dead letters, records that expire and members of a
+//! group by chance, over a disk that stops at any step and loses what was not synced: `FLYMQ_SIM_SEEDS=1000 cargo test --release -p flymq-engine --test engine chance -- --nocapture` (`make sim`).
 //!
 //! A seed decides what each client does, when time passes, at which disk operation each life of the broker ends, and what is left of what
 //! was not synced. The thread that syncs is a real one: two runs of a seed may differ in which request it finds first.
@@ -8,6 +8,8 @@ mod book;
 mod clients;
 mod counts;
 mod expiry;
+mod gaps;
+mod members;
 mod queue;
 
 use std::time::Duration;
@@ -66,6 +68,9 @@ async fn run(seed: u64) -> Counts {
     let mut book = Book::new();
     for life in 0..LIVES {
         let engine = node.open().await;
+        if gaps::found(&engine, &mut book) {
+            return book.counts;
+        }
         if life == 0 {
             for (name, partitions) in [(book::TRANSACTIONS, 2), (book::NUMBERED, 2), (book::SCHEDULED, 1)] {
                 engine.create_topic(new_topic(name, partitions)).await.unwrap();
@@ -73,6 +78,7 @@ async fn run(seed: u64) -> Counts {
             for topic in queue::topics().into_iter().chain([expiry::topic_of_short_lives()]) {
                 engine.create_topic(topic).await.unwrap();
             }
+            members::create(&engine).await;
         }
         node.sim.stop_after(20 + below(&rng, STEPS));
         soon(clients::live(&node, &engine, &mut book, &rng)).await;
@@ -86,6 +92,9 @@ async fn run(seed: u64) -> Counts {
         node.clock.advance(Duration::from_millis(below(&rng, 20_000)));
     }
     let engine = node.open().await;
+    if gaps::found(&engine, &mut book) {
+        return book.counts;
+    }
     expiry::last_look(&node, &engine, &mut book, SeededRng::new(rng.next_u64())).await;
     queue::work_off(&node, &engine, &mut book, SeededRng::new(rng.next_u64())).await;
     book.check(&node, &engine).await

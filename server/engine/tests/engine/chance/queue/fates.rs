@@ -79,6 +79,15 @@ impl Queued {
         self.sent.push(Sent { partition, value, stored: at.is_some() });
     }
 
+    /// Records that were acknowledged, of those from `start` up to `end`.
+    pub fn stored_in(&self, partition: u32, start: u64, end: u64) -> Vec<At> {
+        let all = self
+            .stored
+            .iter()
+            .filter(|(number, offset)| *number == partition && (start..end).contains(offset));
+        all.copied().collect()
+    }
+
     pub(super) fn key_of(&self, at: At) -> Option<String> {
         self.fates.get(&at).and_then(|fate| fate.key.clone())
     }

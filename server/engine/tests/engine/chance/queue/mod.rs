@@ -13,7 +13,7 @@ use crate::support::*;
 pub(super) use fates::Queued;
 pub(super) use mover::work_off;
 
-const QUEUE: &str = "queue";
+pub(super) const QUEUE: &str = "queue";
 const LETTERS: &str = "queue.dlq";
 const GROUP: &str = "workers";
 const PARTITIONS: u32 = 2;
