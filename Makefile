@@ -129,10 +129,11 @@ loom: ## Models of the watermark and its waiters (server/engine/src/partition/mo
 	@tests/mutants/run.py --loom
 
 .PHONY: sim
-sim: ## Replicas of a partition, whole metadata groups, and transactions, producers and schedules of a broker under 5,000 seeds of faults each (FLYMQ_SIM_SEEDS), and the model of the replicas' rules
+sim: ## Replicas of a partition, whole metadata groups, and transactions, producers and schedules of a broker under 5,000 seeds of faults each (FLYMQ_SIM_SEEDS), the same of three replicated ones under 100 (FLYMQ_SIM_CLUSTERS), and the model of the replicas' rules
 	FLYMQ_MODEL_WIDE=1 FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-5000} \
 		$(CARGO) test --release -p flymq-replication --test sim --test meta_sim --test model -- --nocapture
 	FLYMQ_SIM_SEEDS=$${FLYMQ_SIM_SEEDS:-5000} $(CARGO) test --release -p flymq-engine --test engine chance -- --nocapture
+	FLYMQ_SIM_CLUSTERS=$${FLYMQ_SIM_CLUSTERS:-100} $(CARGO) test --release -p flymq-replication --test driver promises -- --nocapture
 
 .PHONY: mutants
 mutants: ## Deliberately broken builds, each caught by a named test (tests/mutants); 13 minutes on two busy cores

@@ -15,17 +15,20 @@ use flymq_engine::{
 };
 use flymq_replication::replica::{BrokerEpoch, BrokerId};
 use flymq_replication::{ReplicaSet, ReplicaSetOptions, member_id};
-use flymq_storage::{DataDir, DataDirOptions};
+use flymq_storage::{DataDir, DataDirOptions, SimDisk, SpaceOptions, SyncMode};
 use flymq_types::{
-    Acks, Clock, ClusterId, DirectoryId, IncarnationId, Isolation, NodeId, Offset, PartitionId, SystemClock,
-    SystemRng, TopicName,
+    Acks, Clock, ClusterId, DirectoryId, IncarnationId, Isolation, NodeId, Offset, PartitionId, SeededRng,
+    SystemClock, SystemRng, TopicName,
 };
 
 use crate::cluster::{DEADLINE, batch, settings, until};
 use crate::links::Links;
 use crate::meta::NodeMeta;
+use crate::peers::Peers;
 
 const CLUSTER: [u8; 16] = [8; 16];
+/// Beyond what any of them asks for.
+const ALL_FEATURES: u32 = 100;
 
 /// A running engine.
 pub struct Running {
@@ -39,6 +42,8 @@ pub struct Running {
 pub struct Node {
     pub id: NodeId,
     temp: tempfile::TempDir,
+    /// In place of the real one.
+    pub disk: Option<SimDisk>,
     pub running: Option<Arc<Running>>,
 }
 
@@ -46,33 +51,48 @@ pub struct Engines {
     pub nodes: Vec<Node>,
     pub links: Links,
     pub store: MemoryMetaStore,
+    pub peers: Peers,
     options: EngineOptions,
+    /// What the nodes can, and the cluster does.
+    features: u32,
+}
+
+fn node(number: usize, disk: Option<SimDisk>) -> Node {
+    Node {
+        id: NodeId::new(&format!("node-{number}")).unwrap(),
+        temp: tempfile::tempdir().unwrap(),
+        disk,
+        running: None,
+    }
 }
 
 impl Engines {
     pub async fn new(options: EngineOptions) -> Self {
-        let node = |number: usize| Node {
-            id: NodeId::new(&format!("node-{number}")).unwrap(),
-            temp: tempfile::tempdir().unwrap(),
-            running: None,
-        };
-        let (links, store) = (Links::default(), MemoryMetaStore::default());
-        let mut engines = Self { nodes: (0..3).map(node).collect(), links, store, options };
+        Self::with(options, 1, |_| None).await
+    }
+
+    /// On simulated disks, which can fail; with all that nodes can.
+    pub async fn simulated(options: EngineOptions) -> Self {
+        Self::with(options, ALL_FEATURES, |_| Some(SimDisk::new())).await
+    }
+
+    async fn with(options: EngineOptions, features: u32, disk: impl Fn(usize) -> Option<SimDisk>) -> Self {
+        let mut engines = Self::down(options, features, disk);
         for index in 0..3 {
             engines.start(index).await;
         }
         engines
     }
 
+    fn down(options: EngineOptions, features: u32, disk: impl Fn(usize) -> Option<SimDisk>) -> Self {
+        let nodes = (0..3).map(|number| node(number, disk(number))).collect();
+        let (links, store, peers) = (Links::default(), MemoryMetaStore::default(), Peers::default());
+        Self { nodes, links, store, peers, options, features }
+    }
+
     /// The first node as a broker without cluster; the store becomes the cluster's.
     pub async fn alone(options: EngineOptions) -> (Self, Arc<Engine>) {
-        let node = |number: usize| Node {
-            id: NodeId::new(&format!("node-{number}")).unwrap(),
-            temp: tempfile::tempdir().unwrap(),
-            running: None,
-        };
-        let (links, store) = (Links::default(), MemoryMetaStore::default());
-        let engines = Self { nodes: (0..3).map(node).collect(), links, store, options };
+        let engines = Self::down(options, 1, |_| None);
         let data = Arc::new(engines.open_data(0));
         let deps = EngineDeps {
             data,
@@ -90,7 +110,18 @@ impl Engines {
     }
 
     pub fn open_data(&self, index: usize) -> DataDir {
-        DataDir::open(DataDirOptions::real(self.nodes[index].temp.path())).unwrap()
+        let node = &self.nodes[index];
+        let real = DataDirOptions::real(node.temp.path());
+        let Some(disk) = &node.disk else { return DataDir::open(real).unwrap() };
+        DataDir::open(DataDirOptions {
+            disk: Arc::new(disk.clone()),
+            path: "/data".into(),
+            rng: Arc::new(SeededRng::new(index as u64)),
+            sync: SyncMode::Thread { interval: Duration::from_millis(2) },
+            space: SpaceOptions::OFF,
+            ..real
+        })
+        .unwrap()
     }
 
     /// Starts a node as the broker does: register, open, follow the metadata, unfence.
@@ -120,6 +151,7 @@ impl Engines {
         let options = EngineOptions { node: Some(id.clone()), ..self.options.clone() };
         let engine = Engine::open(options, deps).await.unwrap();
         self.links.join(broker, BrokerEpoch(registered), &set);
+        self.peers.join(&id, &engine);
         let running = Arc::new(Running { engine, set, meta, broker, clock });
         heartbeat(&running);
         let broker_epoch = flymq_types::BrokerEpoch(registered);
@@ -131,7 +163,7 @@ impl Engines {
     async fn register(&self, id: &NodeId, directory: DirectoryId) -> u64 {
         let cluster = ClusterId::from_bytes(CLUSTER);
         if self.store.image().cluster.id.is_none() {
-            let form = FormCluster { cluster, founder: id.clone(), directory, features: 1 };
+            let form = FormCluster { cluster, founder: id.clone(), directory, features: self.features };
             self.store.propose(vec![Command::FormCluster(form)]).await.unwrap();
         }
         let register = Command::RegisterBroker(RegisterBroker {
@@ -142,7 +174,7 @@ impl Engines {
             clean: true,
             addresses: NodeAddresses::default(),
             rack: None,
-            feature_version: 1,
+            feature_version: self.features,
             run: NodeRun::default(),
         });
         let applied = self.store.propose(vec![register]).await.unwrap();
@@ -156,6 +188,7 @@ impl Engines {
     pub async fn kill(&mut self, index: usize) {
         let running = self.nodes[index].running.take().expect("it runs");
         self.links.leave(running.broker);
+        self.peers.leave(&self.nodes[index].id);
         running.meta.cut();
         self.fence(index).await;
         running.engine.shutdown().await;
@@ -182,11 +215,13 @@ impl Engines {
             self.nodes.iter().filter_map(|node| node.running.as_ref()).map(|node| node.broker).collect();
         let running = self.nodes[index].running.as_ref().unwrap();
         self.links.isolate(running.broker, &brokers);
+        self.peers.isolate(&self.nodes[index].id);
         running.meta.cut();
     }
 
     pub fn heal(&self) {
         self.links.heal();
+        self.peers.heal();
         self.nodes.iter().filter_map(|node| node.running.as_ref()).for_each(|node| node.meta.heal());
     }
 

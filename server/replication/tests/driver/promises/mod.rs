@@ -1,0 +1,153 @@
+//! Transactions, idempotent producers, offsets and scheduled messages by chance, over three engines whose partitions are replicated: nodes stop at
+//! any operation of their disk and lose what was not synced, are cut off and fenced, and frames and answers between them get lost.
+//! `FLYMQ_SIM_CLUSTERS=100 cargo test --release -p flymq-replication --test driver promises -- --nocapture` (`make sim`).
+//!
+//! A seed decides what the clients do and what breaks. Threads and timers are real ones: two runs of a seed differ in how these meet.
+
+mod book;
+mod clients;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use flymq_engine::meta::MetaStore as _;
+use flymq_engine::{EngineOptions, TopicConfig};
+use flymq_types::{Rng as _, SeededRng};
+use futures::future::join_all;
+use parking_lot::Mutex;
+
+use crate::cluster::until;
+use crate::engines::Engines;
+use book::{Book, Counts};
+use clients::{Client, TIMEOUT_MS, TRANSACTIONAL};
+
+/// Seeds of a run of all tests.
+const FEW: u64 = 3;
+/// What breaks under a seed.
+const FAULTS: u64 = 4;
+
+fn below(rng: &SeededRng, most: u64) -> u64 {
+    rng.next_u64() % most
+}
+
+async fn a_while(rng: &SeededRng) {
+    tokio::time::sleep(Duration::from_millis(20 + below(rng, 200))).await;
+}
+
+/// Every replica of every partition is in sync.
+async fn whole(cluster: &Engines) {
+    until("all replicas are in sync", || {
+        let image = cluster.store.image();
+        image.topics.values().flat_map(|topic| &topic.partitions).all(|partition| partition.isr.len() == 3)
+    })
+    .await;
+}
+
+async fn one_fault(cluster: &mut Engines, rng: &SeededRng, counts: &mut Counts) {
+    let victim = usize::try_from(below(rng, 3)).unwrap();
+    match below(rng, 5) {
+        // Its disk ends before any of its next operations.
+        0..=2 => {
+            let disk = cluster.nodes[victim].disk.clone().unwrap();
+            disk.stop_after(1 + below(rng, 400));
+            let waits = async {
+                while !disk.stopped() {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            counts.stops += u64::from(tokio::time::timeout(Duration::from_secs(2), waits).await.is_ok());
+            match below(rng, 2) {
+                0 => disk.crash_losing_all(),
+                _ => disk.crash(&SeededRng::new(rng.next_u64())),
+            }
+            cluster.kill(victim).await;
+            a_while(rng).await;
+            cluster.start(victim).await;
+        }
+        // Cut off, and another one takes its place.
+        3 => {
+            cluster.isolate(victim);
+            a_while(rng).await;
+            cluster.fence(victim).await;
+            a_while(rng).await;
+            cluster.heal();
+            cluster.unfence(victim).await;
+            counts.cuts += 1;
+        }
+        // Frames and answers get lost.
+        _ => {
+            cluster.links.lose_every(2 + below(rng, 5));
+            cluster.peers.lose_every(2 + below(rng, 3));
+            a_while(rng).await;
+            a_while(rng).await;
+            cluster.heal();
+            counts.losses += 1;
+        }
+    }
+}
+
+async fn run(seed: u64) -> Counts {
+    let rng = SeededRng::new(seed);
+    let mut options = EngineOptions { transaction_timeout_ms: TIMEOUT_MS, ..EngineOptions::default() };
+    options.topic_defaults.replication_factor = 3;
+    options.topic_defaults.min_insync_replicas = 2;
+    let mut cluster = Engines::simulated(options).await;
+    for (name, partitions) in book::TOPICS {
+        cluster.create(name, partitions, TopicConfig::default()).await;
+    }
+    let (book, stop) = (Arc::new(Mutex::new(Book::default())), Arc::<AtomicBool>::default());
+    let peers = cluster.peers.clone();
+    let client = || Client {
+        peers: peers.clone(),
+        book: book.clone(),
+        rng: SeededRng::new(rng.next_u64()),
+        stop: stop.clone(),
+    };
+    let transactional = join_all((0..TRANSACTIONAL).map(|number| client().transact(number)));
+    let clients = async { tokio::join!(transactional, client().number(), client().schedule()) };
+    let mut counts = Counts::of_a_seed();
+    let faults = async {
+        for _ in 0..FAULTS {
+            a_while(&rng).await;
+            one_fault(&mut cluster, &rng, &mut counts).await;
+            whole(&cluster).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(clients, faults);
+    let open = || cluster.peers.engines().iter().any(|engine| !engine.open_transactions().is_empty());
+    let pending = || cluster.peers.engines().iter().any(|engine| engine.pending_schedules() > 0);
+    until("nothing is open or pending", || !open() && !pending()).await;
+    let book = std::mem::take(&mut *book.lock());
+    book.check(&cluster.peers, counts).await
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    match number("FLYMQ_SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("FLYMQ_SIM_CLUSTERS").unwrap_or(FEW),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_breaks_among_three_every_promise_holds() {
+    let (mut counts, mut broken) = (Counts::default(), Vec::new());
+    for seed in seeds() {
+        let found = run(seed).await;
+        if found.wrong() > 0 {
+            println!(
+                "seed {seed} (again: FLYMQ_SIM_SEED={seed} cargo test -p flymq-replication --test driver promises)"
+            );
+            broken.push(seed);
+        }
+        counts.add(&found);
+    }
+    println!("{counts}");
+    assert!(broken.is_empty(), "promises were broken under the seeds {broken:?}: {counts}");
+    assert!(
+        counts.committed > 0 && counts.numbered > 0 && counts.scheduled > 0,
+        "nothing was promised: {counts}"
+    );
+}
