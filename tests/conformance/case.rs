@@ -67,7 +67,13 @@ pub fn fill(value: &Value, names: &BTreeMap<String, Value>) -> Value {
     match value {
         Value::String(text) => filled(text, names).unwrap_or_else(|| Value::String(text.clone())),
         Value::Array(items) => items.iter().map(|item| fill(item, names)).collect(),
-        Value::Object(fields) => fields.iter().map(|(key, item)| (key.clone(), fill(item, names))).collect(),
+        Value::Object(fields) => {
+            let named = |key: &String| match filled(key, names) {
+                Some(Value::String(name)) => name,
+                _ => key.clone(),
+            };
+            fields.iter().map(|(key, item)| (named(key), fill(item, names))).collect()
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, Step, Want, fill, has},
-    seed::seed,
+    seed::{restore, seed},
     surface::{Failure, Surface},
 };
 
@@ -59,6 +59,7 @@ async fn step(
     let want = step.on.get(surface_name).unwrap_or(&step.want);
     let answer = match step.op.as_str() {
         "seed" => seed(native, &args).await,
+        "restore" => restore(native, &args).await,
         op => surface.run(op, &args).await,
     };
     let reply = match answer {

@@ -3,17 +3,16 @@
 use bytes::Bytes;
 use flymq_client::Client;
 use flymq_proto::pb;
-use flymq_wire::batch::{BatchBuilder, BatchHeader, Compression, HEADER_LEN, NewRecord};
+use flymq_wire::batch::{
+    BatchBuilder, BatchHeader, Compression, HEADER_LEN, NewRecord, ServerFields, stamp_header,
+};
 use serde_json::{Value, json};
 
 use crate::surface::{Failure, Reply};
 
 /// `seed`: the messages as one batch of codec `compression`; with `broken`, one whose payload does not open.
 pub async fn seed(addr: &str, a: &Value) -> Reply {
-    let mut batch = compressed(a)?;
-    if a["broken"].as_bool() == Some(true) {
-        batch = broken(&batch)?;
-    }
+    let batch = seeded(a)?;
     let client = Client::connect(addr).await?;
     let request = pb::ProduceRequest {
         topic: a["topic"].as_str().unwrap_or_default().to_owned(),
@@ -24,6 +23,40 @@ pub async fn seed(addr: &str, a: &Value) -> Reply {
     };
     let stored: pb::ProduceResponse = client.call("Produce", &request).await?;
     Ok(json!({"partition": stored.partition, "offset": stored.base_offset}))
+}
+
+/// `restore`: a new topic with `batches`, each as in `seed`, as a backup of an older log has them: those were not opened when they were
+/// produced.
+pub async fn restore(addr: &str, a: &Value) -> Reply {
+    let name = a["topic"].as_str().unwrap_or_default().to_owned();
+    let backup_id = format!("20260101T000000Z-0badcafe:{name}");
+    let (mut log, mut base_offset) = (Vec::new(), 0);
+    for one in a["batches"].as_array().into_iter().flatten() {
+        let (batch, at) = (seeded(one)?, log.len());
+        log.extend_from_slice(&batch);
+        let fields = ServerFields { base_offset, ..ServerFields::default() };
+        stamp_header(&mut log[at..], &fields).map_err(Failure::broken)?;
+        base_offset += u64::from(BatchHeader::parse(&batch).map_err(Failure::broken)?.record_count);
+    }
+    let client = Client::connect(addr).await?;
+    let from = pb::RestoreTopic { backup_id: backup_id.clone(), first_offsets: vec![0] };
+    let create = pb::CreateTopicRequest {
+        name: name.clone(),
+        restore: Some(from),
+        ..pb::CreateTopicRequest::default()
+    };
+    client.call::<_, pb::CreateTopicResponse>("CreateTopic", &create).await?;
+    let (topic, batches) = (name.clone(), log.into());
+    let records = pb::RestoreRecordsRequest { topic, partition: 0, backup_id: backup_id.clone(), batches };
+    client.call::<_, pb::RestoreRecordsResponse>("RestoreRecords", &records).await?;
+    let finish = pb::FinishRestoreRequest { topic: name, backup_id };
+    client.call::<_, pb::FinishRestoreResponse>("FinishRestore", &finish).await?;
+    Ok(json!({}))
+}
+
+fn seeded(a: &Value) -> Result<Bytes, Failure> {
+    let batch = compressed(a)?;
+    if a["broken"].as_bool() == Some(true) { broken(&batch) } else { Ok(batch) }
 }
 
 /// The messages of `a` as one batch, compressed as it says. It must get smaller by that, or the case would show nothing.

@@ -14,7 +14,7 @@ use flymq_types::{
 };
 use flymq_wire::batch::{BatchBuilder, NewRecord, ProducerFields};
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::below;
 use super::book::{Book, End, NUMBERED, Planned, SCHEDULED, Sent, TRANSACTIONS, Unit};
@@ -28,6 +28,8 @@ pub(super) const TIMEOUT_MS: u32 = 3_000;
 /// A client waits so long for an answer.
 const ANSWER: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(5);
+/// A batch is sent so often, until it is stored.
+const TRIES: u32 = 5_000;
 
 pub(super) struct Client {
     pub peers: Peers,
@@ -52,20 +54,19 @@ pub(super) async fn anywhere<T>(
     peers: &Peers,
     call: impl AsyncFn(&Engine) -> Result<T, EngineError>,
 ) -> Result<T, EngineError> {
-    let since = Instant::now();
-    loop {
-        for engine in peers.engines() {
-            match timeout(ANSWER, call(&engine)).await {
-                Ok(Err(error)) if elsewhere(&error) => {}
-                Ok(answer) => return answer,
-                Err(_) => return Err(EngineError::Timeout { waited: ANSWER }),
+    let found = async {
+        loop {
+            for engine in peers.engines() {
+                match timeout(ANSWER, call(&engine)).await {
+                    Ok(Err(error)) if elsewhere(&error) => {}
+                    Ok(answer) => return answer,
+                    Err(_) => return Err(EngineError::Timeout { waited: ANSWER }),
+                }
             }
+            sleep(PAUSE).await;
         }
-        if since.elapsed() > DEADLINE {
-            return Err(EngineError::Timeout { waited: DEADLINE });
-        }
-        sleep(PAUSE).await;
-    }
+    };
+    timeout(DEADLINE, found).await.unwrap_or(Err(EngineError::Timeout { waited: DEADLINE }))
 }
 
 fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlags>, value: &str) -> Bytes {
@@ -227,10 +228,9 @@ impl Client {
             let (name, target) = (topic(NUMBERED), Target::Partition(PartitionId(partition)));
             let append =
                 async |engine: &Engine| engine.append(&name, target.clone(), batch.clone(), Acks::All).await;
-            let since = Instant::now();
             let mut sent = Sent { partition, value, stored: false, refused: None };
             let mut again = self.below(4) / 3;
-            while since.elapsed() < DEADLINE {
+            for _ in 0..TRIES {
                 match self.ask(&append).await {
                     Ok(_) if again > 0 => again -= 1,
                     Ok(_) => {

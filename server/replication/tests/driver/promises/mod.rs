@@ -1,5 +1,5 @@
 //! Transactions, idempotent producers, offsets and scheduled messages by chance, over three engines whose partitions are replicated: nodes stop at
-//! any operation of their disk and lose what was not synced, are cut off and fenced, and frames and answers between them get lost.
+//! any operation of their disk and lose what was not synced, one or all of them, are cut off and fenced, and frames and answers between them get lost.
 //! `FLYMQ_SIM_CLUSTERS=100 cargo test --release -p flymq-replication --test driver promises -- --nocapture` (`make sim`).
 //!
 //! A seed decides what the clients do and what breaks. Threads and timers are real ones: two runs of a seed differ in how these meet.
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use flymq_engine::meta::MetaStore as _;
 use flymq_engine::{EngineOptions, TopicConfig};
+use flymq_storage::SimDisk;
 use flymq_types::{Rng as _, SeededRng};
 use futures::future::join_all;
 use parking_lot::Mutex;
@@ -46,7 +47,7 @@ async fn whole(cluster: &Engines) {
 
 async fn one_fault(cluster: &mut Engines, rng: &SeededRng, counts: &mut Counts) {
     let victim = usize::try_from(below(rng, 3)).unwrap();
-    match below(rng, 5) {
+    match below(rng, 6) {
         // Its disk ends before any of its next operations.
         0..=2 => {
             let disk = cluster.nodes[victim].disk.clone().unwrap();
@@ -64,6 +65,19 @@ async fn one_fault(cluster: &mut Engines, rng: &SeededRng, counts: &mut Counts) 
             cluster.kill(victim).await;
             a_while(rng).await;
             cluster.start(victim).await;
+        }
+        // The power goes everywhere at once.
+        4 => {
+            let disks = cluster.nodes.iter().filter_map(|node| node.disk.as_ref());
+            disks.for_each(SimDisk::crash_losing_all);
+            for node in 0..3 {
+                cluster.kill(node).await;
+            }
+            a_while(rng).await;
+            for node in 0..3 {
+                cluster.start(node).await;
+            }
+            counts.power_cuts += 1;
         }
         // Cut off, and another one takes its place.
         3 => {
