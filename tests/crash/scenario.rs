@@ -14,6 +14,7 @@ mod b14_lost_file;
 mod b22_read_is_durable;
 mod b25_idempotence;
 mod b28_transactions;
+mod b28b_steps;
 mod b29_transform;
 mod b30_group;
 mod b31_fates;
@@ -22,6 +23,7 @@ mod b41_key_rotation;
 mod injured;
 mod power_cut;
 mod simulated;
+mod transaction_state;
 
 use std::path::Path;
 

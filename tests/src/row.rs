@@ -234,7 +234,7 @@ impl Row {
         lines.retain(|line| id(line) != self.id);
         lines.push(self.line());
         // The table's head has no number: it stays first.
-        lines.sort_by_key(|line| id(line).trim_start_matches('B').parse::<u32>().unwrap_or(0));
+        lines.sort_by_key(|line| place(&id(line)));
         format!("{before}{begin}{}\n{end}{after}", lines.join("\n"))
     }
 
@@ -259,6 +259,13 @@ impl Row {
             self.slowest_start_ms,
         )
     }
+}
+
+/// B28 before B28b before B29.
+fn place(id: &str) -> (u32, String) {
+    let rest = id.trim_start_matches('B');
+    let digits = rest.trim_end_matches(|end: char| end.is_ascii_lowercase());
+    (digits.parse().unwrap_or(0), rest[digits.len()..].to_owned())
 }
 
 /// To the terminal, also where the test's output is kept back until it fails.
@@ -309,6 +316,10 @@ mod tests {
             page.contains("|---|---|\n| B1 | one |\n| B9 |") && page.contains("|\n| B12 | old |\n<!--"),
             "{page}"
         );
+        let page = row("B12").put(&row("B12b").put(&row("B13").put(&page)));
+        let at = |id| page.find(&format!("| {id} |")).expect("it is there");
+        assert!(at("B9") < at("B12") && at("B12") < at("B12b") && at("B12b") < at("B13"), "{page}");
+        assert!(page.contains("| # | Fault |\n|---|---|\n| B1 |"), "{page}");
         assert!(page.starts_with("text\n") && page.ends_with("-->\nmore\n"), "{page}");
     }
 }

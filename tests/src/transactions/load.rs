@@ -2,7 +2,7 @@
 //! were replaced.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -20,7 +20,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::checker::{End, Key, Unit};
+use super::{
+    checker::{End, Key, Unit},
+    zombie::Zombie,
+};
 
 /// What they write to: topics of two partitions each.
 pub const TOPICS: [&str; 2] = ["txn-a", "txn-b"];
@@ -50,8 +53,14 @@ pub struct Style {
 pub struct Counts {
     pub late: AtomicU64,
     pub late_taken: AtomicU64,
-    pub zombie_sends: AtomicU64,
+    /// What producers that were replaced have asked for, and how much of it was not refused.
+    pub zombie_records: AtomicU64,
+    pub zombie_offsets: AtomicU64,
+    pub zombie_begins: AtomicU64,
+    pub zombie_ends: AtomicU64,
     pub zombie_taken: AtomicU64,
+    /// What they have written: nobody may find it in a log.
+    pub zombie_values: Mutex<HashSet<String>>,
 }
 
 /// Clients at work.
@@ -79,10 +88,10 @@ struct One {
     late: Arc<Mutex<JoinSet<()>>>,
 }
 
-struct Open {
-    transaction_id: String,
-    producer: (u64, u32),
-    sequences: HashMap<Key, i32>,
+pub(super) struct Open {
+    pub transaction_id: String,
+    pub producer: (u64, u32),
+    pub sequences: HashMap<Key, i32>,
 }
 
 impl Load {
@@ -157,6 +166,34 @@ pub fn group(id: u32) -> String {
     format!("txn-group-{id}")
 }
 
+/// What a client commits for its group with a transaction.
+pub(super) fn offsets(transaction_id: &str, id: u32, offset: u64) -> pb::CommitOffsetsInTransactionRequest {
+    pb::CommitOffsetsInTransactionRequest {
+        transaction_id: transaction_id.to_owned(),
+        group: group(id),
+        offsets: vec![pb::PartitionOffset { topic: OFFSETS.to_owned(), offset, ..Default::default() }],
+        ..Default::default()
+    }
+}
+
+/// Asks until there is an answer that is not "later".
+pub(super) async fn ask<Q: prost::Message, A: prost::Message + Default>(
+    client: &Client,
+    rpc: &'static str,
+    request: &Q,
+) -> Result<A, ClientError> {
+    let since = Instant::now();
+    loop {
+        match client.call::<Q, A>(rpc, request).await {
+            Err(error) if error.retryable => {
+                assert!(since.elapsed() < STUCK, "{rpc} hangs: {error}");
+                sleep(PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
 impl One {
     async fn run(mut self) -> (Vec<Unit>, u64) {
         self.init().await;
@@ -168,26 +205,18 @@ impl One {
             }
         }
         let mut late = std::mem::take(&mut *self.late.lock().expect("nobody panics"));
-        while late.join_next().await.is_some() {}
+        while let Some(ended) = late.join_next().await {
+            ended.expect("what comes late gets an answer, and does not hang");
+        }
         (self.units, self.offset)
     }
 
-    /// Asks until there is an answer that is not "later".
     async fn ask<Q: prost::Message, A: prost::Message + Default>(
         &self,
         rpc: &'static str,
         request: &Q,
     ) -> Result<A, ClientError> {
-        let since = Instant::now();
-        loop {
-            match self.client.call::<Q, A>(rpc, request).await {
-                Err(error) if error.retryable => {
-                    assert!(since.elapsed() < STUCK, "{rpc} hangs: {error}");
-                    sleep(PAUSE).await;
-                }
-                answer => return answer,
-            }
-        }
+        ask(&self.client, rpc, request).await
     }
 
     /// Sends a copy of the request later, by chance.
@@ -220,13 +249,13 @@ impl One {
         self.producer = (given.producer_id, given.producer_epoch);
     }
 
+    fn begin(&self, (producer_id, producer_epoch): (u64, u32)) -> pb::BeginTransactionRequest {
+        let transactional_id = format!("txn-client-{}", self.id);
+        pb::BeginTransactionRequest { transactional_id, producer_id, producer_epoch, timeout_ms: 0 }
+    }
+
     async fn transaction(&mut self) {
-        let request = pb::BeginTransactionRequest {
-            transactional_id: format!("txn-client-{}", self.id),
-            producer_id: self.producer.0,
-            producer_epoch: self.producer.1,
-            timeout_ms: 0,
-        };
+        let request = self.begin(self.producer);
         let begun = match self.ask::<_, pb::BeginTransactionResponse>("BeginTransaction", &request).await {
             Ok(begun) => begun,
             // Aborted by its timeout, or used up.
@@ -271,17 +300,8 @@ impl One {
         self.ask::<_, pb::ProduceInTransactionResponse>("ProduceInTransaction", &request).await.map(drop)
     }
 
-    fn offsets_request(&self, open: &Open, offset: u64) -> pb::CommitOffsetsInTransactionRequest {
-        pb::CommitOffsetsInTransactionRequest {
-            transaction_id: open.transaction_id.clone(),
-            group: group(self.id),
-            offsets: vec![pb::PartitionOffset { topic: OFFSETS.to_owned(), offset, ..Default::default() }],
-            ..Default::default()
-        }
-    }
-
     async fn send_offset(&mut self, open: &Open, offset: u64) -> Result<(), ClientError> {
-        let request = self.offsets_request(open, offset);
+        let request = offsets(&open.transaction_id, self.id, offset);
         let rpc = "CommitOffsetsInTransaction";
         self.once_more::<_, pb::CommitOffsetsInTransactionResponse>(rpc, request.clone());
         self.ask::<_, pb::CommitOffsetsInTransactionResponse>(rpc, &request).await.map(drop)
@@ -313,37 +333,26 @@ impl One {
         }
     }
 
-    /// Another process takes the id; this one does not know, writes on, adds offsets and commits.
+    /// Another process takes the id; this one does not know, and goes on.
     async fn replace(&mut self, mut open: Open, unit: &mut Unit) {
         self.init().await;
         unit.end = End::Aborted;
         for _ in 0..2 {
             let (key, value) = (self.any_key(), self.next_value());
             unit.sent.push((key.clone(), value.clone()));
+            self.counts.zombie_values.lock().expect("nobody panics").insert(value.clone());
             let sequence = open.sequences.entry(key.clone()).or_default();
-            let request = in_transaction(open.producer, &open.transaction_id, &key, *sequence, &value);
-            *sequence += 1;
-            let (client, counts) = (self.client.clone(), Arc::clone(&self.counts));
-            let commit = pb::CommitTransactionRequest {
-                transaction_id: open.transaction_id.clone(),
-                producer_epoch: 0,
+            let zombie = Zombie {
+                client: self.client.clone(),
+                counts: Arc::clone(&self.counts),
+                record: in_transaction(open.producer, &open.transaction_id, &key, *sequence, &value),
+                id: self.id,
+                begin: self.begin(open.producer),
+                commit: self.rng.random_bool(0.5),
             };
-            let offsets = self.offsets_request(&open, self.offset + 1_000);
+            *sequence += 1;
             let wait = Duration::from_millis(self.rng.random_range(0..300));
-            self.late.lock().expect("nobody panics").spawn(async move {
-                sleep(wait).await;
-                counts.zombie_sends.fetch_add(3, Relaxed);
-                let sent = client
-                    .call::<_, pb::ProduceInTransactionResponse>("ProduceInTransaction", &request)
-                    .await;
-                let added = client
-                    .call::<_, pb::CommitOffsetsInTransactionResponse>("CommitOffsetsInTransaction", &offsets)
-                    .await;
-                let ended =
-                    client.call::<_, pb::CommitTransactionResponse>("CommitTransaction", &commit).await;
-                let taken = [sent.is_ok(), added.is_ok(), ended.is_ok()].into_iter().filter(|taken| *taken);
-                counts.zombie_taken.fetch_add(taken.count() as u64, Relaxed);
-            });
+            self.late.lock().expect("nobody panics").spawn(zombie.act(wait));
         }
     }
 
@@ -395,7 +404,7 @@ impl One {
     }
 }
 
-fn in_transaction(
+pub(super) fn in_transaction(
     (producer_id, epoch): (u64, u32),
     transaction_id: &str,
     (topic, partition): &Key,
