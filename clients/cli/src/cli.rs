@@ -71,6 +71,8 @@ pub enum Command {
     Consume(commands::consume::Consume),
     /// Read messages as they come, until Ctrl-C.
     Subscribe(commands::subscribe::Subscribe),
+    /// Take messages one by one, however many readers there are, and answer for each: accept, nack, reject or release.
+    Queue(commands::queue::Queue),
     /// Messages that are read together or not at all: `txn TOPIC MESSAGES`, or begin, produce, commit, abort.
     Txn(commands::txn::Txn),
     /// Consumer groups.

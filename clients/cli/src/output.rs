@@ -8,7 +8,7 @@ use std::{
 use comfy_table::{Table, presets};
 use flymq_backup::BackupError;
 use flymq_client::{
-    ClientError, ErrorCode, Message,
+    ClientError, ErrorCode, Held, Message,
     serde::{Codec, Serde},
 };
 use flymq_storage::StorageError;
@@ -140,6 +140,22 @@ pub async fn message(
     }
     let key = message.key.as_ref().map_or_else(|| "null".to_owned(), |key| Serde::String.decode_text(key));
     line(format!("[{}] key={key}: {value}", message.offset))
+}
+
+/// A message in queue mode, with how often it was delivered.
+pub async fn held(held: &Held, format: Format, show_key: bool, decoder: &dyn Codec) -> Result<(), Failure> {
+    let Held { message, delivery_count } = held;
+    if format != Format::Json && !show_key {
+        return self::message(message, format, show_key, decoder).await;
+    }
+    let value = decoder.decode_text(&message.value).await?;
+    if format == Format::Json {
+        let mut shown = message_json(message, &value);
+        shown["delivery_count"] = json!(delivery_count);
+        return line(shown);
+    }
+    let key = message.key.as_ref().map_or_else(|| "null".to_owned(), |key| Serde::String.decode_text(key));
+    line(format!("[{}] key={key} ({delivery_count}): {value}", message.offset))
 }
 
 fn message_json(message: &Message, value: &str) -> Value {

@@ -16,6 +16,7 @@ pub mod log;
 pub mod packing;
 pub mod partitions;
 pub mod produce;
+pub mod queue;
 pub mod schedules;
 pub mod schemas;
 pub mod subscribe;
@@ -70,6 +71,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Produce(args) => produce::run(&context, args).await,
         Command::Consume(args) => consume::run(&context, &args).await,
         Command::Subscribe(args) => subscribe::run(&context, &args).await,
+        Command::Queue(args) => queue::run(&context, &args).await,
         Command::Groups(args) => groups::run(&context, &args).await,
         Command::Cluster(args) => cluster::run(&context, &args).await,
         Command::Health(args) => health::run(&context, &args).await,

@@ -107,3 +107,34 @@ fn a_subscription_outlives_a_restart_of_its_broker() {
     assert_eq!(shown.next().expect("a line").expect("text"), "after");
     assert!(program.wait().expect("it ran").success());
 }
+
+#[test]
+fn a_queue_hands_out_each_message_and_takes_its_answer() {
+    let broker = Broker::start();
+    for value in ["a", "b", "c"] {
+        broker.ok(&["produce", "jobs", value, "--key", "k"]);
+    }
+    let queue =
+        |more: &[&str]| broker.ok(&[&["queue", "jobs", "--group", "g", "--idle", "1"], more].concat());
+    assert_eq!(
+        queue(&["-n", "2", "--answer", "release", "--show-key"]),
+        "[0] key=k (1): a\n[1] key=k (1): b\n"
+    );
+    assert_eq!(queue(&["-n", "1"]), "a\n");
+    assert_eq!(queue(&["-n", "1", "--answer", "reject", "--reason", "no use"]), "b\n");
+    let nack = ["--answer", "nack", "--max-retries", "1", "--retry-delay", "0", "--ordered", "--show-key"];
+    assert_eq!(queue(&nack), "[2] key=k (1): c\n[2] key=k (2): c\n", "it comes again once");
+    assert_eq!(queue(&[]), "", "each has its end");
+    let letters = broker.ok(&["dlq", "list", "jobs"]);
+    assert_eq!(
+        (letters.contains("no use"), letters.matches("\"origin_offset\"").count()),
+        (true, 2),
+        "{letters}"
+    );
+    broker.ok(&["produce", "jobs", "d"]);
+    let shown = broker.json(&["queue", "jobs", "--group", "g", "-n", "1"]);
+    assert_eq!((shown[0]["value"].as_str(), shown[0]["delivery_count"].as_u64()), (Some("d"), Some(1)));
+    assert!(broker.fails(&["queue", "jobs"], 2).contains("--group"));
+    assert!(broker.fails(&["queue", "nope", "--group", "g"], 1).contains("TOPIC_NOT_FOUND"));
+    assert!(broker.fails(&["queue", "jobs", "--group", "g", "--lock", "901"], 2).contains("900"));
+}
