@@ -145,7 +145,7 @@ async fn on_demand_a_message_goes_at_once_and_only_then() {
     let at = soon(engine.deliver_schedule(&topic("t"), id)).await.unwrap();
     let place = (at.appended.partition, at.appended.base_offset.get());
     assert_eq!((place, delivered(&engine).await.len()), ((PartitionId(0), 0), 1));
-    assert_eq!((at.key_size, at.value_size), (None, 1));
+    assert_eq!((at.key_size, at.value_size), (Some(1), 1));
     let refused = engine.deliver_schedule(&topic("t"), id).await.unwrap_err();
     assert!(matches!(refused, EngineError::ScheduleNotFound { .. }), "{refused}");
     node.clock.advance(Duration::from_secs(61));
