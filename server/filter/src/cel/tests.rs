@@ -193,6 +193,18 @@ fn a_long_text_is_looked_through_once() {
     );
 }
 
+/// Bytes that are no text were compared for one step, however many they are.
+#[test]
+fn long_bytes_cost_as_much_as_long_text() {
+    let no_text = vec![0xff; 4 << 20];
+    let document = record(&no_text, &[]);
+    let ten = "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]";
+    let deep = format!("{ten}.all(a, {ten}.all(b, {ten}.all(c, {ten}.all(d, text == text))))");
+    let found = Program::new(&deep).unwrap().matches(&document);
+    assert!(found.is_err_and(|fault| fault.to_string().contains("too many steps")));
+    assert_eq!(Program::new("text == text").unwrap().matches(&document), Ok(true));
+}
+
 #[test]
 fn whole_numbers_and_doubles_compare_by_value() {
     let document = record(br#"{"n": 9007199254740993, "big": 18446744073709551615, "half": 1.5}"#, &[]);

@@ -145,7 +145,10 @@ pub(super) fn equal(
     match (a, b) {
         (Value::Null, Value::Null) => Ok(true),
         (Value::Bool(a), Value::Bool(b)) => Ok(a == b),
-        (Value::Bytes(a), Value::Bytes(b)) => Ok(a == b),
+        (Value::Bytes(a), Value::Bytes(b)) => {
+            steps(a.len().min(b.len()) / 64)?;
+            Ok(a == b)
+        }
         (Value::Time(a), Value::Time(b)) | (Value::Duration(a), Value::Duration(b)) => Ok(a == b),
         _ if a.type_name() != b.type_name() || a.len() != b.len() => Ok(false),
         _ if a.type_name() == "list" => {
