@@ -41,7 +41,7 @@ pub use flymq_wire::batch::Compression;
 pub use listener::{Listened, Listener, RetryPolicy, Work};
 pub use message::{FetchSpec, Fetched, FetchedBatches, Message, NewMessage, RecordMetadata};
 pub use pb::{Acks, Isolation, StartFrom};
-pub use producer::{Answered, Deliveries, Delivery, Producer};
+pub use producer::{Answered, BATCHES_IN_FLIGHT, Deliveries, Delivery, Producer};
 pub use queue::{Failed, Held, Position, QueueConfig, QueueConsumer};
 pub use runtime::runtime;
 pub use transaction::{TransactionalConfig, TransactionalProducer};

@@ -11,12 +11,17 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use super::{ProduceArgs, Report, connect, ensure_topic, histogram, nanos, payload::Payloads};
-use crate::{cli::Global, commands::produce::acks, output::Failure};
+use crate::{
+    cli::Global,
+    commands::produce::acks,
+    output::{self, Failure},
+};
 
 /// Bytes of a full batch, as large as what the peers are given.
 const BATCH_BYTES: usize = 256 << 10;
 
 pub async fn run(args: &ProduceArgs, global: &Global) -> Result<Report, Failure> {
+    warn_of_the_window(args);
     let clients = try_join_all((0..args.connections).map(|_| connect(global))).await?;
     ensure_topic(&clients[0], &args.topic, args.partitions, args.retention_bytes).await?;
     let workers: Vec<Worker> = (0..args.producers).map(|i| Worker::new(args, &clients, i)).collect();
@@ -26,6 +31,22 @@ pub async fn run(args: &ProduceArgs, global: &Global) -> Result<Report, Failure>
     let workers = run_all(workers, args.messages, args.producers, true).await?;
     let elapsed = start.elapsed();
     Ok(report(args, elapsed, &workers))
+}
+
+/// An idempotent producer has fewer batches on their way than may be asked for here.
+fn warn_of_the_window(args: &ProduceArgs) {
+    let most = flymq_client::BATCHES_IN_FLIGHT;
+    if args.no_batch && is_idempotent(args) && u64::from(args.in_flight) > most {
+        let asked = args.in_flight;
+        output::warn(&format!(
+            "--in-flight {asked} is not reached: an idempotent producer has at most {most} batches of a partition on their way, and with --no-batch \
+             a batch is one message. Measure with --no-idempotence to go beyond"
+        ));
+    }
+}
+
+fn is_idempotent(args: &ProduceArgs) -> bool {
+    !args.packing.no_idempotence && acks(&args.acks) == flymq_client::Acks::All
 }
 
 fn report(args: &ProduceArgs, elapsed: Duration, workers: &[Worker]) -> Report {
@@ -44,7 +65,7 @@ fn report(args: &ProduceArgs, elapsed: Duration, workers: &[Worker]) -> Report {
         flags: json!({
             "size": args.size, "connections": args.connections, "producers": args.producers,
             "in_flight": args.in_flight, "batch": !args.no_batch, "batch_bytes": BATCH_BYTES, "partitions": args.partitions,
-            "idempotence": !args.packing.no_idempotence && acks(&args.acks) == flymq_client::Acks::All,
+            "idempotence": is_idempotent(args),
         }),
     }
 }

@@ -1,6 +1,7 @@
 //! One file per command; this one only delegates.
 
 pub mod admin;
+pub mod away;
 pub mod backup;
 pub mod call;
 pub mod cluster;

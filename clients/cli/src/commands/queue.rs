@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use flymq_client::{Failed, Held, Position, QueueConfig, QueueConsumer, StartFrom, serde::Serdes};
+use flymq_client::{
+    Failed, Held, Position, QueueConfig, QueueConsumer, StartFrom,
+    serde::{Codec, Serdes},
+};
 
 use crate::{
+    commands::away::{AGAIN, Away},
     context::Context,
     output::{self, Failure},
 };
 
-/// Between two attempts at a broker that is away.
-const AGAIN: Duration = Duration::from_secs(1);
 /// One wait for messages.
 const SLICE: Duration = Duration::from_secs(1);
 /// Held at a time, at most.
@@ -33,8 +35,8 @@ pub struct Queue {
     /// Why, of `nack` and `reject`: goes with the dead letter.
     #[arg(long, default_value = "")]
     pub reason: String,
-    /// Stop after so many messages.
-    #[arg(short = 'n', long)]
+    /// Stop after so many messages; with `release` it has to be said how many.
+    #[arg(short = 'n', long, required_if_eq("answer", "release"))]
     pub count: Option<usize>,
     /// Stop when none has come for so many seconds.
     #[arg(long, value_name = "SECONDS")]
@@ -71,7 +73,7 @@ pub enum Answer {
     Nack,
     /// It is a dead letter at once.
     Reject,
-    /// Another reader may have it; once this command ends, so that it is not the same one that comes again.
+    /// Another reader may have it: once this command ends, else it would come again and again.
     Release,
 }
 
@@ -85,39 +87,53 @@ pub async fn run(context: &Context, args: &Queue) -> Result<(), Failure> {
         retry_delay: args.retry_delay.map(Duration::from_millis),
         ..QueueConfig::new(&args.topic, &args.group)
     })?;
+    let taken = take(context, args, &queue, &*decoder).await;
+    // Whatever ended it: what is not answered for is given back, and does not count as failed.
+    let closed = queue.close().await;
+    taken?;
+    Ok(closed?)
+}
+
+async fn take(
+    context: &Context,
+    args: &Queue,
+    queue: &QueueConsumer,
+    decoder: &dyn Codec,
+) -> Result<(), Failure> {
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
     let mut left = args.count.unwrap_or(usize::MAX);
-    let (mut idle, mut read, mut away) = (Duration::ZERO, false, false);
+    let (mut idle, mut away) = (Duration::ZERO, Away::default());
     while left > 0 && args.idle.is_none_or(|most| idle < Duration::from_secs(most)) {
         let most = u32::try_from(left.min(AT_ONCE)).unwrap_or(u32::MAX);
+        let acquiring = queue.acquire(SLICE, most);
+        tokio::pin!(acquiring);
         let acquired = tokio::select! {
-            acquired = queue.acquire(SLICE, most) => acquired,
-            _ = &mut interrupted => break,
+            acquired = &mut acquiring => acquired,
+            _ = &mut interrupted => {
+                // What it may bring is to be given back, too.
+                let _brought = tokio::time::timeout(2 * SLICE, acquiring).await;
+                return Ok(());
+            }
         };
         let held = match acquired {
             Ok(held) => held,
-            Err(error) if error.retryable && read => {
-                if !std::mem::replace(&mut away, true) {
-                    output::warn(&format!("{}; trying again until it is back (Ctrl-C ends)", error.message));
-                }
+            Err(error) => {
+                away.may_pass(error)?;
                 tokio::select! {
                     () = tokio::time::sleep(AGAIN) => continue,
-                    _ = &mut interrupted => break,
+                    _ = &mut interrupted => return Ok(()),
                 }
             }
-            Err(error) => return Err(error.into()),
         };
-        (read, away) = (true, false);
+        away.is_back();
         idle = if held.is_empty() { idle + SLICE } else { Duration::ZERO };
         for one in &held {
-            output::held(one, context.format, args.show_key, &*decoder).await?;
-            answer(&queue, one, args).await?;
+            output::held(one, context.format, args.show_key, decoder).await?;
+            answer(queue, one, args).await?;
         }
         left -= held.len();
     }
-    // What is left is given back.
-    queue.close().await?;
     Ok(())
 }
 

@@ -10,13 +10,13 @@ use flymq_client::{
 use futures::StreamExt as _;
 
 use crate::{
-    commands::consume::isolation,
+    commands::{
+        away::{AGAIN, Away},
+        consume::isolation,
+    },
     context::Context,
     output::{self, Failure},
 };
-
-/// Between two attempts at a broker that is away.
-const AGAIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub struct Subscribe {
@@ -66,8 +66,7 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
     let mut left = args.count.unwrap_or(usize::MAX);
     let interrupted = tokio::signal::ctrl_c();
     tokio::pin!(interrupted);
-    // A broker that was there comes back; one that never was is an error.
-    let (mut read, mut away) = (false, false);
+    let mut away = Away::default();
     while left > 0 {
         let polled = tokio::select! {
             polled = consumer.poll(Duration::from_secs(1), left.min(500)) => polled,
@@ -75,18 +74,15 @@ pub async fn run(context: &Context, args: &Subscribe) -> Result<(), Failure> {
         };
         let batch = match polled {
             Ok(batch) => batch,
-            Err(error) if error.retryable && read => {
-                if !std::mem::replace(&mut away, true) {
-                    output::warn(&format!("{}; trying again until it is back (Ctrl-C ends)", error.message));
-                }
+            Err(error) => {
+                away.may_pass(error)?;
                 tokio::select! {
                     () = tokio::time::sleep(AGAIN) => continue,
                     _ = &mut interrupted => break,
                 }
             }
-            Err(error) => return Err(error.into()),
         };
-        (read, away) = (true, false);
+        away.is_back();
         for message in &batch {
             output::message(message, context.format, args.show_key, &*decoder).await?;
         }

@@ -1,6 +1,6 @@
 //! The line that the benchmark reads (tests/bench/README.md).
 
-use crate::broker::Broker;
+use crate::broker::{Broker, err, run};
 
 /// Its fields, in its order.
 const FIELDS: [&str; 14] = [
@@ -45,4 +45,14 @@ fn each_work_prints_one_line_with_all_fields() {
             "{work}"
         );
     }
+}
+
+#[test]
+fn a_window_that_is_not_reached_is_told() {
+    let broker = Broker::start();
+    let single = ["bench", "produce", "--messages", "20", "--in-flight", "16", "--no-batch", "--acks", "all"];
+    let told = |more: &[&str]| err(&run(broker.command(&[&single[..], more].concat()), ""));
+    let said = told(&[]);
+    assert!(said.contains("at most 5 batches") && said.contains("--no-idempotence"), "{said}");
+    assert!(!told(&["--no-idempotence"]).contains("at most 5"));
 }

@@ -135,6 +135,20 @@ fn a_queue_hands_out_each_message_and_takes_its_answer() {
     let shown = broker.json(&["queue", "jobs", "--group", "g", "-n", "1"]);
     assert_eq!((shown[0]["value"].as_str(), shown[0]["delivery_count"].as_u64()), (Some("d"), Some(1)));
     assert!(broker.fails(&["queue", "jobs"], 2).contains("--group"));
+    assert!(broker.fails(&["queue", "jobs", "--group", "g", "--answer", "release"], 2).contains("--count"));
     assert!(broker.fails(&["queue", "nope", "--group", "g"], 1).contains("TOPIC_NOT_FOUND"));
     assert!(broker.fails(&["queue", "jobs", "--group", "g", "--lock", "901"], 2).contains("900"));
+}
+
+/// What a command that fails had taken is nobody's failure: others get it at once, as often delivered as before.
+#[test]
+fn a_queue_command_that_fails_gives_back_what_it_holds() {
+    let broker = Broker::start();
+    for value in ["a", "b"] {
+        broker.ok(&["produce", "jobs", value]);
+    }
+    let queue = ["queue", "jobs", "--group", "g", "--idle", "1"];
+    broker.fails(&[&queue[..], &["--decoder", "avro"]].concat(), 2);
+    let left = broker.ok(&[&queue[..], &["--show-key"]].concat());
+    assert_eq!(left, "[0] key=null (1): a\n[1] key=null (1): b\n");
 }

@@ -35,8 +35,8 @@ use crate::{
     Client, ClientError, NewMessage, ProducerConfig, RecordMetadata, metadata::partition_of, pb::ErrorCode,
 };
 
-/// The broker knows so many batches of a producer again.
-const KNOWN_BATCHES: u64 = 5;
+/// Batches of a partition that an idempotent producer has on their way at most: the broker knows so many of them again.
+pub const BATCHES_IN_FLIGHT: u64 = 5;
 
 /// Sends messages in batches. Dropping it sends what waits; [`Producer::close`] also tells how that went.
 pub struct Producer {
@@ -66,7 +66,7 @@ pub(crate) struct Shared {
 
 impl Producer {
     pub(crate) fn new(client: Client, config: ProducerConfig) -> Self {
-        let window = config.is_idempotent().then_some(KNOWN_BATCHES);
+        let window = config.is_idempotent().then_some(BATCHES_IN_FLIGHT);
         let queues = Mutex::new(Queues::new(config.buffer_bytes).within(window));
         let identity = config.is_idempotent().then(Identity::default);
         let shared = Arc::new(Shared {
