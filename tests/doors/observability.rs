@@ -10,13 +10,15 @@ use crate::{
     http::{get, post, request, send},
 };
 
-const DOCUMENTED: [(&str, &str); 6] = [
+const DOCUMENTED: [(&str, &str); 8] = [
     ("flymq_messages_produced_total", "counter"),
     ("flymq_messages_consumed_total", "counter"),
     ("flymq_produce_latency_seconds", "histogram"),
     ("flymq_consume_latency_seconds", "histogram"),
     ("flymq_topic_messages_total", "counter"),
     ("flymq_consumer_group_lag", "gauge"),
+    ("flymq_consumer_group_lag_seconds", "gauge"),
+    ("flymq_consumer_group_members", "gauge"),
 ];
 
 /// Value of the sample that begins with `series`.
@@ -65,6 +67,13 @@ async fn the_documented_metrics_are_there_from_the_start_and_move() {
     assert_eq!(sample(&text, "flymq_topic_messages_total{topic=\"a/b\"}"), Some(2.0), "{text}");
     let lag = "flymq_consumer_group_lag{group=\"g\",topic=\"a/b\",partition=\"0\"}";
     assert_eq!(sample(&text, lag), Some(1.0), "{text}");
+    let old = "flymq_consumer_group_lag_seconds{group=\"g\",topic=\"a/b\",partition=\"0\"}";
+    assert!(sample(&text, old).is_some_and(|seconds| seconds > 0.0 && seconds < 600.0), "{text}");
+    assert_eq!(
+        sample(&text, "flymq_consumer_group_members{group=\"g\",state=\"empty\"}"),
+        Some(0.0),
+        "{text}"
+    );
     assert!(sample(&text, "flymq_produce_latency_seconds_count").is_some_and(|n| n >= 1.0), "{text}");
     assert!(text.contains("flymq_produce_latency_seconds_bucket{le=\"0.001\"}"), "{text}");
     assert_eq!(get(metrics, "/").await.status, 404);

@@ -9,6 +9,8 @@ use super::{text::Text, topics};
 
 const DISK_STATE: &str = "flymq_disk_state";
 const LAG: &str = "flymq_consumer_group_lag";
+const LAG_SECONDS: &str = "flymq_consumer_group_lag_seconds";
+const MEMBERS: &str = "flymq_consumer_group_members";
 const DROPPED: &str = "flymq_metrics_series_dropped";
 
 /// Adds the families of topics and groups; at most `max_series` of each, so that labels stay bounded.
@@ -17,15 +19,37 @@ pub(crate) async fn render(text: &mut Text, broker: &Arc<dyn Broker>, max_series
     storage(text, &asked).await;
     let mut dropped = 0;
     topics::render(text, &asked.topics().await, max_series, &mut dropped);
-    text.family(LAG, "gauge", "Records a group has not committed yet, by group, topic and partition.");
-    let lags = asked.lags().await;
-    for (group, lag) in bounded(&lags, max_series, &mut dropped) {
-        let partition = lag.partition.to_string();
-        let labels = [("group", group.as_str()), ("topic", &lag.topic), ("partition", &partition)];
-        text.sample(LAG, &labels, lag.lag);
-    }
+    groups(text, &asked, max_series, &mut dropped).await;
     text.family(DROPPED, "gauge", "Series left out of this scrape because there are too many.");
     text.sample(DROPPED, &[], dropped);
+}
+
+/// Lag and members.
+async fn groups(text: &mut Text, asked: &Asked, max_series: usize, dropped: &mut usize) {
+    let groups = asked.groups().await;
+    let lags = asked.lags(&groups).await;
+    let lags = bounded(&lags, max_series, dropped);
+    let mut each = |name, help, value: fn(&pb::PartitionLag) -> f64| {
+        text.family(name, "gauge", help);
+        for (group, lag) in lags {
+            let partition = lag.partition.to_string();
+            let labels = [("group", group.as_str()), ("topic", &lag.topic), ("partition", &partition)];
+            text.sample(name, &labels, value(lag));
+        }
+    };
+    each(LAG, "Records a group has not committed yet, by group, topic and partition.", |lag| lag.lag as f64);
+    each(LAG_SECONDS, "Age of the oldest record that a group has not committed yet; 0 without any.", |lag| {
+        lag.lag_ms as f64 / 1_000.0
+    });
+    text.family(MEMBERS, "gauge", "Members of a group, by the group's state.");
+    for group in bounded(&groups, max_series, dropped) {
+        let state = match group.state() {
+            pb::GroupState::Stable => "stable",
+            pb::GroupState::Rebalancing => "rebalancing",
+            pb::GroupState::Empty | pb::GroupState::Unspecified => "empty",
+        };
+        text.sample(MEMBERS, &[("group", &group.group), ("state", state)], group.members);
+    }
 }
 
 /// The data disk and what it did to partitions.
@@ -106,12 +130,16 @@ impl Asked {
         topics
     }
 
-    async fn lags(&self) -> Vec<(String, pb::PartitionLag)> {
-        let Ok(Response::ListGroups(list)) = self.call(pb::ListGroupsRequest::default().into()).await else {
-            return Vec::new();
-        };
+    async fn groups(&self) -> Vec<pb::GroupSummary> {
+        match self.call(pb::ListGroupsRequest::default().into()).await {
+            Ok(Response::ListGroups(list)) => list.groups,
+            _ => Vec::new(),
+        }
+    }
+
+    async fn lags(&self, groups: &[pb::GroupSummary]) -> Vec<(String, pb::PartitionLag)> {
         let mut lags = Vec::new();
-        for summary in list.groups {
+        for summary in groups {
             let request = pb::GetLagRequest { group: summary.group.clone(), ..Default::default() };
             if let Ok(Response::GetLag(found)) = self.call(request.into()).await {
                 lags.extend(found.partitions.into_iter().map(|lag| (summary.group.clone(), lag)));

@@ -75,6 +75,10 @@ fn describe() {
     describe_counter!("flymq_transactions_committed_total", "Transactions committed.");
     describe_counter!("flymq_transactions_aborted_total", "Transactions aborted, by timeout too.");
     describe_counter!(
+        "flymq_transactions_timed_out_total",
+        "Those that were aborted since they were open for too long."
+    );
+    describe_counter!(
         "flymq_transactions_fenced_total",
         "Requests of producers that were replaced or too late."
     );

@@ -122,8 +122,9 @@ fn nodes_that_come_back_under_other_addresses_are_found() {
     }
 }
 
-/// A client asks once a second where the nodes are, while it is unsure; one that does nothing hears of nothing.
-fn hears_of_others(runtime: &Runtime, client: &Client) {
+/// A client asks once a second where the nodes are, while it is unsure; one that does nothing hears of nothing, and nodes that are started
+/// again have other addresses here. Those of three that moved one after the other, and nobody asked meanwhile, it never finds.
+pub fn hears_of_others(runtime: &Runtime, client: &Client) {
     let until = Instant::now() + Duration::from_millis(2_500);
     while Instant::now() < until {
         let all = pb::ListTopicsRequest::default();

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use flymq_client::{Client, FetchSpec, pb};
 
 use crate::{
-    clients::{native, runtime},
+    clients::{hears_of_others, native, runtime},
     nodes::{Cluster, eventually},
 };
 
@@ -81,6 +81,7 @@ fn no_scheduled_message_is_lost_early_or_twice_over_the_death_of_leaders() {
         cluster.restart(leader);
         (0..3).for_each(|partition| cluster.in_sync("t", partition, 3));
         cluster.in_sync("__schedules", 0, 3);
+        hears_of_others(&runtime, &client);
     }
     let there = eventually("all of them come", || {
         let there = runtime.block_on(delivered(&client, 3));

@@ -65,6 +65,7 @@ impl Engine {
             move |state, now| {
                 let Some(state) = state else { return Ok(Step::Answer(false)) };
                 if let Some(aborted) = state.expire(now) {
+                    metrics::counter!("flymq_transactions_timed_out_total").increment(1);
                     tracing::info!(%id, timeout_ms = state.timeout_ms, "a transaction is aborted: it was open for too long");
                     return Ok(Step::End(aborted));
                 }
