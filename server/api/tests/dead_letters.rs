@@ -227,6 +227,9 @@ async fn what_was_not_handed_out_to_a_reader_is_not_its_to_answer_for() {
     }
     let answer = dead.broker.call::<_, pb::NackResponse>(by("stranger")).await;
     assert_refused(answer, ErrorCode::RecordNotHeld, "state");
+    // Nobody by name holds nothing, and could name records that are not there yet.
+    let answer = dead.acknowledge(pb::AckKind::Reject, "", &[1_000]).await;
+    assert_refused(answer, ErrorCode::InvalidArgument, "field");
     let ask = || pb::AcquireRequest { member_id: "m".to_owned(), ..Default::default() };
     assert_eq!(values(&dead.acquire(ask()).await), [("a".to_owned(), 1)]);
     dead.acknowledge(pb::AckKind::Release, "m", &[0]).await.expect("its own");

@@ -107,6 +107,8 @@ impl EngineBroker {
         if request.offsets.is_empty() || request.offsets.len() > MAX_RECORDS {
             return Err(convert::invalid("offsets", format!("names 1 to {MAX_RECORDS} records")));
         }
+        // Without a name nothing is held, and the offsets could be any.
+        self.check_holder(&request.member_id)?;
         let act = match pb::AckKind::try_from(request.kind) {
             Ok(pb::AckKind::Accept) => Act::Accept,
             Ok(pb::AckKind::Reject) => Act::Reject { error: request.reason.into() },
@@ -131,10 +133,7 @@ impl EngineBroker {
     ) -> Result<pb::AcquireResponse, BrokerError> {
         let group = convert::group(&request.group)?;
         let topic = convert::topic("topic", &request.topic)?;
-        if request.member_id.is_empty() || request.member_id.len() > self.limits.text_bytes {
-            let why = format!("names who holds the records, in 1 to {} bytes", self.limits.text_bytes);
-            return Err(convert::invalid("member_id", why));
-        }
+        self.check_holder(&request.member_id)?;
         let max = match request.max_records as usize {
             0 => DEFAULT_RECORDS,
             max if max <= MAX_RECORDS => max,
@@ -172,6 +171,14 @@ impl EngineBroker {
                 () = self.new_record((&group, &topic), &partitions, &asked, left) => {}
             }
         }
+    }
+
+    fn check_holder(&self, member_id: &str) -> Result<(), BrokerError> {
+        if member_id.is_empty() || member_id.len() > self.limits.text_bytes {
+            let why = format!("names who holds the records, in 1 to {} bytes", self.limits.text_bytes);
+            return Err(convert::invalid("member_id", why));
+        }
+        Ok(())
     }
 
     /// One look at each partition, until there are enough.
