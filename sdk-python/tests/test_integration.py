@@ -308,6 +308,23 @@ def test_dead_letters(client: FlyMQClient, topic: str) -> None:
     assert client.fetch_dlq(topic, max_messages=5) == []
 
 
+def test_a_policy_says_when_a_message_is_dead_and_where_it_goes(client: FlyMQClient, topic: str) -> None:
+    client.create_topic(topic)
+    for value in ["a", "b"]:
+        client.produce(topic, value)
+    client.set_dead_letter_policy(topic, max_retries=0, topic=f"{topic}-graves")
+    client.set_dead_letter_policy(topic, group=f"g-{topic}", max_retries=1, retry_delay_ms=0)
+    nack = {"topic": topic, "offset": 0, "reason": "boom"}
+    assert not client.call("Nack", group=f"g-{topic}", **nack)["dead_lettered"]
+    assert client.call("Nack", group=f"h-{topic}", **nack)["dead_lettered"]
+    assert [letter.message.value for letter in client.fetch_dlq(topic)] == [b"a"]
+    assert client.fetch(f"{topic}-graves").messages[0].value == b"a"
+    with pytest.raises(InvalidArgumentError):
+        client.set_dead_letter_policy(topic, backoff_factor=0.5)
+    client.set_dead_letter_policy(topic, group=f"g-{topic}")
+    assert client.call("Nack", group=f"g-{topic}", **nack)["dead_lettered"], "the topic's policy counts again"
+
+
 def test_a_schema_is_held_against_what_is_sent_with_it(client: FlyMQClient, topic: str) -> None:
     client.create_topic(topic)
     text = '{"type": "object", "required": ["id"]}'

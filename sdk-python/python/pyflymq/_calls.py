@@ -205,6 +205,10 @@ class Calls:
         request = {"topic": topic, "ids": ids, "all": not ids}
         return self.rpc("ReplayDeadLetters", request, lambda reply: int(reply["replayed"]))
 
+    def set_dead_letter_policy(self, topic: str, group: Optional[str], policy: dict[str, Any]) -> Call[None]:
+        options = {"dead_letters": policy} if group is None else {"group_dead_letters": {group: policy}}
+        return self.rpc("AlterTopic", {"name": topic, "options": options}, _nothing)
+
     def purge_dlq(self, topic: str) -> Call[int]:
         return self.rpc("PurgeDeadLetters", {"topic": topic}, lambda reply: int(reply["purged"]))
 

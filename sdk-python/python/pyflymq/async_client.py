@@ -287,6 +287,10 @@ class AsyncFlyMQClient:
         """Puts one dead letter, or all, back into the topic."""
         return await self._calls.replay_dlq(topic, [] if message_id is None else [message_id])
 
+    async def set_dead_letter_policy(self, name: str, group: Optional[str] = None, **policy: Any) -> None:
+        """As `FlyMQClient.set_dead_letter_policy`."""
+        await self._calls.set_dead_letter_policy(name, group, policy)
+
     async def purge_dlq(self, topic: str) -> int:
         """Deletes all dead letters of a topic."""
         return await self._calls.purge_dlq(topic)

@@ -364,6 +364,13 @@ class FlyMQClient:
         """Puts one dead letter, or all, back into the topic; how many that were."""
         return self._open().replay_dlq(topic, [] if message_id is None else [message_id]).wait()
 
+    def set_dead_letter_policy(self, name: str, group: Optional[str] = None, **policy: Any) -> None:
+        """Says how often and when messages of a topic that fail come again, and where they go then: for one group, or for all
+        that say nothing themselves. `policy`: `enabled`, `max_retries`, `retry_delay_ms`, `backoff_factor`,
+        `max_retry_delay_ms` and `topic`, the proto's `DeadLetterPolicy`; what is left out stays, and without any all that was
+        said is taken away. Raises `TopicNotFoundError`; `InvalidArgumentError` names the field."""
+        self._open().set_dead_letter_policy(name, group, policy).wait()
+
     def purge_dlq(self, topic: str) -> int:
         """Deletes all dead letters of a topic; how many that were."""
         return self._open().purge_dlq(topic).wait()

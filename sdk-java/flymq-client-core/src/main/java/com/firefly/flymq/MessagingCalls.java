@@ -97,6 +97,23 @@ public interface MessagingCalls {
         call("ReplayDeadLetters", Map.of("topic", topic, "ids", List.of(id)));
     }
 
+    /**
+     * Says how often and when messages of a topic that fail come again, and where they go then, for all groups that say nothing
+     * themselves.
+     *
+     * @param policy {@code enabled}, {@code max_retries}, {@code retry_delay_ms}, {@code backoff_factor}, {@code max_retry_delay_ms}
+     *     and {@code topic}, the proto's {@code DeadLetterPolicy}; what is left out stays, an empty one takes all away
+     */
+    default void setDeadLetterPolicy(String topic, Map<String, ?> policy) {
+        call("AlterTopic", Map.of("name", topic, "options", Map.of("dead_letters", policy)));
+    }
+
+    /** The same for one group. */
+    default void setDeadLetterPolicy(String topic, String group, Map<String, ?> policy) {
+        Map<String, Object> options = Map.of("group_dead_letters", Map.of(group, policy));
+        call("AlterTopic", Map.of("name", topic, "options", options));
+    }
+
     /** Forgets the dead letters of a topic; how many there were. */
     default int purgeDlq(String topic) {
         return call("PurgeDeadLetters", Map.of("topic", topic)).path("purged").asInt();

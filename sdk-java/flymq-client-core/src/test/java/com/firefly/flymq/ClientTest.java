@@ -108,6 +108,27 @@ class ClientTest extends WithBroker {
     }
 
     @Test
+    void aPolicySaysWhenAMessageIsDeadAndWhereItGoes() {
+        String topic = "policy-" + System.nanoTime();
+        client.createTopic(topic, 1);
+        client.produce(topic, "value");
+        client.setDeadLetterPolicy(topic, Map.of("max_retries", 0, "topic", topic + "-graves"));
+        client.setDeadLetterPolicy(topic, "patient", Map.of("max_retries", 1, "retry_delay_ms", 0));
+        assertThat(isDeadAfterAFailure(topic, "patient")).isFalse();
+        assertThat(isDeadAfterAFailure(topic, "others")).isTrue();
+        assertThat(client.fetchDlq(topic, 10)).hasSize(1);
+        Map<String, Object> bad = Map.of("backoff_factor", 0.5);
+        assertThatThrownBy(() -> client.setDeadLetterPolicy(topic, bad)).hasMessageContaining("backoff_factor");
+        client.setDeadLetterPolicy(topic, "patient", Map.of());
+        assertThat(isDeadAfterAFailure(topic, "patient")).isTrue();
+    }
+
+    private boolean isDeadAfterAFailure(String topic, String group) {
+        Map<String, Object> failed = Map.of("group", group, "topic", topic, "offset", 0, "reason", "boom");
+        return client.call("Nack", failed).path("dead_lettered").asBoolean();
+    }
+
+    @Test
     void aSchemaIsHeldAgainstWhatIsSentWithIt() {
         String topic = client.registerSchema("java-order", "json", "{\"type\": \"object\", \"required\": [\"id\"]}").name();
         client.createTopic(topic, 1);
