@@ -85,8 +85,12 @@ pub(super) struct Counts {
     broken: BTreeMap<&'static str, u64>,
 }
 
+/// So often a reader looks again, 5 ms later, before it counts as stuck.
+const WAITS: u32 = 1_000;
+
 /// All that is looked for.
-const PROMISES: [&str; 11] = [
+const PROMISES: [&str; 12] = [
+    "stuck",
     "duplicates",
     "aborted reads",
     "torn",
@@ -184,7 +188,7 @@ impl Book {
     async fn check_transactions(&self, peers: &Peers, counts: &mut Counts) {
         let mut there = BTreeMap::new();
         for partition in 0..2 {
-            for (value, _) in read(peers, TRANSACTIONS, partition).await {
+            for (value, _) in read(peers, TRANSACTIONS, partition, counts).await {
                 *there.entry((partition, value)).or_insert(0_u64) += 1;
             }
         }
@@ -242,7 +246,7 @@ impl Book {
             }
         }
         for partition in 0..2 {
-            let there = read(peers, NUMBERED, partition).await;
+            let there = read(peers, NUMBERED, partition, counts).await;
             counts.numbered += there.len() as u64;
             let mut sent = self.numbered.iter().filter(|one| one.partition == partition);
             // In the order in which they were sent, each once; what nobody was told of may be missing.
@@ -264,7 +268,7 @@ impl Book {
 
     async fn check_schedules(&self, peers: &Peers, counts: &mut Counts) {
         let mut there: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-        for (value, at) in read(peers, SCHEDULED, 0).await {
+        for (value, at) in read(peers, SCHEDULED, 0, counts).await {
             there.entry(value).or_default().push(at);
         }
         for one in &self.planned {
@@ -300,9 +304,10 @@ async fn retry<T>(peers: &Peers, call: impl AsyncFn(&Engine) -> Result<T, Engine
     timeout(DEADLINE, answered).await.expect("nobody answers")
 }
 
-/// All that committed readers see of a partition in which nothing is open, with the times of appending.
-async fn read(peers: &Peers, name: &str, partition: u32) -> Vec<(String, i64)> {
-    let (mut all, mut offset) = (Vec::new(), Offset(0));
+/// All that committed readers see of a partition in which nothing is open, with the times of appending. What they get no further in is a
+/// promise that was broken, and no reason to wait for ever.
+async fn read(peers: &Peers, name: &str, partition: u32, counts: &mut Counts) -> Vec<(String, i64)> {
+    let (mut all, mut offset, mut waits) = (Vec::new(), Offset(0), 0);
     loop {
         let spec = FetchSpec {
             partition: PartitionId(partition),
@@ -316,8 +321,17 @@ async fn read(peers: &Peers, name: &str, partition: u32) -> Vec<(String, i64)> {
                 all.push((value, batch.append_time().as_millis()));
             }
         }
-        if fetched.next_offset == offset && !fetched.held && offset >= fetched.high_watermark {
-            return all;
+        if fetched.next_offset == offset {
+            if !fetched.held && offset >= fetched.high_watermark {
+                return all;
+            }
+            waits += 1;
+            if waits > WAITS {
+                let end = fetched.high_watermark;
+                counts.broke("stuck", &format!("{name}/{partition}: readers stand at {offset}, below {end}"));
+                return all;
+            }
+            sleep(Duration::from_millis(5)).await;
         }
         offset = fetched.next_offset;
     }
