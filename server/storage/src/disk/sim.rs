@@ -6,6 +6,7 @@ mod state;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -81,6 +82,11 @@ impl SimDisk {
         self.0.lock().max_write = bytes;
     }
 
+    /// From now on each sync of files takes so long, and saves nothing where the power is cut meanwhile.
+    pub fn slow_syncs(&self, time: Duration) {
+        self.0.lock().sync_time = time;
+    }
+
     /// Makes the disk read-only, as a kernel does after a file system error; or writable again.
     pub fn set_read_only(&self, read_only: bool) {
         self.0.lock().read_only = read_only;
@@ -124,7 +130,22 @@ impl SimDisk {
 
 impl WholeSync for SimDisk {
     fn sync(&self) -> io::Result<()> {
-        self.0.lock().whole_sync()
+        let boot = self.0.lock().boot;
+        wait_for_the_disk(&self.0);
+        let mut state = self.0.lock();
+        if state.boot == boot { state.whole_sync() } else { Err(power_was_cut()) }
+    }
+}
+
+fn power_was_cut() -> io::Error {
+    io::Error::other("handle from before the crash")
+}
+
+/// As long as a sync takes, with the disk free for others.
+fn wait_for_the_disk(disk: &Mutex<State>) {
+    let time = disk.lock().sync_time;
+    if !time.is_zero() {
+        std::thread::sleep(time);
     }
 }
 
@@ -223,6 +244,7 @@ impl DiskFile for SimFile {
     }
 
     fn fdatasync(&self) -> io::Result<()> {
+        wait_for_the_disk(&self.disk);
         self.live()?.fdatasync(self.inode)
     }
 
@@ -247,11 +269,7 @@ impl DiskFile for SimFile {
 impl SimFile {
     fn live(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
         let state = self.disk.lock();
-        if state.boot == self.boot {
-            Ok(state)
-        } else {
-            Err(io::Error::other("handle from before the crash"))
-        }
+        if state.boot == self.boot { Ok(state) } else { Err(power_was_cut()) }
     }
 
     fn writable(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {

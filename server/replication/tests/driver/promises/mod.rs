@@ -27,6 +27,7 @@ use clients::{Client, TIMEOUT_MS, TRANSACTIONAL};
 const FEW: u64 = 3;
 /// What breaks under a seed.
 const FAULTS: u64 = 4;
+const SLOWEST_SYNC_MS: u64 = 20;
 
 fn below(rng: &SeededRng, most: u64) -> u64 {
     rng.next_u64() % most
@@ -45,9 +46,26 @@ async fn whole(cluster: &Engines) {
     .await;
 }
 
+/// The nodes in the order in which something comes over them.
+fn shuffled(rng: &SeededRng) -> [usize; 3] {
+    let mut nodes = [0, 1, 2];
+    for last in [2, 1] {
+        nodes.swap(last, usize::try_from(below(rng, last as u64 + 1)).unwrap());
+    }
+    nodes
+}
+
+/// Where syncs take their time, an answer that does not wait for them is found out by the next power cut.
+fn slow_syncs(cluster: &Engines, rng: &SeededRng) {
+    for node in shuffled(rng).into_iter().skip(1) {
+        let time = Duration::from_millis(below(rng, SLOWEST_SYNC_MS));
+        cluster.nodes[node].disk.as_ref().unwrap().slow_syncs(time);
+    }
+}
+
 async fn one_fault(cluster: &mut Engines, rng: &SeededRng, counts: &mut Counts) {
     let victim = usize::try_from(below(rng, 3)).unwrap();
-    match below(rng, 6) {
+    match below(rng, 7) {
         // Its disk ends before any of its next operations.
         0..=2 => {
             let disk = cluster.nodes[victim].disk.clone().unwrap();
@@ -67,14 +85,14 @@ async fn one_fault(cluster: &mut Engines, rng: &SeededRng, counts: &mut Counts) 
             cluster.start(victim).await;
         }
         // The power goes everywhere at once.
-        4 => {
+        4 | 5 => {
             let disks = cluster.nodes.iter().filter_map(|node| node.disk.as_ref());
             disks.for_each(SimDisk::crash_losing_all);
-            for node in 0..3 {
+            for node in shuffled(rng) {
                 cluster.kill(node).await;
             }
             a_while(rng).await;
-            for node in 0..3 {
+            for node in shuffled(rng) {
                 cluster.start(node).await;
             }
             counts.power_cuts += 1;
@@ -110,6 +128,7 @@ async fn run(seed: u64) -> Counts {
     for (name, partitions) in book::TOPICS {
         cluster.create(name, partitions, TopicConfig::default()).await;
     }
+    slow_syncs(&cluster, &rng);
     let (book, stop) = (Arc::new(Mutex::new(Book::default())), Arc::<AtomicBool>::default());
     let peers = cluster.peers.clone();
     let client = || Client {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice};
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use flymq_types::Rng;
 
@@ -56,6 +57,7 @@ pub(super) struct State {
     pub(super) capacity: u64,
     pub(super) max_write: usize,
     pub(super) read_only: bool,
+    pub(super) sync_time: Duration,
     pub(super) fdatasyncs: u64,
     pub(super) cache_drops: u64,
     pub(super) whole_syncs: u64,
@@ -73,6 +75,7 @@ impl Default for State {
             capacity: 1 << 40,
             max_write: usize::MAX,
             read_only: false,
+            sync_time: Duration::ZERO,
             fdatasyncs: 0,
             cache_drops: 0,
             whole_syncs: 0,
