@@ -448,7 +448,7 @@ pub fn batches_of(log: &Log, from: Offset) -> Vec<RecordBatch> {
 }
 
 /// All batches without what belongs to the segment files.
-fn bytes_of(log: &Log, from: Offset) -> Vec<bytes::Bytes> {
+pub fn bytes_of(log: &Log, from: Offset) -> Vec<bytes::Bytes> {
     let neutral = |batch: &RecordBatch| {
         batch.stamp(ServerFields { incarnation: 0, ..batch.header().server }).to_bytes()
     };

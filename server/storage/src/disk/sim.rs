@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::{DirEntry, Disk, DiskFile, DiskLock, DiskSpace, LockOutcome, OpenMode, WholeSync};
 use flymq_types::Rng;
@@ -27,7 +27,32 @@ pub enum FaultOp {
 /// An in-memory disk. Clones share one disk. Use [`SimDisk::crash`] for a power cut: handles opened before it
 /// are dead, and the next open sees only what survived.
 #[derive(Debug, Clone, Default)]
-pub struct SimDisk(Arc<Mutex<State>>);
+pub struct SimDisk(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// The power was cut.
+    cut: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Waits as long as a sync takes, with the disk free for others, or until the power is cut.
+    fn lock_for_a_sync(&self) -> MutexGuard<'_, State> {
+        let mut state = self.lock();
+        let (boot, time) = (state.boot, state.sync_time);
+        if !time.is_zero() {
+            state.syncs_under_way += 1;
+            self.cut.wait_while_for(&mut state, |state| state.boot == boot, time);
+            state.syncs_under_way -= 1;
+        }
+        state
+    }
+}
 
 impl SimDisk {
     pub fn new() -> Self {
@@ -37,22 +62,25 @@ impl SimDisk {
     /// Cuts the power: un-synced writes and names each survive or not, whole or in 512-byte parts, as `rng` says.
     pub fn crash(&self, rng: &dyn Rng) {
         self.0.lock().crash(Some(rng));
+        self.0.cut.notify_all();
     }
 
     /// Cuts the power in the worst way: nothing survives that was not synced.
     pub fn crash_losing_all(&self) {
         self.0.lock().crash(None);
+        self.0.cut.notify_all();
     }
 
     /// A disk with the same contents that goes its own way.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self(Arc::new(Mutex::new(self.0.lock().clone())))
+        Self(Arc::new(Shared { state: Mutex::new(self.0.lock().clone()), cut: Condvar::new() }))
     }
 
     /// Kills the process, not the machine: handles are dead and locks gone, written bytes stay.
     pub fn restart(&self) {
         self.0.lock().restart();
+        self.0.cut.notify_all();
     }
 
     /// From now on every operation that changes the disk fails after `operations` more have gone through, until a
@@ -131,8 +159,7 @@ impl SimDisk {
 impl WholeSync for SimDisk {
     fn sync(&self) -> io::Result<()> {
         let boot = self.0.lock().boot;
-        wait_for_the_disk(&self.0);
-        let mut state = self.0.lock();
+        let mut state = self.0.lock_for_a_sync();
         if state.boot == boot { state.whole_sync() } else { Err(power_was_cut()) }
     }
 }
@@ -141,17 +168,9 @@ fn power_was_cut() -> io::Error {
     io::Error::other("handle from before the crash")
 }
 
-/// As long as a sync takes, with the disk free for others.
-fn wait_for_the_disk(disk: &Mutex<State>) {
-    let time = disk.lock().sync_time;
-    if !time.is_zero() {
-        std::thread::sleep(time);
-    }
-}
-
 #[derive(Debug)]
 struct SimFile {
-    disk: Arc<Mutex<State>>,
+    disk: Arc<Shared>,
     inode: InodeId,
     boot: u64,
     writable: bool,
@@ -159,7 +178,7 @@ struct SimFile {
 
 #[derive(Debug)]
 struct SimLock {
-    disk: Arc<Mutex<State>>,
+    disk: Arc<Shared>,
     path: PathBuf,
     boot: u64,
 }
@@ -244,7 +263,7 @@ impl DiskFile for SimFile {
     }
 
     fn fdatasync(&self) -> io::Result<()> {
-        wait_for_the_disk(&self.disk);
+        drop(self.disk.lock_for_a_sync());
         self.live()?.fdatasync(self.inode)
     }
 
@@ -267,12 +286,12 @@ impl DiskFile for SimFile {
 }
 
 impl SimFile {
-    fn live(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+    fn live(&self) -> io::Result<MutexGuard<'_, State>> {
         let state = self.disk.lock();
         if state.boot == self.boot { Ok(state) } else { Err(power_was_cut()) }
     }
 
-    fn writable(&self) -> io::Result<parking_lot::MutexGuard<'_, State>> {
+    fn writable(&self) -> io::Result<MutexGuard<'_, State>> {
         if self.writable { self.live() } else { Err(io::ErrorKind::PermissionDenied.into()) }
     }
 }

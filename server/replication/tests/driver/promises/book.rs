@@ -9,6 +9,7 @@ use flymq_types::{Isolation, Offset, PartitionId};
 use tokio::time::{sleep, timeout};
 
 use super::clients::{anywhere, group};
+use super::streams::{self, MADE};
 use crate::cluster::DEADLINE;
 use crate::engines::spec;
 use crate::peers::Peers;
@@ -16,7 +17,7 @@ use crate::peers::Peers;
 pub(super) const TRANSACTIONS: &str = "transactions";
 pub(super) const NUMBERED: &str = "numbered";
 pub(super) const SCHEDULED: &str = "scheduled";
-pub(super) const TOPICS: [(&str, u32); 3] = [(TRANSACTIONS, 2), (NUMBERED, 2), (SCHEDULED, 1)];
+pub(super) const TOPICS: [(&str, u32); 4] = [(TRANSACTIONS, 2), (NUMBERED, 2), (SCHEDULED, 1), (MADE, 2)];
 
 /// How a transaction ended, as its client knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -81,6 +82,10 @@ pub(super) struct Counts {
     pub numbered: u64,
     pub scheduled: u64,
     pub cancelled: u64,
+    /// Messages that were made of others.
+    pub made: u64,
+    /// Batches of logs that were held against those of the other replicas.
+    pub compared: u64,
     /// How often each promise was broken, by its name.
     broken: BTreeMap<&'static str, u64>,
 }
@@ -89,7 +94,7 @@ pub(super) struct Counts {
 const WAITS: u32 = 1_000;
 
 /// All that is looked for.
-const PROMISES: [&str; 12] = [
+const PROMISES: [&str; 17] = [
     "stuck",
     "duplicates",
     "aborted reads",
@@ -102,6 +107,11 @@ const PROMISES: [&str; 12] = [
     "refused",
     "scheduled lost or twice",
     "early",
+    "made twice",
+    "not made",
+    "made of nothing",
+    "made out of order",
+    "logs apart",
 ];
 
 impl Counts {
@@ -113,7 +123,7 @@ impl Counts {
         self.broken.values().sum()
     }
 
-    fn broke(&mut self, promise: &'static str, example: &str) {
+    pub fn broke(&mut self, promise: &'static str, example: &str) {
         assert!(PROMISES.contains(&promise), "{promise}");
         println!("{promise}: {example}");
         *self.broken.entry(promise).or_default() += 1;
@@ -132,6 +142,8 @@ impl Counts {
         self.numbered += other.numbered;
         self.scheduled += other.scheduled;
         self.cancelled += other.cancelled;
+        self.made += other.made;
+        self.compared += other.compared;
         for (promise, times) in &other.broken {
             *self.broken.entry(promise).or_default() += times;
         }
@@ -143,7 +155,8 @@ impl fmt::Display for Counts {
         write!(
             f,
             "{} seeds of three engines: {} stops of a disk, {} power cuts of all, {} nodes cut off, {} times of losses; {} transactions committed, {} aborted, {} whose \
-             client was not told, {} late requests, {} idempotent and {} scheduled messages, {} cancelled",
+             client was not told, {} late requests, {} idempotent and {} scheduled messages, {} cancelled, {} made of others, {} batches \
+             compared",
             self.seeds,
             self.stops,
             self.power_cuts,
@@ -155,7 +168,9 @@ impl fmt::Display for Counts {
             self.late,
             self.numbered,
             self.scheduled,
-            self.cancelled
+            self.cancelled,
+            self.made,
+            self.compared
         )?;
         PROMISES.iter().try_for_each(|promise| {
             write!(f, ", {promise} {}", self.broken.get(promise).copied().unwrap_or_default())
@@ -181,6 +196,7 @@ impl Book {
         self.check_transactions(peers, &mut counts).await;
         self.check_numbered(peers, &mut counts).await;
         self.check_schedules(peers, &mut counts).await;
+        streams::check(peers, &mut counts).await;
         counts.late = self.late_ends + self.late_writes.len() as u64;
         counts
     }
@@ -306,7 +322,12 @@ async fn retry<T>(peers: &Peers, call: impl AsyncFn(&Engine) -> Result<T, Engine
 
 /// All that committed readers see of a partition in which nothing is open, with the times of appending. What they get no further in is a
 /// promise that was broken, and no reason to wait for ever.
-async fn read(peers: &Peers, name: &str, partition: u32, counts: &mut Counts) -> Vec<(String, i64)> {
+pub(super) async fn read(
+    peers: &Peers,
+    name: &str,
+    partition: u32,
+    counts: &mut Counts,
+) -> Vec<(String, i64)> {
     let (mut all, mut offset, mut waits) = (Vec::new(), Offset(0), 0);
     loop {
         let spec = FetchSpec {

@@ -27,7 +27,7 @@ pub(super) const TRANSACTIONAL: u64 = 3;
 pub(super) const TIMEOUT_MS: u32 = 3_000;
 /// A client waits so long for an answer.
 const ANSWER: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(5);
+pub(super) const PAUSE: Duration = Duration::from_millis(5);
 /// A batch is sent so often, until it is stored.
 const TRIES: u32 = 5_000;
 
@@ -81,7 +81,7 @@ fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlags>, value: 
     builder.build().unwrap()
 }
 
-fn timeout_of_a_transaction() -> TransactionTimeout {
+pub(super) fn timeout_of_a_transaction() -> TransactionTimeout {
     TransactionTimeout { field: "timeout_ms", ms: Some(TIMEOUT_MS) }
 }
 
@@ -90,15 +90,18 @@ pub(super) fn group(client: u64) -> GroupId {
 }
 
 impl Client {
-    fn below(&self, most: u64) -> u64 {
+    pub(super) fn below(&self, most: u64) -> u64 {
         below(&self.rng, most)
     }
 
-    fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    async fn ask<T>(&self, call: impl AsyncFn(&Engine) -> Result<T, EngineError>) -> Result<T, EngineError> {
+    pub(super) async fn ask<T>(
+        &self,
+        call: impl AsyncFn(&Engine) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
         anywhere(&self.peers, call).await
     }
 
@@ -143,7 +146,7 @@ impl Client {
             next[partition as usize] += 1;
             unit.writes.push((partition, value.clone()));
             for _ in 0..1 + self.below(4) / 3 {
-                self.append(handle, partition, base_sequence, &value).await?;
+                self.append(handle, (TRANSACTIONS, partition), base_sequence, &value).await?;
             }
         }
         if self.below(2) == 0 {
@@ -160,16 +163,16 @@ impl Client {
         Ok(())
     }
 
-    async fn append(
+    pub(super) async fn append(
         &self,
         handle: &TransactionHandle,
-        partition: u32,
+        (name, partition): (&str, u32),
         base_sequence: i32,
         value: &str,
     ) -> Result<(), EngineError> {
         let fields = ProducerFields { id: handle.producer_id, epoch: handle.epoch, base_sequence };
         let batch = batch_of(Some(fields), Some(BatchFlags::TRANSACTIONAL), value);
-        let (name, target) = (topic(TRANSACTIONS), Target::Partition(PartitionId(partition)));
+        let (name, target) = (topic(name), Target::Partition(PartitionId(partition)));
         let append = async |engine: &Engine| {
             engine.append_in_transaction(handle, &name, target.clone(), batch.clone()).await
         };
@@ -212,7 +215,7 @@ impl Client {
         let value = self.book.lock().fresh();
         let partition = u32::try_from(self.below(2)).unwrap();
         // A late copy of the first batch is answered as that was; stored it must not be.
-        drop(self.append(handle, partition, 0, &value).await);
+        drop(self.append(handle, (TRANSACTIONS, partition), 0, &value).await);
         self.book.lock().late_writes.push(value);
     }
 

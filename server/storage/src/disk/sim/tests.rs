@@ -72,3 +72,23 @@ fn stops_after_a_number_of_operations_until_the_crash() {
     disk.crash_losing_all();
     assert!(!disk.exists(Path::new("/d")).unwrap());
 }
+
+#[test]
+fn a_sync_that_the_power_cut_overtakes_saves_nothing() {
+    let disk = SimDisk::new();
+    disk.plant(Path::new("/d/a"), b"old");
+    let file = disk.open(Path::new("/d/a"), OpenMode::Write).unwrap();
+    write(&*file, 0, b"new");
+    disk.slow_syncs(Duration::from_secs(60));
+    std::thread::scope(|scope| {
+        let syncs = [scope.spawn(|| file.fdatasync()), scope.spawn(|| WholeSync::sync(&disk))];
+        while disk.0.lock().syncs_under_way < 2 {
+            std::thread::yield_now();
+        }
+        disk.crash_losing_all();
+        for sync in syncs {
+            assert!(sync.join().unwrap().is_err());
+        }
+    });
+    assert_eq!(disk.contents(Path::new("/d/a")).unwrap(), b"old");
+}
