@@ -9,6 +9,8 @@ use flymq_types::{Isolation, Offset, PartitionId};
 use tokio::time::{sleep, timeout};
 
 use super::clients::{anywhere, group};
+use super::fates::Queued;
+use super::queue::LETTERS;
 use super::streams::{self, MADE};
 use crate::cluster::DEADLINE;
 use crate::engines::spec;
@@ -17,7 +19,8 @@ use crate::peers::Peers;
 pub(super) const TRANSACTIONS: &str = "transactions";
 pub(super) const NUMBERED: &str = "numbered";
 pub(super) const SCHEDULED: &str = "scheduled";
-pub(super) const TOPICS: [(&str, u32); 4] = [(TRANSACTIONS, 2), (NUMBERED, 2), (SCHEDULED, 1), (MADE, 2)];
+pub(super) const TOPICS: [(&str, u32); 5] =
+    [(TRANSACTIONS, 2), (NUMBERED, 2), (SCHEDULED, 1), (MADE, 2), (LETTERS, 2)];
 
 /// How a transaction ended, as its client knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,6 +68,7 @@ pub(super) struct Book {
     pub planned: Vec<Planned>,
     pub late_writes: Vec<String>,
     pub late_ends: u64,
+    pub queue: Queued,
 }
 
 /// What happened, and what must not.
@@ -84,6 +88,13 @@ pub(super) struct Counts {
     pub cancelled: u64,
     /// Messages that were made of others.
     pub made: u64,
+    /// Records of a queue.
+    pub queued: u64,
+    pub handed_out: u64,
+    pub accepted: u64,
+    pub dead: u64,
+    /// Transactions that moved dead ones.
+    pub moved: u64,
     /// Batches of logs that were held against those of the other replicas.
     pub compared: u64,
     /// How often each promise was broken, by its name.
@@ -94,7 +105,7 @@ pub(super) struct Counts {
 const WAITS: u32 = 1_000;
 
 /// All that is looked for.
-const PROMISES: [&str; 17] = [
+const PROMISES: [&str; 23] = [
     "stuck",
     "duplicates",
     "aborted reads",
@@ -111,6 +122,12 @@ const PROMISES: [&str; 17] = [
     "not made",
     "made of nothing",
     "made out of order",
+    "again after its end",
+    "held by two",
+    "too often",
+    "in both",
+    "in neither",
+    "dead twice",
     "logs apart",
 ];
 
@@ -143,6 +160,11 @@ impl Counts {
         self.scheduled += other.scheduled;
         self.cancelled += other.cancelled;
         self.made += other.made;
+        self.queued += other.queued;
+        self.handed_out += other.handed_out;
+        self.accepted += other.accepted;
+        self.dead += other.dead;
+        self.moved += other.moved;
         self.compared += other.compared;
         for (promise, times) in &other.broken {
             *self.broken.entry(promise).or_default() += times;
@@ -155,7 +177,8 @@ impl fmt::Display for Counts {
         write!(
             f,
             "{} seeds of three engines: {} stops of a disk, {} power cuts of all, {} nodes cut off, {} times of losses; {} transactions committed, {} aborted, {} whose \
-             client was not told, {} late requests, {} idempotent and {} scheduled messages, {} cancelled, {} made of others, {} batches \
+             client was not told, {} late requests, {} idempotent and {} scheduled messages, {} cancelled, {} made of others, {} records of a queue, {} times handed out, \
+ {} accepted, {} dead, {} moves, {} batches \
              compared",
             self.seeds,
             self.stops,
@@ -170,6 +193,11 @@ impl fmt::Display for Counts {
             self.scheduled,
             self.cancelled,
             self.made,
+            self.queued,
+            self.handed_out,
+            self.accepted,
+            self.dead,
+            self.moved,
             self.compared
         )?;
         PROMISES.iter().try_for_each(|promise| {
@@ -197,6 +225,7 @@ impl Book {
         self.check_numbered(peers, &mut counts).await;
         self.check_schedules(peers, &mut counts).await;
         streams::check(peers, &mut counts).await;
+        self.queue.check(peers, &mut counts).await;
         counts.late = self.late_ends + self.late_writes.len() as u64;
         counts
     }

@@ -69,7 +69,7 @@ pub(super) async fn anywhere<T>(
     timeout(DEADLINE, found).await.unwrap_or(Err(EngineError::Timeout { waited: DEADLINE }))
 }
 
-fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlags>, value: &str) -> Bytes {
+pub(super) fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlags>, value: &str) -> Bytes {
     let mut builder = BatchBuilder::new();
     if let Some(fields) = producer {
         builder.set_producer(fields);

@@ -1,4 +1,4 @@
-//! Transactions, idempotent producers, offsets, scheduled messages and what is made of messages by chance, over three engines whose partitions are replicated: nodes stop at
+//! Transactions, idempotent producers, offsets, scheduled messages, what is made of messages, and a queue with dead letters by chance, over three engines whose partitions are replicated: nodes stop at
 //! any operation of their disk and lose what was not synced, one or all of them, are cut off and fenced, and frames and answers between them get lost.
 //! `FLYMQ_SIM_CLUSTERS=100 cargo test --release -p flymq-replication --test driver promises -- --nocapture` (`make sim`).
 //!
@@ -6,7 +6,9 @@
 
 mod book;
 mod clients;
+mod fates;
 mod logs;
+mod queue;
 mod streams;
 
 use std::sync::Arc;
@@ -132,6 +134,7 @@ async fn run(seed: u64) -> Counts {
     for (name, partitions) in book::TOPICS {
         cluster.create(name, partitions, TopicConfig::default()).await;
     }
+    cluster.create(queue::QUEUE, 2, queue::config()).await;
     slow_syncs(&cluster, &rng);
     let (book, stop) = (Arc::new(Mutex::new(Book::default())), Arc::<AtomicBool>::default());
     let peers = cluster.peers.clone();
@@ -143,7 +146,10 @@ async fn run(seed: u64) -> Counts {
     };
     let transactional = join_all((0..TRANSACTIONAL).map(|number| client().transact(number)));
     let streams = join_all((0..2).map(|partition| client().stream(partition)));
-    let clients = async { tokio::join!(transactional, client().number(), client().schedule(), streams) };
+    let workers = join_all((0..queue::WORKERS).map(|number| client().work(number)));
+    let queue = async { tokio::join!(client().fill(), workers, client().bury()) };
+    let clients =
+        async { tokio::join!(transactional, client().number(), client().schedule(), streams, queue) };
     let mut counts = Counts::of_a_seed();
     let faults = async {
         for _ in 0..FAULTS {
@@ -157,6 +163,7 @@ async fn run(seed: u64) -> Counts {
     for partition in 0..2 {
         client().work_off(partition).await;
     }
+    client().clear().await;
     let open = || cluster.peers.engines().iter().any(|engine| !engine.open_transactions().is_empty());
     let pending = || cluster.peers.engines().iter().any(|engine| engine.pending_schedules() > 0);
     until("nothing is open or pending", || !open() && !pending()).await;
@@ -189,6 +196,14 @@ async fn whatever_breaks_among_three_every_promise_holds() {
     }
     println!("{counts}");
     assert!(broken.is_empty(), "promises were broken under the seeds {broken:?}: {counts}");
-    let promised = [counts.committed, counts.numbered, counts.scheduled, counts.made, counts.compared];
+    let promised = [
+        counts.committed,
+        counts.numbered,
+        counts.scheduled,
+        counts.made,
+        counts.accepted,
+        counts.dead,
+        counts.compared,
+    ];
     assert!(promised.iter().all(|count| *count > 0), "nothing was promised: {counts}");
 }
