@@ -41,10 +41,10 @@ impl Shared {
         self.state.lock()
     }
 
-    /// Waits as long as a sync takes, with the disk free for others, or until the power is cut.
-    fn lock_for_a_sync(&self) -> MutexGuard<'_, State> {
+    /// Waits as long as a sync takes, with the disk free for others, or until the power of that boot is cut.
+    fn lock_for_a_sync(&self, boot: u64) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        let (boot, time) = (state.boot, state.sync_time);
+        let time = state.sync_time;
         if !time.is_zero() {
             state.syncs_under_way += 1;
             self.cut.wait_while_for(&mut state, |state| state.boot == boot, time);
@@ -156,11 +156,17 @@ impl SimDisk {
     }
 }
 
-impl WholeSync for SimDisk {
+/// Of one boot: a process that outlives the power cut is told of nothing that comes after.
+#[derive(Debug)]
+struct SimWhole {
+    disk: Arc<Shared>,
+    boot: u64,
+}
+
+impl WholeSync for SimWhole {
     fn sync(&self) -> io::Result<()> {
-        let boot = self.0.lock().boot;
-        let mut state = self.0.lock_for_a_sync();
-        if state.boot == boot { state.whole_sync() } else { Err(power_was_cut()) }
+        let mut state = self.disk.lock_for_a_sync(self.boot);
+        if state.boot == self.boot { state.whole_sync() } else { Err(power_was_cut()) }
     }
 }
 
@@ -214,7 +220,8 @@ impl Disk for SimDisk {
     }
 
     fn whole(&self, _dir: &Path) -> io::Result<Option<Arc<dyn WholeSync>>> {
-        Ok(Some(Arc::new(self.clone())))
+        let boot = self.0.lock().boot;
+        Ok(Some(Arc::new(SimWhole { disk: self.0.clone(), boot })))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -263,7 +270,7 @@ impl DiskFile for SimFile {
     }
 
     fn fdatasync(&self) -> io::Result<()> {
-        drop(self.disk.lock_for_a_sync());
+        drop(self.disk.lock_for_a_sync(self.boot));
         self.live()?.fdatasync(self.inode)
     }
 

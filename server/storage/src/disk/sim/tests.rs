@@ -79,9 +79,10 @@ fn a_sync_that_the_power_cut_overtakes_saves_nothing() {
     disk.plant(Path::new("/d/a"), b"old");
     let file = disk.open(Path::new("/d/a"), OpenMode::Write).unwrap();
     write(&*file, 0, b"new");
+    let whole = disk.whole(Path::new("/d")).unwrap().unwrap();
     disk.slow_syncs(Duration::from_secs(60));
     std::thread::scope(|scope| {
-        let syncs = [scope.spawn(|| file.fdatasync()), scope.spawn(|| WholeSync::sync(&disk))];
+        let syncs = [scope.spawn(|| file.fdatasync()), scope.spawn(|| whole.sync())];
         while disk.0.lock().syncs_under_way < 2 {
             std::thread::yield_now();
         }
@@ -90,5 +91,6 @@ fn a_sync_that_the_power_cut_overtakes_saves_nothing() {
             assert!(sync.join().unwrap().is_err());
         }
     });
+    assert!(whole.sync().is_err(), "nor does one that comes after it say that all is saved");
     assert_eq!(disk.contents(Path::new("/d/a")).unwrap(), b"old");
 }
