@@ -1,5 +1,7 @@
 //! One partition of a map's topic: changes go to the log first, and into the map once they are durable.
 
+mod alone;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,7 +11,9 @@ use flymq_wire::batch::{BatchBuilder, NewRecord};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
+
+use alone::Written;
 
 use super::DurableMap;
 use crate::error::EngineError;
@@ -35,13 +39,13 @@ pub(crate) struct MapLog<M: DurableMap> {
     unread: AtomicBool,
 }
 
-/// Appended, and not known to be durable.
+/// On its way into the log, and not known to be durable.
 pub(crate) enum Appending {
-    Alone(Offset),
+    Alone(oneshot::Receiver<Written>),
     Replicated(BoxFuture<'static, Result<(), EngineError>>),
 }
 
-/// Appended, in log order, not yet applied.
+/// What was appended, in log order, and behind it what is to be: not yet applied.
 #[derive(Debug)]
 struct Pending<C> {
     queue: VecDeque<Entry<C>>,
@@ -58,9 +62,11 @@ struct Entry<C> {
     changes: Vec<C>,
     /// Offset of the first change, once known.
     base: Offset,
-    /// Where the partition is kept alone: what has to be durable. On a cluster: whether it was committed, once known.
+    /// Where the partition is kept alone: what has to be durable, once it is appended. On a cluster: whether it was committed, once known.
     end: Option<Offset>,
     outcome: Option<bool>,
+    /// Where the partition is kept alone: who is told of the append.
+    waiting: Option<(Timestamp, oneshot::Sender<Written>)>,
 }
 
 /// Most changes in one batch.
@@ -80,7 +86,7 @@ impl<M: DurableMap> MapLog<M> {
         (self.index, self.of)
     }
 
-    /// Appends the changes as one batch: on a cluster in the term `only`, where it has to be that one. None where this node does
+    /// Appends the changes in one batch: on a cluster in the term `only`, where it has to be that one. None where this node does
     /// not lead in it. [`MapLog::appended`] is to be called right after.
     pub(crate) fn begin(
         self: &Arc<Self>,
@@ -90,16 +96,16 @@ impl<M: DurableMap> MapLog<M> {
         now: Timestamp,
     ) -> Result<Option<Appending>, EngineError> {
         if !self.partition.is_replicated() {
-            return self.append(changes, now).map(|end| Some(Appending::Alone(end)));
+            return Ok(Some(Appending::Alone(self.append(changes, now))));
         }
         let committed = self.commit(map, changes, only, now)?;
         Ok(committed.map(|committed| Appending::Replicated(committed.boxed())))
     }
 
     /// Waits until it is durable. The append goes on also if the caller goes away then.
-    pub(crate) async fn appended(&self, appending: Appending) -> Result<(), EngineError> {
+    pub(crate) async fn appended(self: &Arc<Self>, appending: Appending) -> Result<(), EngineError> {
         match appending {
-            Appending::Alone(end) => self.durable(end).await,
+            Appending::Alone(written) => self.written(written).await,
             Appending::Replicated(committed) => to_the_end(committed).await,
         }
     }
@@ -112,27 +118,6 @@ impl<M: DurableMap> MapLog<M> {
     /// Whether the map has what this log says.
     pub(crate) fn is_read(&self) -> bool {
         if self.partition.is_replicated() { self.is_loaded() } else { !self.unread.load(Ordering::Relaxed) }
-    }
-
-    /// Appends the changes as one batch; returns the offset that has to become durable. The order of appends is the
-    /// order in which they are applied.
-    fn append(&self, changes: Vec<M::Change>, now: Timestamp) -> Result<Offset, EngineError> {
-        let batch = encode::<M>(&changes, now)?;
-        let mut pending = self.pending.lock();
-        self.append_locked(&mut pending, &batch, changes, now).map(|appended| appended.last_offset.plus(1))
-    }
-
-    fn append_locked(
-        &self,
-        pending: &mut Pending<M::Change>,
-        batch: &RecordBatch,
-        changes: Vec<M::Change>,
-        now: Timestamp,
-    ) -> Result<Appended, EngineError> {
-        let appended = self.partition.append(batch, now)?;
-        pending.push(changes, appended.base_offset, Some(appended.last_offset.plus(1)));
-        self.grown.fetch_add(batch.size() as u64, Ordering::Relaxed);
-        Ok(appended)
     }
 
     /// Whether the log has grown by `bytes` since the last cleaning; if so the caller starts one, and nobody else.
@@ -153,11 +138,6 @@ impl<M: DurableMap> MapLog<M> {
     /// The end of what is durable.
     pub(crate) fn high(&self) -> Offset {
         self.partition.high()
-    }
-
-    /// Waits until `end` is durable; concurrent commits share the sync.
-    async fn durable(&self, end: Offset) -> Result<(), EngineError> {
-        self.partition.durable(end).await
     }
 
     /// Brings the book up to what is durable, or on a cluster committed. Whoever comes first does it, so nothing is lost
@@ -222,10 +202,11 @@ impl<M: DurableMap> MapLog<M> {
 }
 
 impl<C> Pending<C> {
-    fn push(&mut self, changes: Vec<C>, base: Offset, end: Option<Offset>) -> u64 {
+    fn push(&mut self, changes: Vec<C>) -> u64 {
         self.tickets += 1;
         let ticket = self.tickets;
-        self.queue.push_back(Entry { ticket, changes, base, end, outcome: None });
+        let (base, end, outcome, waiting) = (Offset::ZERO, None, None, None);
+        self.queue.push_back(Entry { ticket, changes, base, end, outcome, waiting });
         ticket
     }
 
@@ -306,7 +287,7 @@ impl<M: DurableMap> MapLog<M> {
             return Ok(None);
         };
         let answer = self.partition.append_replicated(batch, Acks::All);
-        let ticket = pending.push(changes, Offset::ZERO, None);
+        let ticket = pending.push(changes);
         drop(pending);
         self.grown.fetch_add(bytes, Ordering::Relaxed);
         let (log, map) = (self.clone(), map.clone());
@@ -374,8 +355,15 @@ fn parts<M: DurableMap>(mut changes: &[M::Change]) -> impl Iterator<Item = &[M::
 }
 
 fn encode<M: DurableMap>(changes: &[M::Change], now: Timestamp) -> Result<RecordBatch, EngineError> {
+    encode_all::<M>(changes.iter().map(|change| (change, now)))
+}
+
+/// Each with its time.
+fn encode_all<'a, M: DurableMap>(
+    changes: impl Iterator<Item = (&'a M::Change, Timestamp)>,
+) -> Result<RecordBatch, EngineError> {
     let mut builder = BatchBuilder::new();
-    for change in changes {
+    for (change, now) in changes {
         let (key, value) = M::encode(change);
         let record = NewRecord {
             key: Some(&key),

@@ -9,6 +9,7 @@ mod crash;
 mod fetch;
 mod groups;
 mod members;
+mod own_topics;
 mod produce;
 mod producers;
 mod restore;

@@ -8,8 +8,8 @@ use super::*;
 #[tokio::test]
 async fn what_is_told_to_be_kept_is_in_the_map() {
     let mut pending = Pending::<u8>::default();
-    let first = pending.push(vec![1], Offset::ZERO, None);
-    let second = pending.push(vec![2], Offset::ZERO, None);
+    let first = pending.push(vec![1]);
+    let second = pending.push(vec![2]);
     let mut told = pin!(pending.over(second));
     pending.came(second, Some(Offset(1)));
     assert_eq!(pending.take_known(Offset::ZERO).len(), 0);
@@ -26,8 +26,8 @@ async fn what_is_told_to_be_kept_is_in_the_map() {
 #[tokio::test]
 async fn nobody_waits_for_a_term_that_is_over() {
     let mut pending = Pending::<u8>::default();
-    pending.push(vec![1], Offset::ZERO, None);
-    let last = pending.push(vec![2], Offset::ZERO, None);
+    pending.push(vec![1]);
+    let last = pending.push(vec![2]);
     let told = pending.over(last);
     pending.queue.clear();
     pending.tell();

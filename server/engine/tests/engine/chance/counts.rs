@@ -81,6 +81,7 @@ counted! {
         WentBack = "offsets that went back",
         OffsetsLost = "committed offsets lost",
         OwnerRefused = "owners refused",
+        OwnGaps = "gaps in the broker's own topics",
     }
 }
 

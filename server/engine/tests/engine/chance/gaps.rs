@@ -1,6 +1,6 @@
 //! Batches that were not synced may reach the disk out of order in a power cut: a log then has a gap in front of later batches and
-//! refuses its offsets (docs/known-limits.md). Of a topic that keeps the broker's own state, nothing can be asked any more. Such a seed
-//! ends there, and is counted; nothing that was acknowledged may be in a gap.
+//! refuses its offsets (docs/known-limits.md). Such a seed ends there, and is counted; nothing that was acknowledged may be in a gap. Topics
+//! that keep the broker's own state have none: their batches follow each other once they are durable.
 
 use flymq_engine::Engine;
 
@@ -19,6 +19,9 @@ pub(super) fn found(engine: &Engine, book: &mut Book) -> bool {
                 book.counts.broke(Broken::Lost, &format!("{QUEUE}: acknowledged, and damaged: {lost:?}"));
             }
         }
+    }
+    for (own, partition) in damaged.iter().filter(|(topic, _)| topic.as_str().starts_with("__")) {
+        book.counts.broke(Broken::OwnGaps, &format!("{own}/{partition}"));
     }
     book.counts.happened(Event::Gaps, u64::from(!damaged.is_empty()));
     !damaged.is_empty()
