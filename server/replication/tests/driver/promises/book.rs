@@ -9,6 +9,7 @@ use flymq_types::{Isolation, Offset, PartitionId};
 use tokio::time::{sleep, timeout};
 
 use super::clients::{anywhere, group};
+use super::expiry::Expiry;
 use super::fates::Queued;
 use super::queue::LETTERS;
 use super::streams::{self, MADE};
@@ -69,6 +70,7 @@ pub(super) struct Book {
     pub late_writes: Vec<String>,
     pub late_ends: u64,
     pub queue: Queued,
+    pub expiry: Expiry,
 }
 
 /// What happened, and what must not.
@@ -97,6 +99,8 @@ pub(super) struct Counts {
     pub moved: u64,
     /// Batches of logs that were held against those of the other replicas.
     pub compared: u64,
+    /// What else happened, by its name.
+    happened: BTreeMap<&'static str, u64>,
     /// How often each promise was broken, by its name.
     broken: BTreeMap<&'static str, u64>,
 }
@@ -105,7 +109,7 @@ pub(super) struct Counts {
 const WAITS: u32 = 1_000;
 
 /// All that is looked for.
-const PROMISES: [&str; 23] = [
+const PROMISES: [&str; 26] = [
     "stuck",
     "duplicates",
     "aborted reads",
@@ -129,6 +133,9 @@ const PROMISES: [&str; 23] = [
     "in neither",
     "dead twice",
     "logs apart",
+    "seen after its expiry",
+    "gone before it",
+    "with another expiry",
 ];
 
 impl Counts {
@@ -144,6 +151,15 @@ impl Counts {
         assert!(PROMISES.contains(&promise), "{promise}");
         println!("{promise}: {example}");
         *self.broken.entry(promise).or_default() += 1;
+    }
+
+    pub fn happened(&mut self, what: &'static str, times: u64) {
+        *self.happened.entry(what).or_default() += times;
+    }
+
+    /// What never happened, of what happens by its name.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.happened.iter().filter(|(_, times)| **times == 0).map(|(what, _)| *what).collect()
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -166,6 +182,9 @@ impl Counts {
         self.dead += other.dead;
         self.moved += other.moved;
         self.compared += other.compared;
+        for (what, times) in &other.happened {
+            self.happened(what, *times);
+        }
         for (promise, times) in &other.broken {
             *self.broken.entry(promise).or_default() += times;
         }
@@ -200,6 +219,7 @@ impl fmt::Display for Counts {
             self.moved,
             self.compared
         )?;
+        self.happened.iter().try_for_each(|(what, times)| write!(f, ", {times} {what}"))?;
         PROMISES.iter().try_for_each(|promise| {
             write!(f, ", {promise} {}", self.broken.get(promise).copied().unwrap_or_default())
         })
@@ -227,6 +247,7 @@ impl Book {
         streams::check(peers, &mut counts).await;
         self.queue.check(peers, &mut counts).await;
         counts.late = self.late_ends + self.late_writes.len() as u64;
+        self.expiry.check(peers, &mut counts).await;
         counts
     }
 

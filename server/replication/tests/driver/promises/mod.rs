@@ -6,6 +6,7 @@
 
 mod book;
 mod clients;
+mod expiry;
 mod fates;
 mod logs;
 mod queue;
@@ -135,6 +136,7 @@ async fn run(seed: u64) -> Counts {
         cluster.create(name, partitions, TopicConfig::default()).await;
     }
     cluster.create(queue::QUEUE, 2, queue::config()).await;
+    cluster.create(expiry::EXPIRING, 1, expiry::config()).await;
     slow_syncs(&cluster, &rng);
     let (book, stop) = (Arc::new(Mutex::new(Book::default())), Arc::<AtomicBool>::default());
     let peers = cluster.peers.clone();
@@ -148,8 +150,9 @@ async fn run(seed: u64) -> Counts {
     let streams = join_all((0..2).map(|partition| client().stream(partition)));
     let workers = join_all((0..queue::WORKERS).map(|number| client().work(number)));
     let queue = async { tokio::join!(client().fill(), workers, client().bury()) };
+    let expiry = async { tokio::join!(client().produce_short(), client().look_often()) };
     let clients =
-        async { tokio::join!(transactional, client().number(), client().schedule(), streams, queue) };
+        async { tokio::join!(transactional, client().number(), client().schedule(), streams, queue, expiry) };
     let mut counts = Counts::of_a_seed();
     let faults = async {
         for _ in 0..FAULTS {
@@ -206,4 +209,5 @@ async fn whatever_breaks_among_three_every_promise_holds() {
         counts.compared,
     ];
     assert!(promised.iter().all(|count| *count > 0), "nothing was promised: {counts}");
+    assert!(counts.missing().is_empty(), "never happened: {:?}", counts.missing());
 }

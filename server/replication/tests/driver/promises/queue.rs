@@ -43,7 +43,7 @@ fn group() -> GroupId {
     GroupId::new("workers").unwrap()
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     SystemClock::new().wall().as_millis()
 }
 
