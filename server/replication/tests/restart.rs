@@ -35,7 +35,7 @@ fn batch(value: &str) -> Bytes {
 
 /// `None` where the disk stops before the node is up.
 async fn open(disk: &SimDisk, rng: &Arc<SeededRng>) -> Option<Arc<Engine>> {
-    let disk: Arc<SimDisk> = Arc::new(disk.clone());
+    let disk = disk.process();
     let clock = Arc::new(ManualClock::new(Timestamp(1_000)));
     let options = DataDirOptions {
         disk: disk.clone(),

@@ -11,7 +11,7 @@ use flymq_engine::{
     Appended, Engine, EngineDeps, EngineError, EngineOptions, FetchSpec, Fetched, NewTopic, Target,
     TopicConfig,
 };
-use flymq_storage::{DataDir, DataDirOptions, Disk, RealDisk, SimDisk, SpaceOptions, StorageError, SyncMode};
+use flymq_storage::{DataDir, DataDirOptions, RealDisk, SimDisk, SpaceOptions, StorageError, SyncMode};
 use flymq_types::{
     Acks, GroupId, Isolation, ManualClock, Offset, PartitionId, SeededRng, Timestamp, TopicName,
 };
@@ -24,40 +24,36 @@ pub struct Node {
     pub sim: SimDisk,
     pub clock: Arc<ManualClock>,
     pub options: EngineOptions,
-    disk: Arc<dyn Disk>,
     path: PathBuf,
     meta: MemoryMetaStore,
     rng: Arc<SeededRng>,
     interval: Duration,
-    _temp: Option<tempfile::TempDir>,
+    temp: Option<tempfile::TempDir>,
 }
 
 impl Node {
     /// On a simulated disk; logs are synced only when somebody asks for it.
     pub fn simulated() -> Self {
-        let sim = SimDisk::new();
-        let disk = Arc::new(sim.clone());
-        Self::on(sim, disk, PathBuf::from("/data"), None)
+        Self::on(PathBuf::from("/data"), None)
     }
 
     /// On the operating system's disk.
     pub fn real() -> Self {
         let temp = tempfile::tempdir().unwrap();
         let path = temp.path().join("data");
-        Self::on(SimDisk::new(), Arc::new(RealDisk), path, Some(temp))
+        Self::on(path, Some(temp))
     }
 
-    fn on(sim: SimDisk, disk: Arc<dyn Disk>, path: PathBuf, temp: Option<tempfile::TempDir>) -> Self {
+    fn on(path: PathBuf, temp: Option<tempfile::TempDir>) -> Self {
         Self {
-            sim,
+            sim: SimDisk::new(),
             clock: Arc::new(ManualClock::new(Timestamp(1_000_000))),
             options: EngineOptions::default(),
-            disk,
             path,
             meta: MemoryMetaStore::default(),
             rng: Arc::new(SeededRng::new(7)),
             interval: Duration::from_secs(3_600),
-            _temp: temp,
+            temp,
         }
     }
 
@@ -91,7 +87,7 @@ impl Node {
 
     fn data_dir(&self) -> DataDirOptions {
         DataDirOptions {
-            disk: self.disk.clone(),
+            disk: if self.temp.is_some() { Arc::new(RealDisk) } else { self.sim.process() },
             path: self.path.clone(),
             clock: self.clock.clone(),
             rng: self.rng.clone(),

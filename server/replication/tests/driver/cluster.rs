@@ -19,7 +19,7 @@ use flymq_storage::{
 };
 use flymq_types::{
     Acks, Clock, ClusterId, DirectoryId, IncarnationId, LeaderEpoch, NodeId, Offset, PartitionId,
-    RecordBatch, SeededRng, SystemClock, SystemRng, Timestamp, TopicId, TopicName,
+    RecordBatch, SystemClock, SystemRng, Timestamp, TopicId, TopicName,
 };
 use flymq_wire::batch::{BatchBuilder, NewRecord, ServerFields};
 use parking_lot::Mutex;
@@ -219,18 +219,14 @@ impl Cluster {
     fn open(&self, index: usize) -> (DataDir, NodeId, DirectoryId) {
         let node = &self.nodes[index];
         let disk: Arc<dyn Disk> = match &node.disk {
-            Some(sim) => Arc::new(sim.clone()),
+            Some(sim) => sim.process(),
             None => Arc::new(RealDisk),
         };
         let data = DataDir::open(DataDirOptions {
             disk,
             path: node.path.clone(),
             clock: Arc::new(SystemClock::new()),
-            rng: if node.disk.is_some() {
-                Arc::new(SeededRng::new(index as u64))
-            } else {
-                Arc::new(SystemRng)
-            },
+            rng: Arc::new(SystemRng),
             sync: SyncMode::Thread { interval: Duration::from_millis(5) },
             tail_cache_bytes: 16 << 20,
             space: SpaceOptions::OFF,

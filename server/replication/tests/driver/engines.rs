@@ -44,6 +44,8 @@ pub struct Node {
     temp: tempfile::TempDir,
     /// In place of the real one.
     pub disk: Option<SimDisk>,
+    /// Goes on from one start to the next: what it names is never named again.
+    rng: Arc<SeededRng>,
     pub running: Option<Arc<Running>>,
 }
 
@@ -62,6 +64,7 @@ fn node(number: usize, disk: Option<SimDisk>) -> Node {
         id: NodeId::new(&format!("node-{number}")).unwrap(),
         temp: tempfile::tempdir().unwrap(),
         disk,
+        rng: Arc::new(SeededRng::new(number as u64)),
         running: None,
     }
 }
@@ -114,9 +117,9 @@ impl Engines {
         let real = DataDirOptions::real(node.temp.path());
         let Some(disk) = &node.disk else { return DataDir::open(real).unwrap() };
         DataDir::open(DataDirOptions {
-            disk: Arc::new(disk.clone()),
-            path: "/data".into(),
-            rng: Arc::new(SeededRng::new(index as u64)),
+            disk: disk.process(),
+            path: format!("/node-{index}").into(),
+            rng: node.rng.clone(),
             sync: SyncMode::Thread { interval: Duration::from_millis(2) },
             space: SpaceOptions::OFF,
             ..real

@@ -71,6 +71,16 @@ impl SimDisk {
         self.0.cut.notify_all();
     }
 
+    /// The disk as the process that is about to start sees it: every call fails once the power was cut, or the process ended.
+    /// What outlives that in a test can neither write nor be told that anything is saved.
+    pub fn process(&self) -> Arc<dyn Disk> {
+        Arc::new(self.now())
+    }
+
+    fn now(&self) -> SimProcess {
+        SimProcess { disk: self.0.clone(), boot: self.0.lock().boot }
+    }
+
     /// A disk with the same contents that goes its own way.
     #[must_use]
     pub fn fork(&self) -> Self {
@@ -156,20 +166,6 @@ impl SimDisk {
     }
 }
 
-/// Of one boot: a process that outlives the power cut is told of nothing that comes after.
-#[derive(Debug)]
-struct SimWhole {
-    disk: Arc<Shared>,
-    boot: u64,
-}
-
-impl WholeSync for SimWhole {
-    fn sync(&self) -> io::Result<()> {
-        let mut state = self.disk.lock_for_a_sync(self.boot);
-        if state.boot == self.boot { state.whole_sync() } else { Err(power_was_cut()) }
-    }
-}
-
 fn power_was_cut() -> io::Error {
     io::Error::other("handle from before the crash")
 }
@@ -200,63 +196,131 @@ impl Drop for SimLock {
     }
 }
 
-impl Disk for SimDisk {
+/// What a process sees of the disk: nothing any more, once the power was cut or the process ended.
+#[derive(Debug, Clone)]
+struct SimProcess {
+    disk: Arc<Shared>,
+    boot: u64,
+}
+
+impl SimProcess {
+    fn live(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.disk.lock();
+        if state.boot == self.boot { Ok(state) } else { Err(power_was_cut()) }
+    }
+}
+
+impl WholeSync for SimProcess {
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.lock_for_a_sync(self.boot);
+        if state.boot == self.boot { state.whole_sync() } else { Err(power_was_cut()) }
+    }
+}
+
+impl Disk for SimProcess {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = self.0.lock();
+        let mut state = self.live()?;
         let inode = match mode {
             OpenMode::Read | OpenMode::Write => state.find_file(path)?,
             OpenMode::CreateNew => state.create_file(path)?,
         };
         let writable = mode != OpenMode::Read;
-        Ok(Arc::new(SimFile { disk: self.0.clone(), inode, boot: state.boot, writable }))
+        Ok(Arc::new(SimFile { disk: self.disk.clone(), inode, boot: state.boot, writable }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.lock().rename(from, to)
+        self.live()?.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().remove(path, false)
+        self.live()?.remove(path, false)
     }
 
     fn whole(&self, _dir: &Path) -> io::Result<Option<Arc<dyn WholeSync>>> {
-        let boot = self.0.lock().boot;
-        Ok(Some(Arc::new(SimWhole { disk: self.0.clone(), boot })))
+        drop(self.live()?);
+        Ok(Some(Arc::new(self.clone())))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().remove(path, true)
+        self.live()?.remove(path, true)
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().create_dir(path)
+        self.live()?.create_dir(path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
-        self.0.lock().list(dir)
+        self.live()?.list(dir)
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.0.lock().sync_dir(dir)
+        self.live()?.sync_dir(dir)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.0.lock().exists(path))
+        Ok(self.live()?.exists(path))
     }
 
     fn space(&self, _path: &Path) -> io::Result<DiskSpace> {
-        let state = self.0.lock();
+        let state = self.live()?;
         let free = state.capacity.saturating_sub(state.used());
         Ok(DiskSpace { free, total: state.capacity, read_only: state.read_only })
     }
 
     fn lock_exclusive(&self, path: &Path) -> io::Result<LockOutcome> {
-        let mut state = self.0.lock();
+        let mut state = self.live()?;
         if !state.locks.insert(path.to_owned()) {
             return Ok(LockOutcome::HeldBy(Some(1)));
         }
-        let lock = SimLock { disk: self.0.clone(), path: path.to_owned(), boot: state.boot };
+        let lock = SimLock { disk: self.disk.clone(), path: path.to_owned(), boot: state.boot };
         Ok(LockOutcome::Locked(Box::new(lock)))
+    }
+}
+
+/// As whichever process comes next.
+impl Disk for SimDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        self.now().open(path, mode)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.now().rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.now().remove_file(path)
+    }
+
+    fn whole(&self, dir: &Path) -> io::Result<Option<Arc<dyn WholeSync>>> {
+        self.now().whole(dir)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.now().remove_dir(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.now().create_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {
+        self.now().list(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.now().sync_dir(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        self.now().exists(path)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<DiskSpace> {
+        self.now().space(path)
+    }
+
+    fn lock_exclusive(&self, path: &Path) -> io::Result<LockOutcome> {
+        self.now().lock_exclusive(path)
     }
 }
 

@@ -7,7 +7,7 @@ use flymq_storage::{DataDir, Log, LogConfig};
 use flymq_types::{Offset, PartitionId};
 
 use super::book::Counts;
-use crate::cluster::{bytes_of, until};
+use crate::cluster::{batches_of, bytes_of, until};
 use crate::engines::Engines;
 
 /// Of each partition, how far it is committed as the nodes know.
@@ -66,7 +66,16 @@ pub(super) async fn compare(cluster: &mut Engines, counts: &mut Counts) {
         let common = bytes.iter().map(Vec::len).min().unwrap();
         if let Some(apart) = (0..common).find(|batch| bytes.iter().any(|one| one[*batch] != bytes[0][*batch]))
         {
-            counts.broke("logs apart", &format!("{at}: at batch {apart} of {common} from {start} on"));
+            let heads = logs.iter().map(|log| {
+                let batches = batches_of(log, start);
+                let near = batches.into_iter().skip(apart.saturating_sub(1)).take(3);
+                near.map(|batch| *batch.header()).collect::<Vec<_>>()
+            });
+            let heads: Vec<_> = heads.collect();
+            counts.broke(
+                "logs apart",
+                &format!("{at}: at batch {apart} of {common} from {start} on: {heads:#?}"),
+            );
         }
         counts.compared += common as u64;
     }

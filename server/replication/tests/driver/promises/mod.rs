@@ -70,7 +70,9 @@ fn slow_syncs(cluster: &Engines, rng: &SeededRng) {
 
 async fn one_fault(cluster: &mut Engines, rng: &SeededRng, counts: &mut Counts) {
     let victim = usize::try_from(below(rng, 3)).unwrap();
-    match below(rng, 7) {
+    let what = below(rng, 7);
+    tracing::info!(victim, what, "fault");
+    match what {
         // Its disk ends before any of its next operations.
         0..=2 => {
             let disk = cluster.nodes[victim].disk.clone().unwrap();
@@ -186,6 +188,9 @@ fn seeds() -> std::ops::Range<u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_breaks_among_three_every_promise_holds() {
+    if let Ok(filter) = std::env::var("FLYMQ_SIM_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).init();
+    }
     let (mut counts, mut broken) = (Counts::default(), Vec::new());
     for seed in seeds() {
         let found = run(seed).await;

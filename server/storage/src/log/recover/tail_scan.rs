@@ -8,6 +8,7 @@ use flymq_types::{BatchHeader, Offset};
 use flymq_wire::batch::HEADER_LEN;
 
 use super::Recovery;
+use crate::checkpoint::Mark;
 use crate::error::{IoContext, Result};
 use crate::scan::{Found, Window};
 use crate::segment::Segment;
@@ -44,7 +45,7 @@ impl Recovery<'_> {
             file.drop_cache().on("drop cache of", &segment.path)?;
         }
         let size = file.size().on("size of", &segment.path)?;
-        let mark = self.mark().filter(|mark| mark.incarnation == segment.incarnation).map(|mark| mark.tip);
+        let mark = self.mark().filter(|mark| is_of(mark, segment)).map(|mark| mark.tip);
         let from_start = Tip::start(segment.base_offset, segment.base_chain, self.tip.append_time);
         let start = mark.filter(|mark| mark.position <= size).unwrap_or(from_start);
         let (mut tip, end) = self.scan(segment, start, size)?;
@@ -73,7 +74,7 @@ impl Recovery<'_> {
             }
             tip.advance(&header, &head);
         }
-        let mark = self.mark().filter(|mark| mark.incarnation == segment.incarnation).map(|mark| mark.tip);
+        let mark = self.mark().filter(|mark| is_of(mark, segment)).map(|mark| mark.tip);
         if let Some(mark) = mark.filter(|mark| mark.next_offset > tip.next_offset) {
             tip = mark;
         }
@@ -128,6 +129,11 @@ impl Recovery<'_> {
         self.epochs.observe(header.server.leader_epoch.into(), Offset(base));
         tip.advance(header, head);
     }
+}
+
+/// Whether the mark is of this very file, and not of one that had its place or that comes before it.
+fn is_of(mark: &Mark, segment: &Segment) -> bool {
+    (mark.segment_base, mark.incarnation) == (segment.base_offset, segment.incarnation)
 }
 
 /// Whether `position` lies inside a page whose rest is zero: an append that was whole, with bytes of a recycled file's
