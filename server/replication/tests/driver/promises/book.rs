@@ -13,6 +13,7 @@ use super::expiry::Expiry;
 use super::fates::Queued;
 use super::queue::LETTERS;
 use super::streams::{self, MADE};
+use super::terms::Terms;
 use crate::cluster::DEADLINE;
 use crate::engines::spec;
 use crate::peers::Peers;
@@ -71,6 +72,7 @@ pub(super) struct Book {
     pub late_ends: u64,
     pub queue: Queued,
     pub expiry: Expiry,
+    pub members: Terms,
 }
 
 /// What happened, and what must not.
@@ -109,7 +111,7 @@ pub(super) struct Counts {
 const WAITS: u32 = 1_000;
 
 /// All that is looked for.
-const PROMISES: [&str; 26] = [
+const PROMISES: [&str; 32] = [
     "stuck",
     "duplicates",
     "aborted reads",
@@ -136,6 +138,12 @@ const PROMISES: [&str; 26] = [
     "seen after its expiry",
     "gone before it",
     "with another expiry",
+    "two owners",
+    "stale commits taken",
+    "committed offsets lost",
+    "offsets that went back",
+    "offsets of nobody",
+    "owners refused",
 ];
 
 impl Counts {

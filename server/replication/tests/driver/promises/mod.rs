@@ -9,8 +9,10 @@ mod clients;
 mod expiry;
 mod fates;
 mod logs;
+mod members;
 mod queue;
 mod streams;
+mod terms;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -139,6 +141,7 @@ async fn run(seed: u64) -> Counts {
     }
     cluster.create(queue::QUEUE, 2, queue::config()).await;
     cluster.create(expiry::EXPIRING, 1, expiry::config()).await;
+    cluster.create(members::SHARED, members::PARTITIONS, TopicConfig::default()).await;
     slow_syncs(&cluster, &rng);
     let (book, stop) = (Arc::new(Mutex::new(Book::default())), Arc::<AtomicBool>::default());
     let peers = cluster.peers.clone();
@@ -152,9 +155,11 @@ async fn run(seed: u64) -> Counts {
     let streams = join_all((0..2).map(|partition| client().stream(partition)));
     let workers = join_all((0..queue::WORKERS).map(|number| client().work(number)));
     let queue = async { tokio::join!(client().fill(), workers, client().bury()) };
+    let members = join_all((0..members::SEATS).map(|number| client().be_member(number)));
     let expiry = async { tokio::join!(client().produce_short(), client().look_often()) };
-    let clients =
-        async { tokio::join!(transactional, client().number(), client().schedule(), streams, queue, expiry) };
+    let clients = async {
+        tokio::join!(transactional, client().number(), client().schedule(), streams, queue, expiry, members)
+    };
     let mut counts = Counts::of_a_seed();
     let faults = async {
         for _ in 0..FAULTS {
@@ -172,6 +177,7 @@ async fn run(seed: u64) -> Counts {
     let open = || cluster.peers.engines().iter().any(|engine| !engine.open_transactions().is_empty());
     let pending = || cluster.peers.engines().iter().any(|engine| engine.pending_schedules() > 0);
     until("nothing is open or pending", || !open() && !pending()).await;
+    members::check(&client(), &mut counts).await;
     let book = std::mem::take(&mut *book.lock());
     let mut counts = book.check(&cluster.peers, counts).await;
     logs::compare(&mut cluster, &mut counts).await;
