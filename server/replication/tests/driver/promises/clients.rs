@@ -55,21 +55,30 @@ pub(super) async fn anywhere<T>(
     call: impl AsyncFn(&Engine) -> Result<T, EngineError>,
 ) -> Result<T, EngineError> {
     let found = async {
-        loop {
+        for rounds in 1_u64.. {
             for engine in peers.engines() {
                 match timeout(ANSWER, call(&engine)).await {
-                    Ok(Err(error)) if elsewhere(&error) => {}
+                    Ok(Err(error)) if elsewhere(&error) => {
+                        if rounds.is_multiple_of(1_000) {
+                            tracing::info!(rounds, %error, "it is nobody's");
+                        }
+                    }
                     Ok(answer) => return answer,
                     Err(_) => return Err(EngineError::Timeout { waited: ANSWER }),
                 }
             }
             sleep(PAUSE).await;
         }
+        unreachable!("it is somebody's at last")
     };
     timeout(DEADLINE, found).await.unwrap_or(Err(EngineError::Timeout { waited: DEADLINE }))
 }
 
-pub(super) fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlags>, value: &str) -> Bytes {
+pub(super) fn batch_of(
+    producer: Option<ProducerFields>,
+    flags: Option<BatchFlags>,
+    values: &[impl AsRef<str>],
+) -> Bytes {
     let mut builder = BatchBuilder::new();
     if let Some(fields) = producer {
         builder.set_producer(fields);
@@ -77,7 +86,10 @@ pub(super) fn batch_of(producer: Option<ProducerFields>, flags: Option<BatchFlag
     if let Some(flags) = flags {
         builder.add_flags(flags);
     }
-    builder.push(&NewRecord { value: Some(value.as_bytes()), ..NewRecord::default() }).unwrap();
+    for value in values {
+        let value = Some(value.as_ref().as_bytes());
+        builder.push(&NewRecord { value, ..NewRecord::default() }).unwrap();
+    }
     builder.build().unwrap()
 }
 
@@ -146,7 +158,7 @@ impl Client {
             next[partition as usize] += 1;
             unit.writes.push((partition, value.clone()));
             for _ in 0..1 + self.below(4) / 3 {
-                self.append(handle, (TRANSACTIONS, partition), base_sequence, &value).await?;
+                self.append(handle, (TRANSACTIONS, partition), base_sequence, &[&value]).await?;
             }
         }
         if self.below(2) == 0 {
@@ -168,10 +180,10 @@ impl Client {
         handle: &TransactionHandle,
         (name, partition): (&str, u32),
         base_sequence: i32,
-        value: &str,
+        values: &[impl AsRef<str>],
     ) -> Result<(), EngineError> {
         let fields = ProducerFields { id: handle.producer_id, epoch: handle.epoch, base_sequence };
-        let batch = batch_of(Some(fields), Some(BatchFlags::TRANSACTIONAL), value);
+        let batch = batch_of(Some(fields), Some(BatchFlags::TRANSACTIONAL), values);
         let (name, target) = (topic(name), Target::Partition(PartitionId(partition)));
         let append = async |engine: &Engine| {
             engine.append_in_transaction(handle, &name, target.clone(), batch.clone()).await
@@ -215,7 +227,7 @@ impl Client {
         let value = self.book.lock().fresh();
         let partition = u32::try_from(self.below(2)).unwrap();
         // A late copy of the first batch is answered as that was; stored it must not be.
-        drop(self.append(handle, (TRANSACTIONS, partition), 0, &value).await);
+        drop(self.append(handle, (TRANSACTIONS, partition), 0, &[&value]).await);
         self.book.lock().late_writes.push(value);
     }
 
@@ -227,7 +239,7 @@ impl Client {
             let partition = u32::try_from(self.below(2)).unwrap();
             let value = self.book.lock().fresh();
             let base_sequence = next[partition as usize];
-            let batch = batch_of(Some(ProducerFields { id, epoch: 0, base_sequence }), None, &value);
+            let batch = batch_of(Some(ProducerFields { id, epoch: 0, base_sequence }), None, &[&value]);
             let (name, target) = (topic(NUMBERED), Target::Partition(PartitionId(partition)));
             let append =
                 async |engine: &Engine| engine.append(&name, target.clone(), batch.clone(), Acks::All).await;
@@ -271,7 +283,7 @@ impl Client {
                 topic: topic(SCHEDULED),
                 partition: None,
                 when: When::After(wait),
-                batch: batch_of(None, None, &value),
+                batch: batch_of(None, None, &[&value]),
             };
             let told = self.ask(async |engine| engine.schedule(new.clone()).await).await;
             let mut planned = Planned { value, due, taken: told.is_ok(), cancelled: Some(false) };

@@ -170,9 +170,11 @@ async fn run(seed: u64) -> Counts {
         stop.store(true, Ordering::Relaxed);
     };
     tokio::join!(clients, faults);
+    tracing::info!("nothing breaks any more, and nobody goes on");
     for partition in 0..2 {
         client().work_off(partition).await;
     }
+    tracing::info!("the streams are worked off");
     client().clear().await;
     let open = || cluster.peers.engines().iter().any(|engine| !engine.open_transactions().is_empty());
     let pending = || cluster.peers.engines().iter().any(|engine| engine.pending_schedules() > 0);

@@ -62,7 +62,7 @@ impl Client {
         while !self.stopped() {
             let partition = u32::try_from(self.below(PARTITIONS)).unwrap();
             let value = self.book.lock().fresh();
-            let batch = batch_of(None, None, &value);
+            let batch = batch_of(None, None, &[&value]);
             let (name, target) = (topic(QUEUE), Target::Partition(PartitionId(partition)));
             let append =
                 async |engine: &Engine| engine.append(&name, target.clone(), batch.clone(), Acks::All).await;
@@ -135,14 +135,18 @@ impl Client {
 
     /// Until somebody says it.
     async fn value_of(&self, partition: u32, offset: Offset) -> String {
-        loop {
+        for tries in 1_u64.. {
             let fetched = self.look(partition, offset).await;
+            if tries.is_multiple_of(200) {
+                tracing::info!(partition, %offset, ?fetched, "no record there");
+            }
             let found = fetched.ok().and_then(|fetched| values(&fetched, offset).into_iter().next());
             if let Some((_, value)) = found {
                 return value;
             }
             sleep(PAUSE).await;
         }
+        unreachable!("it is there at last")
     }
 
     async fn answer(&self, by: &str, held: &Held) {
@@ -223,7 +227,7 @@ impl Client {
         for Moving { partition, offset, .. } in self.ask(mark).await? {
             let next = &mut sequences[partition.get() as usize];
             let value = self.value_of(partition.get(), offset).await;
-            self.append(&handle, (LETTERS, partition.get()), *next, &value).await?;
+            self.append(&handle, (LETTERS, partition.get()), *next, &[&value]).await?;
             *next += 1;
         }
         let outcome = match self.below(8) {
@@ -249,6 +253,7 @@ impl Client {
                 self.act("last", one, Act::Accept).await;
             }
             let buried = matches!(self.bury_some(false).await, Ok(true));
+            tracing::debug!(taken = taken.len(), buried, "what is left of the queue");
             idle = if taken.is_empty() && buried { idle + 50 } else { 0 };
             sleep(Duration::from_millis(50)).await;
         }

@@ -15,6 +15,8 @@ use crate::peers::Peers;
 pub(super) const MADE: &str = "made";
 /// Messages of one transaction, at most.
 const AT_ONCE: u64 = 4;
+/// And of those that do what is left.
+const AT_LAST: u64 = 100;
 
 /// Who reads one partition.
 struct Stream {
@@ -56,7 +58,12 @@ impl Client {
     /// Does what is left.
     pub async fn work_off(&self, partition: u32) {
         let mut stream = Stream::new(partition, false);
-        while !matches!(self.transform(&mut stream).await, Ok(true)) {
+        loop {
+            match self.transform(&mut stream).await {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => tracing::info!(partition, %error, "what is left is not done yet"),
+            }
             sleep(PAUSE).await;
         }
     }
@@ -72,7 +79,8 @@ impl Client {
                 self.ask(init).await?
             }
         };
-        let (values, next) = self.next(stream.partition).await?;
+        let most = if stream.fails { 1 + self.below(AT_ONCE) } else { AT_LAST };
+        let (values, next) = self.next(stream.partition, most).await?;
         if values.is_empty() {
             stream.producer = Some(known);
             return Ok(true);
@@ -83,11 +91,10 @@ impl Client {
         let handle = self.ask(begin).await?;
         self.come_too_late(&stream.left).await;
         stream.left.push(handle.clone());
-        for (sequence, value) in (0..).zip(&values) {
-            // Sent twice, now and then.
-            for _ in 0..1 + self.below(4) / 3 {
-                self.append(&handle, (MADE, stream.partition), sequence, &made_of(value)).await?;
-            }
+        let made: Vec<String> = values.iter().map(|value| made_of(value)).collect();
+        // Sent twice, now and then.
+        for _ in 0..1 + self.below(4) / 3 {
+            self.append(&handle, (MADE, stream.partition), 0, &made).await?;
         }
         self.commit_read(&handle, stream.partition, next).await?;
         let outcome = match self.below(8) {
@@ -102,7 +109,7 @@ impl Client {
     }
 
     /// Messages from where the group stands, and the offset behind them.
-    async fn next(&self, partition: u32) -> Result<(Vec<String>, Offset), EngineError> {
+    async fn next(&self, partition: u32, most: u64) -> Result<(Vec<String>, Offset), EngineError> {
         let (group, name, number) = (readers(), topic(NUMBERED), PartitionId(partition));
         let committed = async |engine: &Engine| match engine.committed(&group, Some(&name), Some(number)) {
             Err(EngineError::GroupNotFound { .. }) => Ok(Vec::new()),
@@ -117,7 +124,7 @@ impl Client {
             let record = record.unwrap();
             (record.offset, String::from_utf8(record.value.unwrap().to_vec()).unwrap())
         });
-        let most = usize::try_from(1 + self.below(AT_ONCE)).unwrap();
+        let most = usize::try_from(most).unwrap();
         let records: Vec<_> = records.filter(|(offset, _)| *offset >= from.get()).take(most).collect();
         let next = records.last().map_or(from, |(offset, _)| Offset(offset + 1));
         Ok((records.into_iter().map(|(_, value)| value).collect(), next))
