@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use flymq_types::Offset;
+
 use super::book::{Counts, read};
-use super::queue::{LETTERS, MAX_RETRIES, QUEUE};
+use super::queue::{Held, LETTERS, MAX_RETRIES, QUEUE};
 use crate::peers::Peers;
 
 /// Who has a record, as was told.
 #[derive(Debug, Clone)]
-struct Held {
+struct Holder {
     by: String,
     /// At least until then, Unix ms.
     until: i64,
@@ -26,7 +28,7 @@ struct Fate {
     /// Accepted, perhaps: no answer came.
     untold: bool,
     failures: u32,
-    held: Option<Held>,
+    held: Option<Holder>,
 }
 
 /// How an answer for a record ended.
@@ -58,6 +60,8 @@ pub(super) struct Call {
 pub(super) struct Queued {
     turn: u64,
     fates: BTreeMap<String, Fate>,
+    /// Where those are that were acknowledged.
+    stored: Vec<Held>,
     handed_out: u64,
     /// Transactions that moved dead records.
     pub moved: u64,
@@ -66,8 +70,13 @@ pub(super) struct Queued {
 }
 
 impl Queued {
-    pub fn sent(&mut self, value: &str, stored: bool) {
-        self.fate(value).stored = stored;
+    pub fn sent(&mut self, value: &str, at: Option<(u32, Offset)>) {
+        self.fate(value).stored = at.is_some();
+        self.stored.extend(at.map(|(partition, offset)| (partition, offset, value.to_owned())));
+    }
+
+    pub fn stored(&self) -> &[Held] {
+        &self.stored
     }
 
     fn fate(&mut self, value: &str) -> &mut Fate {
@@ -102,7 +111,7 @@ impl Queued {
             broken.push("too often");
         }
         let example = format!("{value} to {by}, failed {failed} times: {fate:?}");
-        fate.held = Some(Held { by: by.to_owned(), until: call.began + lock_ms, since: turn });
+        fate.held = Some(Holder { by: by.to_owned(), until: call.began + lock_ms, since: turn });
         self.broken.extend(broken.into_iter().map(|promise| (promise, example.clone())));
     }
 
@@ -169,7 +178,7 @@ impl Queued {
 
 impl Fate {
     /// Who has it from before the call on, for longer than it can have taken to be answered.
-    fn surely_held(&self, call: Call) -> Option<&Held> {
+    fn surely_held(&self, call: Call) -> Option<&Holder> {
         use flymq_types::Clock as _;
         let now = flymq_types::SystemClock::new().wall().as_millis();
         self.held.as_ref().filter(|held| held.since <= call.turn && held.until > now)

@@ -1,8 +1,10 @@
-//! Transactions, idempotent producers, offsets, scheduled messages, what is made of messages, and a queue with dead letters by chance, over three engines whose partitions are replicated: nodes stop at
-//! any operation of their disk and lose what was not synced, one or all of them, are cut off and fenced, and frames and answers between them get lost.
+//! Transactions, idempotent producers, offsets, scheduled messages, what is made of messages, a queue with dead letters, records that expire
+//! and members of a group by chance, over three engines whose partitions are replicated: nodes stop at any operation of their disk and lose
+//! what was not synced, one or all of them, are cut off and fenced, and frames and answers between them get lost.
 //! `FLYMQ_SIM_CLUSTERS=100 cargo test --release -p flymq-replication --test driver promises -- --nocapture` (`make sim`).
 //!
 //! A seed decides what the clients do and what breaks. Threads and timers are real ones: two runs of a seed differ in how these meet.
+//! `FLYMQ_SIM_LOG=info` prints what the engines say.
 
 mod book;
 mod clients;
