@@ -2,6 +2,7 @@
 //! together: batches that are not synced may reach the disk in any order in a power cut, and the log would have a gap.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use flymq_types::{Offset, Timestamp};
 use tokio::sync::oneshot;
@@ -65,37 +66,30 @@ impl<M: DurableMap> MapLog<M> {
     /// Appends what waits, if everything before it is durable.
     fn write_next(&self, pending: &mut Pending<M::Change>) {
         match self.partition.log() {
+            // Replicas have the log since, and who leads it writes there.
+            Ok(_) if self.partition.is_replicated() => pending.fail(usize::MAX, &self.partition.not_leader()),
             Ok(log) if log.end_offset() > self.partition.high() => {}
             Ok(_) => self.write_one(pending),
             Err(error) => pending.fail(usize::MAX, &error),
         }
     }
 
+    /// As much of it as one batch takes.
     fn write_one(&self, pending: &mut Pending<M::Change>) {
-        let (mut count, mut bytes, mut changes) = (0, 0, 0);
-        for entry in pending.queue.iter().filter(|entry| entry.waiting.is_some()) {
-            bytes += entry.changes.iter().map(M::extra_bytes).sum::<usize>();
-            changes += entry.changes.len();
-            if count > 0 && (bytes >= FULL || changes > MAX_CHANGES) {
-                break;
-            }
-            count += 1;
-        }
-        let batch = pending.waiting().take(count).flat_map(|entry| {
-            let at = entry.waiting.as_ref().map_or(Timestamp(0), |(at, _)| *at);
-            entry.changes.iter().map(move |change| (change, at))
+        let count = pending.fitting::<M>();
+        let timed = pending
+            .waiting()
+            .take(count)
+            .filter_map(|entry| Some((&entry.changes, entry.waiting.as_ref()?.0)));
+        let Some((_, now)) = timed.clone().last() else { return };
+        let changes = timed.flat_map(|(changes, at)| changes.iter().map(move |change| (change, at)));
+        let appended = encode_all::<M>(changes).and_then(|batch| {
+            let appended = self.partition.append(&batch, now)?;
+            self.grown.fetch_add(batch.size() as u64, Ordering::Relaxed);
+            Ok(appended)
         });
-        let batch = encode_all::<M>(batch);
-        let Some(now) =
-            pending.waiting().take(count).filter_map(|entry| Some(entry.waiting.as_ref()?.0)).last()
-        else {
-            return;
-        };
-        match batch.and_then(|batch| Ok((batch.size(), self.partition.append(&batch, now)?))) {
-            Ok((size, appended)) => {
-                self.grown.fetch_add(size as u64, std::sync::atomic::Ordering::Relaxed);
-                pending.wrote(count, appended.base_offset, appended.last_offset.plus(1));
-            }
+        match appended {
+            Ok(appended) => pending.wrote(count, appended.base_offset, appended.last_offset.plus(1)),
             Err(error) => pending.fail(count, &error),
         }
     }
@@ -103,8 +97,20 @@ impl<M: DurableMap> MapLog<M> {
 
 impl<C> Pending<C> {
     /// What is to be appended, in order.
-    fn waiting(&self) -> impl Iterator<Item = &Entry<C>> {
+    fn waiting(&self) -> impl Iterator<Item = &Entry<C>> + Clone {
         self.queue.iter().filter(|entry| entry.waiting.is_some())
+    }
+
+    /// How many of them go into one batch: the first, and others while they are small and few.
+    fn fitting<M: DurableMap<Change = C>>(&self) -> usize {
+        let (mut bytes, mut changes) = (0, 0);
+        let fits = |entry: &&Entry<C>| {
+            let first = changes == 0;
+            bytes += entry.changes.iter().map(M::extra_bytes).sum::<usize>();
+            changes += entry.changes.len();
+            first || (bytes < FULL && changes <= MAX_CHANGES)
+        };
+        self.waiting().take_while(fits).count()
     }
 
     /// The first `count` that waited are one batch now, which ends at `end`.
