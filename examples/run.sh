@@ -30,6 +30,7 @@ cleanup() {
 trap cleanup EXIT
 
 # Port 0: the system chooses; the log's line "ready" says which.
+: >"$scratch/broker.log" # which is looked into before the broker may have opened it
 any=127.0.0.1:0
 FLYMQ_BIND_ADDR=$any FLYMQ_GRPC_ADDR=$any FLYMQ_ADMIN_ADDR=$any FLYMQ_METRICS_ADDR=$any FLYMQ_HEALTH_ADDR=$any \
     FLYMQ_DATA_DIR=$scratch/data "$bin/flymq" -quiet 2>"$scratch/broker.log" &
