@@ -8,6 +8,7 @@ use super::counts::{Broken, Counts, Event};
 use super::expiry::Short;
 use super::members::Members;
 use super::queue::Queued;
+use super::transform::Transforms;
 use crate::support::*;
 
 pub(super) const TRANSACTIONS: &str = "transactions";
@@ -61,6 +62,7 @@ pub(super) struct Book {
     /// Answers that any client had.
     pub answered: u64,
     pub queue: Queued,
+    pub transforms: Transforms,
     pub short: Vec<Short>,
     pub members: Members,
     pub counts: Counts,
@@ -78,6 +80,7 @@ impl Book {
             late_ends: 0,
             answered: 0,
             queue: Queued::default(),
+            transforms: Transforms::default(),
             short: Vec::new(),
             members: Members::default(),
             counts: Counts::of_a_seed(),
@@ -113,6 +116,7 @@ impl Book {
         self.check_numbered(engine).await;
         self.check_schedules(engine).await;
         self.queue.check(engine, &mut self.counts).await;
+        self.transforms.check(engine, &mut self.counts).await;
         self.members.check(engine, &mut self.counts);
         self.counts.happened(Event::Late, self.late_ends + self.late_writes.len() as u64);
         self.counts

@@ -15,7 +15,7 @@ use super::{
     below,
     book::{Book, End, NUMBERED, Planned, SCHEDULED, Sent, TRANSACTIONS, Unit},
     counts::Event,
-    expiry, members, queue,
+    expiry, members, queue, transform,
 };
 use crate::support::*;
 
@@ -51,6 +51,7 @@ pub(super) async fn live(node: &Node, engine: &Engine, book: &mut Book, rng: &Se
             numbered.number(),
             schedules.schedule(),
             queue::live(client),
+            transform::live(client),
             expiry::live(client),
             members::live(client)
         )

@@ -35,6 +35,12 @@ counted! {
         Dead = "dead letters",
         MovesAborted = "moves aborted",
         MovesLeft = "left in the middle",
+        Made = "made of others",
+        TransformsCommitted = "transforms committed before the last life",
+        TransformsAborted = "transforms aborted",
+        TransformsLeft = "left in the middle",
+        ZombieCalls = "zombies' calls",
+        ZombiesRefused = "refused",
         Looks = "looks at records that expire",
         Seen = "of them seen",
         NoMoreSeen = "no more seen",
@@ -73,6 +79,11 @@ counted! {
         HeldByTwo = "held by two",
         OutOfTurn = "out of turn",
         TooOften = "too often",
+        NotMade = "not made",
+        MadeTwice = "made twice",
+        MadeOutOfOrder = "made out of order",
+        MadeOfNothing = "made of nothing",
+        OffsetWrong = "offset wrong",
         SeenAfter = "seen after its expiry",
         GoneBefore = "gone before it",
         OtherEnd = "with another expiry",
@@ -85,13 +96,20 @@ counted! {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counts {
     pub seeds: u64,
     events: [u64; Event::ALL.len()],
     broken: [u64; Broken::ALL.len()],
     /// What was broken, each in a line.
     pub violations: Vec<String>,
+}
+
+impl Default for Counts {
+    fn default() -> Self {
+        let (events, broken) = ([0; Event::ALL.len()], [0; Broken::ALL.len()]);
+        Self { seeds: 0, events, broken, violations: Vec::new() }
+    }
 }
 
 impl Counts {

@@ -1,5 +1,5 @@
-//! Transactions, idempotent producers, offsets, scheduled messages, a queue with dead letters, records that expire and members of a
-//! group by chance, over a disk that stops at any step and loses what was not synced: `FLYMQ_SIM_SEEDS=1000 cargo test --release -p flymq-engine --test engine chance -- --nocapture` (`make sim`).
+//! Transactions, idempotent producers, offsets, scheduled messages, a queue with dead letters, records that expire, members of a
+//! group and consume-transform-produce by chance, over a disk that stops at any step and loses what was not synced: `FLYMQ_SIM_SEEDS=1000 cargo test --release -p flymq-engine --test engine chance -- --nocapture` (`make sim`).
 //!
 //! A seed decides what each client does, when time passes, at which disk operation each life of the broker ends, and what is left of what
 //! was not synced. The thread that syncs is a real one: two runs of a seed may differ in which request it finds first.
@@ -11,6 +11,7 @@ mod expiry;
 mod gaps;
 mod members;
 mod queue;
+mod transform;
 
 use std::time::Duration;
 
@@ -79,6 +80,7 @@ async fn run(seed: u64) -> Counts {
                 engine.create_topic(topic).await.unwrap();
             }
             members::create(&engine).await;
+            transform::create(&engine).await;
         }
         node.sim.stop_after(20 + below(&rng, STEPS));
         soon(clients::live(&node, &engine, &mut book, &rng)).await;
@@ -97,5 +99,6 @@ async fn run(seed: u64) -> Counts {
     }
     expiry::last_look(&node, &engine, &mut book, SeededRng::new(rng.next_u64())).await;
     queue::work_off(&node, &engine, &mut book, SeededRng::new(rng.next_u64())).await;
+    transform::work_off(&node, &engine, &mut book, SeededRng::new(rng.next_u64())).await;
     book.check(&node, &engine).await
 }
