@@ -67,10 +67,11 @@ impl Engine {
         Err(EngineError::Conflict { what: format!("schema {}", new.subject) })
     }
 
-    /// What stands against registering it after `version` (none: as the subject's rule says); empty: nothing.
+    /// What stands against registering it after `version` (none: as the subject's rule says); empty: nothing, as for a subject
+    /// that is new.
     ///
     /// # Errors
-    /// `SchemaInvalid`, `SchemaNotFound`, `SchemasOff`.
+    /// `SchemaInvalid`, `SchemaNotFound` for a version that is not there, `SchemasOff`.
     pub async fn schema_incompatibilities(
         &self,
         new: NewSchema,
@@ -82,11 +83,14 @@ impl Engine {
         blocking(move || {
             let compiled = compile(&book, new.kind, &new.definition, &new.references)?;
             let unknown = || EngineError::SchemaNotFound { subject: new.subject.to_string(), version };
-            let subject = book.subjects.get(&new.subject).ok_or_else(unknown)?;
+            let subject = book.subjects.get(&new.subject);
             let rule = book.compatibility(&new.subject);
-            let earlier = match version {
-                Some(_) => vec![subject.version(version).ok_or_else(unknown)?.clone()],
-                None => subject.live().rev().cloned().collect(),
+            let earlier = match (subject, version) {
+                (subject, Some(_)) => {
+                    vec![subject.and_then(|known| known.version(version)).ok_or_else(unknown)?.clone()]
+                }
+                (Some(subject), None) => subject.live().rev().cloned().collect(),
+                (None, None) => Vec::new(),
             };
             Ok(incompatibilities(rule, &compiled, &validators(&book, &earlier, &kept)?))
         })

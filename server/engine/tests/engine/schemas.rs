@@ -79,6 +79,22 @@ async fn versions_follow_their_rule() {
 }
 
 #[tokio::test]
+async fn what_stands_against_a_registration_is_asked_for_without_one() {
+    let node = Node::simulated();
+    let engine = opened(&node).await;
+    let ask = async |name: &str, text: &str, version| {
+        engine.schema_incompatibilities(schema(name, text), version).await
+    };
+    assert_eq!(ask("new", ID, None).await.unwrap(), Vec::<String>::new(), "nothing was before it");
+    let early = ask("new", ID, Some(1)).await;
+    assert!(matches!(early, Err(EngineError::SchemaNotFound { version: Some(1), .. })), "{early:?}");
+    assert!(matches!(ask("new", "{", None).await, Err(EngineError::SchemaInvalid { .. })));
+    engine.register_schema(schema("s", ID)).await.unwrap();
+    assert_eq!(ask("s", r#"{"type":"string"}"#, None).await.unwrap().len(), 1);
+    assert!(matches!(engine.schema("new", None).await, Err(EngineError::SchemaNotFound { .. })));
+}
+
+#[tokio::test]
 async fn registrations_at_once_get_versions_of_their_own() {
     let node = Node::simulated();
     let engine = opened(&node).await;
