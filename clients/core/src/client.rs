@@ -3,9 +3,12 @@
 mod attempts;
 mod calls;
 mod dead_letters;
+mod groups;
 mod links;
 mod once;
 mod route;
+mod schedules;
+mod schemas;
 mod streams;
 
 use std::{
@@ -26,7 +29,9 @@ use crate::{
     transport::{Transport, rpc_by_name},
 };
 pub(crate) use attempts::{Attempts, To};
+pub use groups::ResetTo;
 use links::Links;
+pub use schedules::When;
 
 /// A connected client; clones share connections. Safe for use from many tasks and threads at once.
 #[derive(Clone)]

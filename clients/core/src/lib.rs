@@ -31,7 +31,7 @@ pub mod serde;
 mod transaction;
 mod transport;
 
-pub use client::Client;
+pub use client::{Client, ResetTo, When};
 pub use config::{ClientConfig, ConsumerConfig, MemberConfig, OffsetReset, ProducerConfig, TransportKind};
 pub use consumer::{Consumer, Polled, Rebalance};
 pub use encryption::{ENCRYPTION_HEADER, Encryptor, generate_key};

@@ -1,6 +1,7 @@
 //! The Rust client, which stands under every SDK, with the real broker behind it.
 
 mod consumer;
+mod control;
 mod listener;
 mod once;
 mod placement;
