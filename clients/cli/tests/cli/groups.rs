@@ -22,13 +22,28 @@ fn a_group_is_shown_moved_and_deleted() {
     assert!(broker.ok(&["groups", "list"]).lines().any(|line| line.trim_start().starts_with("g ")));
     assert!(broker.ok(&["group", "describe", "g"]).contains("Group:       g\n"));
     assert_eq!(broker.json(&["groups", "lag", "g"])[0]["total"], 1);
-    assert_eq!(broker.ok(&["groups", "reset", "g", "t", "--to", "1"]), "offsets set\n");
+    let table = broker.ok(&["groups", "reset", "g", "t", "--to", "1"]);
+    assert!(
+        table.contains("BEGINS AT") && table.lines().any(|line| line.trim_end().ends_with(" 1")),
+        "{table}"
+    );
     assert_eq!(broker.committed("g", "t"), Some(1));
     broker.ok(&["groups", "reset", "g", "t", "--to", "latest"]);
     assert_eq!(broker.committed("g", "t"), Some(3));
     broker.ok(&["groups", "reset", "g", "t"]);
     assert_eq!(broker.committed("g", "t"), Some(0));
+    let table = broker.ok(&["groups", "lag", "g"]);
+    assert!(table.contains("OLDEST") && table.lines().any(|line| line.trim_end().ends_with('s')), "{table}");
+    broker.ok(&["groups", "reset", "g", "t", "--to", "2100-01-01T00:00:00Z"]);
+    assert_eq!(broker.committed("g", "t"), Some(3), "nothing is of then or later");
+    broker.ok(&["groups", "reset", "g", "t", "--to", "2000-01-01T00:00:00Z", "-p", "0"]);
+    assert_eq!(broker.committed("g", "t"), Some(0), "everything is");
     assert!(broker.fails(&["groups", "reset", "g", "t", "--to", "soon"], 2).contains("earliest, latest"));
+    broker.ok(&["produce", "other", "a"]);
+    broker.ok(&["groups", "reset", "g", "other"]);
+    let deleted = broker.ok(&["groups", "delete", "g", "--topic", "t"]);
+    assert_eq!(deleted, "deleted the offsets of group g on t\n");
+    assert_eq!(broker.committed("g", "other"), Some(0));
     assert_eq!(broker.ok(&["groups", "delete", "g"]), "deleted group g\n");
     assert!(broker.fails(&["groups", "describe", "g"], 1).contains("group not found: g"));
 }
