@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Generator, Iterable
-from typing import Any, Callable, Generic, Optional, SupportsIndex, TypeVar
+from collections.abc import Iterable
+from typing import Any, Callable, Optional, SupportsIndex, TypeVar
 
 from pyflymq import _core
+from pyflymq._call import Call
+from pyflymq._control import ControlCalls, nothing
 from pyflymq._records import Headers, Key, consumed, count_of, offset_of, outgoing, partition_of, stored
 from pyflymq.exceptions import InvalidArgumentError
 from pyflymq.models import (
@@ -19,39 +21,17 @@ from pyflymq.models import (
     PartitionInfo,
     RecordMetadata,
     Schedule,
-    Schema,
     TopicMetadata,
 )
 from pyflymq.serde import BinarySerde, Serde
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 #: Bytes of a fetch unless a message is larger.
 FETCH_BYTES = 1 << 20
 
 
-class Call(Generic[T]):
-    """A call to the broker that has not begun: `wait()` or `await` it, once."""
-
-    def __init__(self, operation: _core.Operation[R], finish: Callable[[R], T]) -> None:
-        self._wait: Callable[[], T] = lambda: finish(operation.wait())
-        self._await: Callable[[], Generator[Any, None, T]] = lambda: _then(operation.__await__(), finish)
-
-    def wait(self) -> T:
-        """The result; other threads run meanwhile."""
-        return self._wait()
-
-    def __await__(self) -> Generator[Any, None, T]:
-        return self._await()
-
-
-def _then(steps: Generator[Any, None, R], finish: Callable[[R], T]) -> Generator[Any, None, T]:
-    result = yield from steps
-    return finish(result)
-
-
-class Calls:
+class Calls(ControlCalls):
     """The calls of one client."""
 
     def __init__(self, core: _core.Client) -> None:
@@ -72,7 +52,7 @@ class Calls:
         return self.rpc("CreateTopic", request, lambda reply: _topic(reply["topic"]))
 
     def delete_topic(self, topic: str) -> Call[None]:
-        return self.rpc("DeleteTopic", {"name": topic}, _nothing)
+        return self.rpc("DeleteTopic", {"name": topic}, nothing)
 
     def list_topics(self) -> Call[list[str]]:
         return self.rpc("ListTopics", {}, lambda reply: [topic["name"] for topic in reply["topics"]])
@@ -149,7 +129,7 @@ class Calls:
         return self.rpc("ListSchedules", request, lambda reply: [Schedule(**one) for one in reply.get("schedules", [])])
 
     def cancel_schedule(self, topic: str, schedule_id: str) -> Call[None]:
-        return self.rpc("CancelSchedule", {"topic": topic, "id": schedule_id}, _nothing)
+        return self.rpc("CancelSchedule", {"topic": topic, "id": schedule_id}, nothing)
 
     def deliver_schedule_now(self, topic: str, schedule_id: str) -> Call[RecordMetadata]:
         request = {"topic": topic, "id": schedule_id}
@@ -163,7 +143,7 @@ class Calls:
             record["key"] = _base64(key_data)
         return record
 
-    # Transactions, dead letters, schemas
+    # Transactions, dead letters
 
     def begin_transaction(self) -> Call[str]:
         return self.rpc("BeginTransaction", {}, lambda reply: str(reply["transaction_id"]))
@@ -173,7 +153,7 @@ class Calls:
         return self.rpc("ProduceInTransaction", request, lambda reply: _metadata(reply["records"][0]))
 
     def end_transaction(self, txn: str, commit: bool) -> Call[None]:
-        return self.rpc("CommitTransaction" if commit else "AbortTransaction", {"transaction_id": txn}, _nothing)
+        return self.rpc("CommitTransaction" if commit else "AbortTransaction", {"transaction_id": txn}, nothing)
 
     def fetch_dlq(self, topic: str, max_messages: int) -> Call[list[DeadLetter]]:
         request = {"topic": topic, "max_messages": count_of("max_messages", max_messages)}
@@ -201,33 +181,12 @@ class Calls:
             message=consumed(parts, self.serde),
         )
 
-    def replay_dlq(self, topic: str, ids: list[str]) -> Call[int]:
-        request = {"topic": topic, "ids": ids, "all": not ids}
-        return self.rpc("ReplayDeadLetters", request, lambda reply: int(reply["replayed"]))
-
-    def set_dead_letter_policy(self, topic: str, group: Optional[str], policy: dict[str, Any]) -> Call[None]:
-        options = {"dead_letters": policy} if group is None else {"group_dead_letters": {group: policy}}
-        return self.rpc("AlterTopic", {"name": topic, "options": options}, _nothing)
-
-    def purge_dlq(self, topic: str) -> Call[int]:
-        return self.rpc("PurgeDeadLetters", {"topic": topic}, lambda reply: int(reply["purged"]))
-
-    def register_schema(self, name: str, kind: str, definition: str) -> Call[Schema]:
-        if kind not in ("json", "avro", "protobuf"):
-            raise InvalidArgumentError(f"unknown schema type {kind!r}: use one of json, avro, protobuf")
-        request = {"name": name, "type": f"SCHEMA_TYPE_{kind.upper()}", "definition": definition}
-        return self.rpc("RegisterSchema", request, lambda reply: _schema(reply["schema"]))
-
 
 def _pair(message: Any) -> tuple[Key, Any]:
     """`(key, value)`, or a value alone."""
     if isinstance(message, tuple) and len(message) == 2:
         return message
     return None, message
-
-
-def _nothing(_reply: dict[str, Any]) -> None:
-    return None
 
 
 def _base64(data: bytes) -> str:
@@ -258,8 +217,3 @@ def _cluster(reply: dict[str, Any]) -> ClusterMetadata:
     nodes = [NodeMetadata(node_id=m["node_id"], address=m.get("client_addr", "")) for m in reply["members"]]
     partitions = {topic["name"]: {p["partition"]: p["leader"] for p in topic["partitions"]} for topic in reply["topics"]}
     return ClusterMetadata(cluster_id=reply["cluster_id"], nodes=nodes, partitions=partitions)
-
-
-def _schema(schema: dict[str, Any]) -> Schema:
-    kind = schema["type"].removeprefix("SCHEMA_TYPE_").lower()
-    return Schema(**{**{k: schema[k] for k in ("id", "name", "version", "definition")}, "type": kind})

@@ -14,6 +14,7 @@ from pyflymq._settings import MEMORY, client_config, open_core
 from pyflymq.client import FlyMQClient
 from pyflymq.config import ClientConfig, ConsumerConfig, ProducerConfig
 from pyflymq.consumer import ITERATION_WAIT_MS, Topics, consumer_config, core_consumer
+from pyflymq.control import AsyncControlMethods
 from pyflymq.exceptions import ClosedError
 from pyflymq.models import (
     ClusterMetadata,
@@ -22,7 +23,6 @@ from pyflymq.models import (
     FetchResult,
     RecordMetadata,
     Schedule,
-    Schema,
     TopicMetadata,
 )
 from pyflymq.producer import ProduceFuture, core_producer
@@ -32,7 +32,7 @@ from pyflymq.transaction import AsyncTransaction
 from pyflymq.transactional import AsyncTransactionalProducer
 
 
-class AsyncFlyMQClient:
+class AsyncFlyMQClient(AsyncControlMethods):
     """`FlyMQClient` with every method as a coroutine: `async with AsyncFlyMQClient() as client`."""
 
     def __init__(
@@ -282,22 +282,6 @@ class AsyncFlyMQClient:
     async def fetch_dlq(self, topic: str, max_messages: int = 10) -> list[DeadLetter]:
         """Messages of a topic that could not be processed."""
         return await self._calls.fetch_dlq(topic, max_messages)
-
-    async def replay_dlq(self, topic: str, message_id: Optional[str] = None) -> int:
-        """Puts one dead letter, or all, back into the topic."""
-        return await self._calls.replay_dlq(topic, [] if message_id is None else [message_id])
-
-    async def set_dead_letter_policy(self, name: str, group: Optional[str] = None, **policy: Any) -> None:
-        """As `FlyMQClient.set_dead_letter_policy`."""
-        await self._calls.set_dead_letter_policy(name, group, policy)
-
-    async def purge_dlq(self, topic: str) -> int:
-        """Deletes all dead letters of a topic."""
-        return await self._calls.purge_dlq(topic)
-
-    async def register_schema(self, name: str, schema_type: str, definition: str) -> Schema:
-        """Registers a schema of type `json`, `avro` or `protobuf`."""
-        return await self._calls.register_schema(name, schema_type, definition)
 
 
 class AsyncProducer:

@@ -13,6 +13,7 @@ from pyflymq._records import Headers, Key
 from pyflymq._settings import MEMORY, client_config, open_core
 from pyflymq.config import ClientConfig, ConsumerConfig, ProducerConfig
 from pyflymq.consumer import HighLevelConsumer, consumer_config
+from pyflymq.control import ControlMethods
 from pyflymq.exceptions import ClosedError
 from pyflymq.models import (
     ClusterMetadata,
@@ -21,7 +22,6 @@ from pyflymq.models import (
     FetchResult,
     RecordMetadata,
     Schedule,
-    Schema,
     TopicMetadata,
 )
 from pyflymq.producer import HighLevelProducer
@@ -49,7 +49,7 @@ def connect(
     return FlyMQClient(servers, username=username, password=password, encryption_key=encryption_key, **settings)
 
 
-class FlyMQClient:
+class FlyMQClient(ControlMethods):
     """A connection to FlyMQ. Threads may share it; the order of one thread's messages is kept per partition.
 
     Every method raises a subclass of `FlyMQError`, whose `hint` says what to do next.
@@ -359,22 +359,3 @@ class FlyMQClient:
     def fetch_dlq(self, topic: str, max_messages: int = 10) -> list[DeadLetter]:
         """Messages of a topic that could not be processed."""
         return self._open().fetch_dlq(topic, max_messages).wait()
-
-    def replay_dlq(self, topic: str, message_id: Optional[str] = None) -> int:
-        """Puts one dead letter, or all, back into the topic; how many that were."""
-        return self._open().replay_dlq(topic, [] if message_id is None else [message_id]).wait()
-
-    def set_dead_letter_policy(self, name: str, group: Optional[str] = None, **policy: Any) -> None:
-        """Says how often and when messages of a topic that fail come again, and where they go then: for one group, or for all
-        that say nothing themselves. `policy`: `enabled`, `max_retries`, `retry_delay_ms`, `backoff_factor`,
-        `max_retry_delay_ms` and `topic`, the proto's `DeadLetterPolicy`; what is left out stays, and without any all that was
-        said is taken away. Raises `TopicNotFoundError`; `InvalidArgumentError` names the field."""
-        self._open().set_dead_letter_policy(name, group, policy).wait()
-
-    def purge_dlq(self, topic: str) -> int:
-        """Deletes all dead letters of a topic; how many that were."""
-        return self._open().purge_dlq(topic).wait()
-
-    def register_schema(self, name: str, schema_type: str, definition: str) -> Schema:
-        """Registers a schema of type `json`, `avro` or `protobuf`."""
-        return self._open().register_schema(name, schema_type, definition).wait()

@@ -172,11 +172,116 @@ class DeadLetter(_Model):
     reason: str = ""
 
 
+class DeadLetterStats(_Model):
+    """How many dead letters a topic has."""
+
+    total: int
+    #: `max_retries_exceeded`, `rejected`
+    by_reason: dict[str, int] = {}
+    #: The groups in which they failed.
+    by_group: dict[str, int] = {}
+
+
+class SchemaReference(_Model):
+    """Another schema that a schema uses."""
+
+    #: As the schema's text calls it.
+    name: str
+    #: The name that it is registered by.
+    subject: str
+    version: int
+
+
 class Schema(_Model):
     """A registered schema version."""
 
     id: str
     name: str
     version: int
+    #: `json`, `avro` or `protobuf`
     type: str
     definition: str
+    #: Which versions may follow: `backward` and so on.
+    compatibility: str = ""
+    #: The same for the same text in all schemas; values of Avro and Protobuf begin with it.
+    global_id: int = 0
+    #: Other schemas that it uses.
+    references: list[SchemaReference] = []
+
+
+class PartitionOffset(_Model):
+    """A place in a partition."""
+
+    topic: str
+    partition: int
+    #: The next offset to read.
+    offset: int
+
+
+class PartitionLag(_Model):
+    """How far a group is behind."""
+
+    topic: str
+    partition: int
+    #: Next offset to read.
+    committed: int
+    #: High watermark.
+    latest: int
+    #: Messages between them.
+    lag: int
+    #: Age in milliseconds of the oldest of them; 0: there is none.
+    lag_ms: int = 0
+
+
+class TopicPartitions(_Model):
+    """Partitions of a topic."""
+
+    topic: str
+    partitions: list[int] = []
+
+
+class GroupMember(_Model):
+    """A member of a consumer group."""
+
+    member_id: str
+    client_id: str = ""
+    host: str = ""
+    #: Of a static member, else empty.
+    instance_id: str = ""
+    #: Of the assignment that it was told last.
+    member_epoch: int = 0
+    #: What it reads, with what it has not let go of yet.
+    assignment: list[TopicPartitions] = []
+    #: What it is to read once the group is stable.
+    target: list[TopicPartitions] = []
+    #: Names and patterns that it subscribes to.
+    topics: list[str] = []
+
+
+class GroupInfo(_Model):
+    """A consumer group."""
+
+    group: str
+    #: `empty` (offsets only), `stable`, or `rebalancing` (partitions are on their way to other members)
+    state: str
+    #: Counts its assignments.
+    generation: int = 0
+    #: The node that keeps it.
+    coordinator: str = ""
+    members: list[GroupMember] = []
+    offsets: list[PartitionOffset] = []
+
+
+class TransactionInfo(_Model):
+    """A transaction."""
+
+    #: Producer id, epoch and transactional id with dots between.
+    transaction_id: str
+    producer_id: int
+    producer_epoch: int
+    #: `ongoing`, `prepare_commit` or `prepare_abort`
+    state: str
+    #: Unix time in milliseconds.
+    started_ms: int = 0
+    #: Where it has written.
+    partitions: list[TopicPartitions] = []

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Callable, Optional
 
 from pyflymq import _background, _core
-from pyflymq._calls import Call
+from pyflymq._call import Call
 from pyflymq._records import Headers, Key, outgoing, stored
 from pyflymq.config import ProducerConfig
 from pyflymq.exceptions import ClosedError, FlyMQError, TimeoutError

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyflymq._calls import Call, Calls
+from pyflymq._call import Call
+from pyflymq._calls import Calls
 from pyflymq._records import Key
 from pyflymq.exceptions import TransactionError
 from pyflymq.models import RecordMetadata

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from pyflymq import _core
-from pyflymq._calls import Call
+from pyflymq._call import Call
 from pyflymq._records import Headers, Key, outgoing, stored
 from pyflymq.exceptions import FlyMQError, InvalidArgumentError
 from pyflymq.models import ConsumedMessage, RecordMetadata
