@@ -3,15 +3,14 @@ package com.firefly.flymq;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.firefly.flymq.internal.Json;
 import com.firefly.flymq.model.ClusterMetadata;
-import com.firefly.flymq.model.PartitionLag;
-import com.firefly.flymq.model.PartitionOffset;
 import com.firefly.flymq.model.TopicInfo;
+import com.firefly.flymq.model.TransactionInfo;
 
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** Topics, groups and the cluster: one control call each. */
+/** Topics, transactions and the cluster: one control call each. */
 public interface ControlCalls {
     /**
      * Any unary rpc of the protocol by name, with the proto's field names: {@code call("GetTopic", Map.of("name", "orders"))}.
@@ -50,33 +49,8 @@ public interface ControlCalls {
         return Json.read(call("GetMetadata", Map.of()), ClusterMetadata.class);
     }
 
-    /** Names of all consumer groups. */
-    default List<String> listGroups() {
-        List<String> names = new ArrayList<>();
-        call("ListGroups", Map.of()).path("groups").forEach(group -> names.add(group.path("group").asText()));
-        return names;
-    }
-
-    /** A group's committed offsets: each the next to read. */
-    default List<PartitionOffset> committed(String group, String topic) {
-        JsonNode reply = call("GetOffsets", Map.of("group", group, "topic", topic));
-        return Json.readList(reply.path("offsets"), PartitionOffset.class);
-    }
-
-    /** Commits the next offset to read of a group; durable when it returns. */
-    default void commitOffset(String group, String topic, int partition, long offset) {
-        Map<String, Object> place = Map.of("topic", topic, "partition", partition, "offset", offset);
-        call("CommitOffsets", Map.of("group", group, "offsets", List.of(place)));
-    }
-
-    /** How far a group is behind, by partition. */
-    default List<PartitionLag> lag(String group, String topic) {
-        JsonNode reply = call("GetLag", Map.of("group", group, "topic", topic));
-        return Json.readList(reply.path("partitions"), PartitionLag.class);
-    }
-
-    /** Forgets a group and its offsets. */
-    default void deleteGroup(String group) {
-        call("DeleteGroup", Map.of("group", group));
+    /** Transactions that are open, or ending. */
+    default List<TransactionInfo> listTransactions() {
+        return Json.readList(call("ListTransactions", Map.of()).path("transactions"), TransactionInfo.class);
     }
 }

@@ -33,7 +33,8 @@ import java.util.Map;
  * <p>Calls that wait end with an {@link com.firefly.flymq.exception.InterruptedOperationException} when their thread is
  * interrupted; every failure is a {@link com.firefly.flymq.exception.FlyMQException} that says what to do next.
  */
-public final class FlyMQClient extends NativeObject implements ControlCalls, MessagingCalls {
+public final class FlyMQClient extends NativeObject
+        implements ControlCalls, DeadLetterCalls, GroupCalls, MessagingCalls, SchemaCalls {
     private final @Nullable Encryptor encryptor;
     private volatile Serde serde = Serdes.BINARY;
 

@@ -2,17 +2,13 @@ package com.firefly.flymq;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.firefly.flymq.internal.Json;
-import com.firefly.flymq.model.DeadLetter;
-import com.firefly.flymq.model.Schema;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 
 /**
- * Delayed messages, messages with a lifetime, schemas and dead letters: one control call each. A broker that has not got one
- * of them yet answers with an {@link com.firefly.flymq.exception.UnsupportedException}.
+ * Delayed messages, messages with a lifetime and messages with a schema: one control call each.
  */
 public interface MessagingCalls {
     /** As {@link ControlCalls#call}. */
@@ -75,47 +71,5 @@ public interface MessagingCalls {
         List<Map<String, Object>> records = List.of(record(NewMessage.of(data)));
         JsonNode reply = call("Produce", Map.of("topic", topic, "acks", "ACKS_ALL", "records", records, field, value));
         return Records.stored(reply);
-    }
-
-    /**
-     * @param type {@code json}, {@code avro} or {@code protobuf}
-     */
-    default Schema registerSchema(String name, String type, String definition) {
-        String kind = "SCHEMA_TYPE_" + type.toUpperCase(Locale.ROOT);
-        JsonNode reply = call("RegisterSchema", Map.of("name", name, "type", kind, "definition", definition));
-        return Json.read(reply.path("schema"), Schema.class);
-    }
-
-    /** Messages of a topic that failed too often. */
-    default List<DeadLetter> fetchDlq(String topic, int maxMessages) {
-        JsonNode reply = call("ListDeadLetters", Map.of("topic", topic, "max_messages", maxMessages));
-        return Json.readList(reply.path("dead_letters"), DeadLetter.class);
-    }
-
-    /** Sends a dead letter to its topic again. */
-    default void replayDlq(String topic, String id) {
-        call("ReplayDeadLetters", Map.of("topic", topic, "ids", List.of(id)));
-    }
-
-    /**
-     * Says how often and when messages of a topic that fail come again, and where they go then, for all groups that say nothing
-     * themselves.
-     *
-     * @param policy {@code enabled}, {@code max_retries}, {@code retry_delay_ms}, {@code backoff_factor}, {@code max_retry_delay_ms}
-     *     and {@code topic}, the proto's {@code DeadLetterPolicy}; what is left out stays, an empty one takes all away
-     */
-    default void setDeadLetterPolicy(String topic, Map<String, ?> policy) {
-        call("AlterTopic", Map.of("name", topic, "options", Map.of("dead_letters", policy)));
-    }
-
-    /** The same for one group. */
-    default void setDeadLetterPolicy(String topic, String group, Map<String, ?> policy) {
-        Map<String, Object> options = Map.of("group_dead_letters", Map.of(group, policy));
-        call("AlterTopic", Map.of("name", topic, "options", options));
-    }
-
-    /** Forgets the dead letters of a topic; how many there were. */
-    default int purgeDlq(String topic) {
-        return call("PurgeDeadLetters", Map.of("topic", topic)).path("purged").asInt();
     }
 }
