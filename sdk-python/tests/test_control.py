@@ -13,7 +13,7 @@ from pyflymq import (
     SchemaReference,
     TopicPartitions,
 )
-from pyflymq.exceptions import GroupNotFoundError, InvalidArgumentError, SchemaError
+from pyflymq.exceptions import GroupNotFoundError, InUseError, InvalidArgumentError, SchemaError
 
 ID = '{"type": "object", "required": ["id"]}'
 STRICTER = '{"type": "object", "required": ["id", "to"]}'
@@ -30,6 +30,11 @@ def test_a_group_is_described_with_its_members(client: FlyMQClient, topic: str, 
         (member,) = info.members
         assert member.topics == [topic]
         assert member.target == [TopicPartitions(topic=topic, partitions=[0, 1])]
+        with pytest.raises(InUseError):
+            client.reset_offsets(group, topic, "earliest")
+        with pytest.raises(InUseError) as refused:
+            client.delete_group(group)
+        assert not refused.value.retryable
     client.commit_offset(group, topic, 1, 0)
     info = client.describe_group(group)
     assert info.state == "empty"

@@ -45,7 +45,7 @@ impl From<BrokerError> for Refusal {
             ErrorCode::SchemaInvalid | ErrorCode::InvalidArgument => (422, 42_201),
             ErrorCode::SchemaIncompatible => (409, 409),
             // A reference exists to it, or a topic is bound to it.
-            ErrorCode::Conflict => (422, 42_206),
+            ErrorCode::InUse => (422, 42_206),
             ErrorCode::AuthenticationRequired | ErrorCode::AuthenticationFailed => (401, 40_101),
             ErrorCode::PermissionDenied => (403, 40_301),
             ErrorCode::Timeout => (500, 50_002),

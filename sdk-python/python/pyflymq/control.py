@@ -45,7 +45,8 @@ class ControlMethods:
 
     def reset_offsets(self, group: str, topic: str, to: ResetTo, *, partitions: Sequence[int] = ()) -> list[PartitionOffset]:
         """Lets a group that has no members begin anew: at the "earliest", the "latest", an offset, or the first message of a
-        time (a `datetime`) or later; in all partitions or these. Where it begins now."""
+        time (a `datetime`) or later; in all partitions or these. Where it begins now. Raises `InUseError` while
+        members read the topic."""
         return self._open().reset_offsets(group, topic, to, partitions).wait()
 
     def delete_group(self, group: str, topic: Optional[str] = None) -> None:

@@ -199,6 +199,12 @@ class RecordNotHeldError(FlyMQError):
     default_code = "RECORD_NOT_HELD"
 
 
+class InUseError(FlyMQError):
+    """Something still uses what is to be deleted or reset: members of a group, topics of a schema."""
+
+    default_code = "IN_USE"
+
+
 class UnsupportedError(FlyMQError):
     """This version cannot do that, or it is switched off."""
 
@@ -241,6 +247,7 @@ _BY_CODE: dict[str, type[FlyMQError]] = {
     "ILLEGAL_GENERATION": RebalanceError,
     "INSTANCE_FENCED": InstanceFencedError,
     "RECORD_NOT_HELD": RecordNotHeldError,
+    "IN_USE": InUseError,
     "TRANSACTION_NOT_FOUND": TransactionError,
     "TRANSACTION_STATE": TransactionError,
     "SCHEMA_NOT_FOUND": SchemaError,

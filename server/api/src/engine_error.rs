@@ -19,7 +19,7 @@ impl From<EngineError> for BrokerError {
             }
             E::GroupNotFound { group } => failed(ErrorCode::GroupNotFound).with("group", group),
             E::GroupNotEmpty { group, members } => {
-                failed(ErrorCode::Conflict).with("group", group).with("members", members)
+                failed(ErrorCode::InUse).with("group", group).with("members", members)
             }
             E::UnknownMember { group, member }
             | E::InstanceFenced { group, member, .. }
@@ -290,7 +290,7 @@ fn schema_refused(error: &EngineError) -> BrokerError {
         E::SchemaEncrypted { topic, record } => {
             failed(ErrorCode::SchemaValidationFailed).with("topic", topic).with("record", record)
         }
-        E::SchemaInUse { subject, by } => failed(ErrorCode::Conflict).with("schema", subject).with("by", by),
+        E::SchemaInUse { subject, by } => failed(ErrorCode::InUse).with("schema", subject).with("by", by),
         _ => failed(ErrorCode::FeatureDisabled).with("feature", "schemas"),
     }
 }

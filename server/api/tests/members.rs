@@ -99,7 +99,7 @@ async fn two_members_share_a_topic_and_commits_are_fenced() {
     assert_refused(gone, ErrorCode::UnknownMember, "member_id");
     let delete = pb::DeleteGroupRequest { group: "g".to_owned(), ..Default::default() };
     let kept = broker.call::<_, pb::DeleteGroupResponse>(delete).await;
-    assert_refused(kept, ErrorCode::Conflict, "members");
+    assert_refused(kept, ErrorCode::InUse, "members");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ impl Client {
     /// Lets a group that has no members begin anew, in these partitions of a topic (none: all). Returns where it begins now.
     ///
     /// # Errors
-    /// `TopicNotFound`, `OffsetOutOfRange`; `Conflict` while the group has members.
+    /// `TopicNotFound`, `OffsetOutOfRange`; `InUse` while the group has members.
     pub async fn reset_offsets(
         &self,
         group: &str,
@@ -76,7 +76,7 @@ impl Client {
     /// Forgets a group and its offsets, or those of one topic.
     ///
     /// # Errors
-    /// `GroupNotFound`; `Conflict` while it has members.
+    /// `GroupNotFound`; `InUse` while it has members.
     pub async fn delete_group(&self, group: &str, topic: Option<&str>) -> Result<(), ClientError> {
         let request =
             pb::DeleteGroupRequest { group: group.to_owned(), topic: topic.unwrap_or_default().to_owned() };

@@ -68,7 +68,7 @@ impl Client {
     /// Deletes a version of a schema (none: all); which ones. Their ids are still found, until they are deleted once more, `permanent`.
     ///
     /// # Errors
-    /// `SchemaNotFound`; `Conflict` while a topic or another schema needs it.
+    /// `SchemaNotFound`; `InUse` while a topic or another schema needs it.
     pub async fn delete_schema(
         &self,
         name: &str,

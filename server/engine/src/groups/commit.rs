@@ -69,7 +69,7 @@ impl Engine {
     /// Commits what `to` means for each partition; no partitions: all of the topic. Returns what was committed.
     ///
     /// # Errors
-    /// As [`Engine::commit_offsets`] and [`Engine::find_offset`].
+    /// `GroupNotEmpty` while a member reads the topic; as [`Engine::commit_offsets`] and [`Engine::find_offset`].
     pub async fn reset_offsets(
         &self,
         group: &GroupId,
@@ -79,6 +79,8 @@ impl Engine {
     ) -> Result<Vec<CommittedOffset>, EngineError> {
         self.check_running()?;
         self.check_coordinator(group)?;
+        // They would go on from where they are, and their next commit would take it back.
+        self.check_no_members(group, topic)?;
         let count = self.topics.get(topic)?.view().count();
         let all: Vec<_> = (0..count).map(PartitionId).collect();
         let partitions = if partitions.is_empty() { &all } else { partitions };

@@ -86,6 +86,16 @@ impl Engine {
         if members == 0 { Ok(()) } else { Err(EngineError::GroupNotEmpty { group: group.clone(), members }) }
     }
 
+    /// Refuses a group with members that share the partitions of the topic. Readers without membership are not asked for: they see
+    /// what is committed only when they begin.
+    pub(super) fn check_no_members(&self, group: &GroupId, topic: &TopicName) -> Result<(), EngineError> {
+        let members = match self.view(group) {
+            Some(view) if view.topics.contains(topic) => view.members.len(),
+            Some(_) | None => 0,
+        };
+        if members == 0 { Ok(()) } else { Err(EngineError::GroupNotEmpty { group: group.clone(), members }) }
+    }
+
     /// Counts the caller as a member of (group, topic) until the guard is dropped.
     ///
     /// # Errors

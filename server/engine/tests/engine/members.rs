@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flymq_engine::{
     Assigned, Assignor, CommitAs, DeadLetterConfig, Engine, EngineError, GroupState, Heartbeat, JoinGroup,
-    NewTopic, OFFSETS_TOPIC, OffsetCommit, TopicConfig, TopicFilters,
+    NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, TopicConfig, TopicFilters,
 };
 use flymq_types::{Offset, PartitionId, Patterns, TopicName};
 
@@ -113,6 +113,8 @@ async fn members_share_the_partitions_and_survive_a_crash() {
     assert_eq!((&a.told, &b.told), (&before_a, &before_b), "they go on as they were");
     assert_eq!(state(&engine), (GroupState::Stable, 2, 2));
     assert!(matches!(engine.delete_group(&group("g"), None).await, Err(EngineError::GroupNotEmpty { .. })));
+    let reset = engine.reset_offsets(&group("g"), &topic("t"), &[], StartFrom::Latest).await;
+    assert!(matches!(reset, Err(EngineError::GroupNotEmpty { members: 2, .. })), "{reset:?}");
 
     // One is silent for its session, the other goes on.
     for _ in 0..6 {

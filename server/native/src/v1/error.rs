@@ -100,6 +100,7 @@ impl<'a> About<'a> {
             | ErrorCode::RoleNotFound
             | ErrorCode::Cancelled
             | ErrorCode::Conflict
+            | ErrorCode::InUse
             | ErrorCode::DelayTooLong
             | ErrorCode::UnsupportedVersion
             | ErrorCode::ReadOnly

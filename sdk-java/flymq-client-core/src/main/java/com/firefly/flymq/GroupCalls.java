@@ -56,7 +56,11 @@ public interface GroupCalls {
         return lag(group, "");
     }
 
-    /** Lets a group that has no members begin anew in all partitions of a topic; where it begins now. */
+    /**
+     * Lets a group that has no members begin anew in all partitions of a topic; where it begins now.
+     *
+     * @throws com.firefly.flymq.exception.InUseException while members read the topic
+     */
     default List<PartitionOffset> resetOffsets(String group, String topic, OffsetReset to) {
         return reset(group, topic, Map.of("to", "START_FROM_" + to.name()));
     }
@@ -78,7 +82,11 @@ public interface GroupCalls {
         return Json.readList(call("ResetOffsets", request).path("offsets"), PartitionOffset.class);
     }
 
-    /** Forgets a group and its offsets. */
+    /**
+     * Forgets a group and its offsets.
+     *
+     * @throws com.firefly.flymq.exception.InUseException while it has members
+     */
     default void deleteGroup(String group) {
         call("DeleteGroup", Map.of("group", group));
     }

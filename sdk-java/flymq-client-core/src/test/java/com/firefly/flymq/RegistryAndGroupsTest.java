@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.firefly.flymq.exception.GroupNotFoundException;
+import com.firefly.flymq.exception.InUseException;
 import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.exception.SchemaException;
 import com.firefly.flymq.model.GroupInfo;
@@ -37,6 +38,7 @@ class RegistryAndGroupsTest extends WithBroker {
             assertThat(info.state()).isEqualTo("stable");
             GroupMember member = info.members().get(0);
             assertThat(member.topics()).containsExactly(topic);
+            assertThatThrownBy(() -> client.resetOffsets(group, topic, 0)).isInstanceOf(InUseException.class);
             assertThat(member.target()).containsExactly(new TopicPartitions(topic, List.of(0, 1)));
         }
         client.commitOffset(group, topic, 1, 0);

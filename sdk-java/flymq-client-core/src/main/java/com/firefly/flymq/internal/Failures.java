@@ -11,6 +11,7 @@ import com.firefly.flymq.exception.FlyMQException;
 import com.firefly.flymq.exception.GroupNotFoundException;
 import com.firefly.flymq.exception.InstanceFencedException;
 import com.firefly.flymq.exception.InterruptedOperationException;
+import com.firefly.flymq.exception.InUseException;
 import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.exception.OffsetOutOfRangeException;
 import com.firefly.flymq.exception.PartitionNotFoundException;
@@ -81,6 +82,7 @@ final class Failures {
             case "UNKNOWN_MEMBER", "ILLEGAL_GENERATION" -> new RebalanceException(info);
             case "INSTANCE_FENCED" -> new InstanceFencedException(info);
             case "RECORD_NOT_HELD" -> new RecordNotHeldException(info);
+            case "IN_USE" -> new InUseException(info);
             case "UNIMPLEMENTED", "FEATURE_DISABLED", "UNSUPPORTED_VERSION" -> new UnsupportedException(info);
             case "CANCELLED" -> new ClosedException(info);
             case "INTERRUPTED" -> new InterruptedOperationException(ErrorInfo.local(
