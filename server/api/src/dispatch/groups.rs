@@ -111,11 +111,13 @@ impl EngineBroker {
         Ok(pb::ListGroupsResponse { groups: groups.into_values().collect(), missing_nodes })
     }
 
-    pub(super) fn describe_group(
+    pub(super) async fn describe_group(
         &self,
         request: &pb::DescribeGroupRequest,
     ) -> Result<pb::DescribeGroupResponse, BrokerError> {
-        let group = self.engine.describe_group(&convert::group(&request.group)?)?;
+        let group = convert::group(&request.group)?;
+        self.engine.groups_known(&group).await?;
+        let group = self.engine.describe_group(&group)?;
         Ok(pb::DescribeGroupResponse {
             group: group.group.to_string(),
             state: state(group.state).into(),
@@ -126,10 +128,14 @@ impl EngineBroker {
         })
     }
 
-    pub(super) fn get_lag(&self, request: &pb::GetLagRequest) -> Result<pb::GetLagResponse, BrokerError> {
+    pub(super) async fn get_lag(
+        &self,
+        request: &pb::GetLagRequest,
+    ) -> Result<pb::GetLagResponse, BrokerError> {
         let group = convert::group(&request.group)?;
         let topic = optional_topic(&request.topic)?;
         let partition = convert::optional_partition(request.partition)?;
+        self.engine.groups_known(&group).await?;
         let partitions = self.engine.lag(&group, topic.as_ref(), partition)?;
         let total = partitions.iter().map(|p| p.lag).sum();
         Ok(pb::GetLagResponse { partitions: partitions.iter().map(lag).collect(), total })

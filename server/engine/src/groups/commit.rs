@@ -78,6 +78,7 @@ impl Engine {
         to: StartFrom,
     ) -> Result<Vec<CommittedOffset>, EngineError> {
         self.check_running()?;
+        self.groups_known(group).await?;
         self.check_coordinator(group)?;
         // They would go on from where they are, and their next commit would take it back.
         self.check_no_members(group, topic)?;
@@ -126,6 +127,7 @@ impl Engine {
     /// `GroupNotFound`, `GroupNotEmpty`, `TopicNotFound`, or a storage failure.
     pub async fn delete_group(&self, group: &GroupId, topic: Option<&TopicName>) -> Result<(), EngineError> {
         self.check_running()?;
+        self.groups_known(group).await?;
         self.check_coordinator(group)?;
         self.check_empty(group, topic)?;
         let only = topic.map(|topic| self.topics.get(topic)).transpose()?.map(|topic| topic.view().meta.id);

@@ -123,6 +123,7 @@ impl Engine {
     /// `UnknownMember`: it has to let go of everything, and join again. `InstanceFenced`: and not join again.
     /// `StaleGeneration`, `NotCoordinator`, or why a change could not be written.
     pub async fn heartbeat(&self, group: &GroupId, heartbeat: Heartbeat) -> Result<Assigned, EngineError> {
+        self.groups_known(group).await?;
         let Heartbeat { member_id, epoch, generation, owned, max_wait } = heartbeat;
         let mut beat = Some(Beat { epoch, generation, owned });
         let mut images = self.meta.watch();
@@ -175,6 +176,7 @@ impl Engine {
     /// # Errors
     /// `UnknownMember`, `InstanceFenced`, `NotCoordinator`, or why it could not be written.
     pub async fn leave_group(&self, group: &GroupId, member_id: &str) -> Result<(), EngineError> {
+        self.groups_known(group).await?;
         let (log, live) = self.attended(group, member_id)?;
         let leave = |state: &mut Group, now: Duration, _: &Readable<'_>| state.leave(now, member_id);
         let (left, revision) = self.with_group(&live, leave);
@@ -192,6 +194,7 @@ impl Engine {
         member: &CommitAs,
         offsets: Vec<OffsetCommit>,
     ) -> Result<(), EngineError> {
+        self.groups_known(group).await?;
         let (log, live) = self.attended(group, &member.member_id)?;
         let places = offsets.iter().map(|commit| (commit.topic.clone(), commit.partition));
         let places: BTreeSet<Place> = places.collect();

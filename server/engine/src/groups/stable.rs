@@ -49,6 +49,7 @@ impl Engine {
         if cfg!(mutant = "pending_offsets_overlooked") {
             return Ok(());
         }
+        self.groups_known(group).await?;
         for _ in 0..LOOKS {
             self.check_coordinator(group)?;
             let held = {

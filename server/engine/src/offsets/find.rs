@@ -139,6 +139,7 @@ impl Engine {
             open.check_whole()?;
             let number = partition;
             let partition = open.partition(number)?;
+            self.groups_known(group).await?;
             self.check_coordinator(group)?;
             let id = open.view().meta.id;
             self.offsets_are_stable(group, |topic, at| topic == id && at == number).await?;

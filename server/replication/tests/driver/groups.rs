@@ -1,8 +1,11 @@
 //! A group's offsets move with the leadership of their partition.
 
+use std::time::Duration;
+
 use flymq_engine::meta::MetaStore;
 use flymq_engine::{
-    EngineError, EngineOptions, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom, Target, TopicConfig,
+    CommitAs, EngineError, EngineOptions, Heartbeat, NewTopic, OFFSETS_TOPIC, OffsetCommit, StartFrom,
+    Target, TopicConfig,
 };
 use flymq_storage::LogConfig;
 use flymq_types::{Acks, GroupId, Isolation, Offset, PartitionId};
@@ -21,9 +24,14 @@ fn commit(offset: u64) -> Vec<OffsetCommit> {
 
 /// Commits through the coordinator, whoever that is at the moment.
 async fn commit_somewhere(cluster: &Engines, offset: u64) -> usize {
+    commit_at(cluster, &[0, 1, 2], offset).await
+}
+
+/// Commits through the coordinator, which is one of these nodes.
+async fn commit_at(cluster: &Engines, nodes: &[usize], offset: u64) -> usize {
     loop {
-        for (index, node) in cluster.nodes.iter().enumerate() {
-            let Some(running) = &node.running else { continue };
+        for &index in nodes {
+            let Some(running) = &cluster.nodes[index].running else { continue };
             match running.engine.commit_offsets(&group(), commit(offset)).await {
                 Ok(()) => return index,
                 Err(EngineError::NotCoordinator { .. }) => {}
@@ -77,6 +85,46 @@ async fn offsets_move_to_the_next_coordinator() {
     assert_eq!((lag[0].committed, lag[0].lag), (Offset(15), 5));
     let reset = cluster.engine(keeper).reset_offsets(&group(), &topic("t"), &[], StartFrom::Latest).await;
     assert_eq!(reset.unwrap()[0].offset, Offset(20));
+}
+
+/// A node that has not heard of `__consumer_offsets` does not say that there is no group: a reader would begin anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_knows_of_no_group_does_not_answer_for_any() {
+    let cluster = Engines::new(EngineOptions::default()).await;
+    cluster.create("t", 1, TopicConfig::default()).await;
+    let leader = cluster.leader("t", 0).await;
+    cluster.produce(leader, "t", "v", Acks::All).await.unwrap();
+    let late = 2;
+    cluster.in_sync("t", 0, 3).await;
+    cluster.nodes[late].running.as_ref().unwrap().meta.cut();
+    cluster.fence(late).await;
+    let keeper = commit_at(&cluster, &[0, 1], 1).await;
+    let engine = cluster.engine(late);
+    let (name, from) = (topic("t"), StartFrom::Committed);
+    let of = group();
+    let start = || engine.start_offset(Some(&of), &name, PartitionId(0), from, Isolation::ReadCommitted);
+    let member = CommitAs { member_id: "m".to_owned(), generation: 1 };
+    let heartbeat = || Heartbeat {
+        member_id: "m".to_owned(),
+        epoch: 1,
+        generation: 1,
+        owned: Default::default(),
+        max_wait: Duration::ZERO,
+    };
+    let answers = [
+        start().await.map(drop),
+        engine.stable_committed(&group(), None, None).await.map(drop),
+        engine.heartbeat(&group(), heartbeat()).await.map(drop),
+        engine.commit_as_member(&group(), &member, commit(1)).await,
+        engine.delete_group(&group(), None).await,
+    ];
+    for answer in answers {
+        assert!(matches!(answer, Err(EngineError::NotCoordinator { node: None, .. })), "{answer:?}");
+    }
+    cluster.heal();
+    cluster.unfence(late).await;
+    let Err(EngineError::NotCoordinator { node, .. }) = start().await else { panic!("another one keeps it") };
+    assert_eq!(node.as_ref(), Some(&cluster.nodes[keeper].id));
 }
 
 /// The log of offsets stays short on all nodes, and whoever reads it from its new beginning knows everything.
