@@ -95,10 +95,23 @@ pub fn has(found: &Value, want: &Value, at: &str) -> Result<(), String> {
             has(found.get(key).unwrap_or(&Value::Null), want, &format!("{at}.{key}"))
         }),
         (Value::Array(found), Value::Object(want)) if want.contains_key("contains") => {
-            let wanted = want["contains"].as_array().map(Vec::as_slice).unwrap_or_default();
-            match wanted.iter().find(|item| !found.contains(item)) {
+            let there = |item: &&Value| found.iter().any(|one| has(one, item, at).is_ok());
+            match items(&want["contains"]).iter().find(|item| !there(item)) {
                 Some(missing) => Err(format!("{at}: {missing} is not in it")),
                 None => Ok(()),
+            }
+        }
+        (Value::Array(found), Value::Object(want)) if want.contains_key("lacks") => {
+            let there = |item: &&Value| found.iter().any(|one| has(one, item, at).is_ok());
+            match items(&want["lacks"]).iter().find(there) {
+                Some(item) => Err(format!("{at}: {item} is in it")),
+                None => Ok(()),
+            }
+        }
+        (Value::Number(found), Value::Object(want)) if want.contains_key("at_least") => {
+            match found.as_f64() >= want["at_least"].as_f64() {
+                true => Ok(()),
+                false => Err(format!("{at}: found {found}, want at least {}", want["at_least"])),
             }
         }
         (Value::Array(found), Value::Array(want)) if found.len() == want.len() => {
@@ -107,4 +120,8 @@ pub fn has(found: &Value, want: &Value, at: &str) -> Result<(), String> {
         _ if found == want => Ok(()),
         _ => Err(format!("{at}: found {found}, want {want}")),
     }
+}
+
+fn items(list: &Value) -> &[Value] {
+    list.as_array().map(Vec::as_slice).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, Step, Want, fill, has},
-    seed::{restore, seed},
+    seed::{numbered, restore, seed},
     surface::{Failure, Surface},
 };
 
@@ -60,6 +60,7 @@ async fn step(
     let answer = match step.op.as_str() {
         "seed" => seed(native, &args).await,
         "restore" => restore(native, &args).await,
+        "batch" => numbered(&args),
         op => surface.run(op, &args).await,
     };
     let reply = match answer {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use flymq_client::Client;
 use flymq_proto::pb;
 use flymq_wire::batch::{
-    BatchBuilder, BatchHeader, Compression, HEADER_LEN, NewRecord, ServerFields, stamp_header,
+    BatchBuilder, BatchHeader, Compression, HEADER_LEN, NewRecord, ProducerFields, ServerFields, stamp_header,
 };
 use serde_json::{Value, json};
 
@@ -52,6 +52,26 @@ pub async fn restore(addr: &str, a: &Value) -> Reply {
     let finish = pb::FinishRestoreRequest { topic: name, backup_id };
     client.call::<_, pb::FinishRestoreResponse>("FinishRestore", &finish).await?;
     Ok(json!({}))
+}
+
+/// `batch`: a batch as an idempotent producer sends it, by values, `producer_id`, `producer_epoch` and the sequence of its first
+/// record; in base64, for `Produce` by `call`.
+pub fn numbered(a: &Value) -> Reply {
+    use base64::Engine as _;
+    let mut builder = BatchBuilder::new();
+    let number = |field: &str| a[field].as_u64().ok_or_else(|| Failure::broken(format!("no {field}")));
+    builder.set_producer(ProducerFields {
+        id: number("producer_id")?,
+        epoch: u16::try_from(number("producer_epoch")?).map_err(Failure::broken)?,
+        base_sequence: i32::try_from(number("sequence")?).map_err(Failure::broken)?,
+    });
+    for value in a["values"].as_array().into_iter().flatten() {
+        let value = value.as_str().map(str::as_bytes);
+        let record = NewRecord { key: None, value, timestamp: 1_000, expires_at: None };
+        builder.push(&record).map_err(Failure::broken)?;
+    }
+    let batch = builder.build().map_err(Failure::broken)?;
+    Ok(json!({"batch": base64::engine::general_purpose::STANDARD.encode(batch)}))
 }
 
 fn seeded(a: &Value) -> Result<Bytes, Failure> {

@@ -44,10 +44,6 @@ def place(stored: RecordMetadata) -> Args:
     return {"partition": stored.partition, "offset": stored.offset}
 
 
-def offsets(reply: Args) -> list[Args]:
-    return [{name: o[name] for name in ("topic", "partition", "offset")} for o in reply["offsets"]]
-
-
 class Driver:
     """One method for each operation."""
 
@@ -231,11 +227,13 @@ class Driver:
 
     def serialize(self, args: Args) -> Args:
         value = self.client.serde(args["serde"], args.get("subject")).serialize(args["topic"], args["document"])
-        return {"frame": value[:1].hex(), "value": value[5:].hex(), "framed": base64.b64encode(value).decode()}
+        framed = base64.b64encode(value).decode()
+        return {"frame": value[:1].hex(), "value": value[5:].hex(), "bytes": value.hex(), "framed": framed}
 
     def deserialize(self, args: Args) -> Args:
         data = base64.b64decode(args["framed"])
-        return {"document": self.client.serde(args["serde"]).deserialize(args.get("topic", ""), data)}
+        document = self.client.serde(args["serde"]).deserialize(args.get("topic", ""), data)
+        return {"document": document.decode() if isinstance(document, bytes) else document}
 
     def start_offset(self, args: Args) -> Args:
         start = f"START_FROM_{args['from'].upper()}"
@@ -245,42 +243,38 @@ class Driver:
         )
 
     def commit(self, args: Args) -> Args:
-        return self.client.call("CommitOffsets", group=args["group"], offsets=[place_of(args)])
+        self.client.commit_offset(args["group"], args["topic"], args.get("partition", 0), args["offset"])
+        return {}
 
     def committed(self, args: Args) -> Args:
-        reply = self.client.call("GetOffsets", group=args["group"], topic=args["topic"], partition=args.get("partition", 0))
-        return {"offset": reply["offsets"][0]["offset"] if reply["offsets"] else None}
+        found = self.client.committed(args["group"], args["topic"])
+        return {"offset": next((one.offset for one in found if one.partition == args.get("partition", 0)), None)}
 
     def reset(self, args: Args) -> Args:
-        to = args["to"]
-        where = {"to": f"START_FROM_{to.upper()}"} if isinstance(to, str) else {"to": "START_FROM_OFFSET", "offset": to}
-        self.client.call(
-            "ResetOffsets", group=args["group"], topic=args["topic"], partitions=[args.get("partition", 0)], **where
-        )
+        self.client.reset_offsets(args["group"], args["topic"], args["to"], partitions=[args.get("partition", 0)])
         return {}
 
     def lag(self, args: Args) -> Args:
-        reply = self.client.call("GetLag", group=args["group"], topic=args["topic"], partition=args.get("partition", 0))
-        return {name: reply["partitions"][0][name] for name in ("committed", "latest", "lag")}
+        found = self.client.lag(args["group"], args["topic"])
+        behind = next(one for one in found if one.partition == args.get("partition", 0))
+        return {name: getattr(behind, name) for name in ("committed", "latest", "lag", "lag_ms")}
 
     def list_groups(self, _: Args) -> Args:
-        return {"groups": [g["group"] for g in self.client.call("ListGroups")["groups"]]}
+        return {"groups": self.client.list_groups()}
 
     def describe_group(self, args: Args) -> Args:
-        return {"offsets": offsets(self.client.call("DescribeGroup", group=args["group"]))}
+        found = self.client.describe_group(args["group"]).offsets
+        return {"offsets": [one.model_dump() for one in found]}
 
     def delete_group(self, args: Args) -> Args:
-        return self.client.call("DeleteGroup", group=args["group"], topic=args.get("topic") or "")
+        self.client.delete_group(args["group"], args.get("topic"))
+        return {}
 
     def health(self, _: Args) -> Args:
         return {"ready": self.client.call("GetHealth")["ready"]}
 
     def call(self, args: Args) -> Args:
         return self.client.call(args["rpc"], **args.get("request", {}))
-
-
-def place_of(args: Args) -> Args:
-    return {"topic": args["topic"], "partition": args.get("partition", 0), "offset": args["offset"]}
 
 
 def answer(driver: Driver, request: Args) -> Args:

@@ -5,7 +5,8 @@ use std::time::Duration;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use flymq_client::{
     Client, ConsumerConfig, MemberConfig, Message, NewMessage, OffsetReset, Position, ProducerConfig,
-    QueueConfig, TransactionalConfig, pb, serde::SchemaSerde,
+    QueueConfig, TransactionalConfig, pb,
+    serde::{SchemaSerde, Serdes},
 };
 use serde_json::{Value, json};
 
@@ -34,6 +35,9 @@ pub const CLIENTS_ONLY: [&str; 17] = [
     "deserialize",
 ];
 
+/// Serdes that ask no registry.
+const PLAIN: [&str; 3] = ["json", "string", "binary"];
+
 pub fn unsupported_at_a_door(op: &str) -> Failure {
     if CLIENTS_ONLY.contains(&op) {
         let why = format!("{op} is what a client does with rpcs; the rpcs have rows of their own");
@@ -52,6 +56,14 @@ pub async fn perform(client: &Client, op: &str, a: &Value) -> Reply {
         "serialize" => serialize(client, a).await,
         "deserialize" => {
             let value = STANDARD.decode(text(a, "framed")).map_err(Failure::broken)?;
+            if PLAIN.contains(&text(a, "serde")) {
+                let read = Serdes::new(client).get(text(a, "serde"))?.decode_text(&value).await?;
+                let document = match text(a, "serde") {
+                    "json" => serde_json::from_str(&read).map_err(Failure::broken)?,
+                    _ => json!(read),
+                };
+                return Ok(json!({"document": document}));
+            }
             let document = SchemaSerde::by_name(client, text(a, "serde"))?.decode(&value).await?;
             Ok(json!({"document": document}))
         }
@@ -176,13 +188,23 @@ async fn queue(client: &Client, a: &Value) -> Reply {
 }
 
 async fn serialize(client: &Client, a: &Value) -> Reply {
+    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    if PLAIN.contains(&text(a, "serde")) {
+        let document = &a["document"];
+        let document = document
+            .as_str()
+            .filter(|_| text(a, "serde") != "json")
+            .map_or_else(|| document.to_string(), str::to_owned);
+        let value =
+            Serdes::new(client).get(text(a, "serde"))?.encode_text(text(a, "topic"), &document).await?;
+        return Ok(json!({"bytes": hex(&value), "framed": STANDARD.encode(&value)}));
+    }
     let serde = SchemaSerde::by_name(client, text(a, "serde"))?;
     let serde = match a["subject"].as_str() {
         Some(subject) => serde.subject(subject),
         None => serde,
     };
     let value = serde.encode(text(a, "topic"), &a["document"]).await?;
-    let hex = |bytes: &[u8]| bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     Ok(json!({"frame": hex(&value[..1]), "value": hex(&value[5..]), "framed": STANDARD.encode(&value)}))
 }
 

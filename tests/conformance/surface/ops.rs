@@ -16,6 +16,11 @@ pub trait Rpcs: Send {
         request: Value,
         count: usize,
     ) -> BoxFuture<'a, Result<Vec<Value>, Failure>>;
+
+    /// A request of HTTP that is no rpc: `method`, `path` by its segments, `body`.
+    fn http<'a>(&'a mut self, _request: &'a Value) -> BoxFuture<'a, Reply> {
+        async { Err(Failure::Unsupported("it speaks no HTTP".to_owned())) }.boxed()
+    }
 }
 
 /// A door, spoken by rpcs.
@@ -69,7 +74,9 @@ async fn run<T: Rpcs>(rpcs: &mut T, op: &str, a: &Value) -> Reply {
         "lag" => {
             let request = json!({"group": group, "topic": a["topic"], "partition": a["partition"]});
             let lag = rpcs.call("GetLag", request).await?["partitions"][0].clone();
-            Ok(json!({"committed": lag["committed"], "latest": lag["latest"], "lag": lag["lag"]}))
+            Ok(
+                json!({"committed": lag["committed"], "latest": lag["latest"], "lag": lag["lag"], "lag_ms": lag["lag_ms"]}),
+            )
         }
         "list_groups" => {
             let reply = rpcs.call("ListGroups", json!({})).await?;
@@ -85,6 +92,7 @@ async fn run<T: Rpcs>(rpcs: &mut T, op: &str, a: &Value) -> Reply {
             rpcs.call("DeleteGroup", json!({"group": group, "topic": text(a, "topic")})).await.map(nothing)
         }
         "health" => Ok(json!({"ready": rpcs.call("GetHealth", json!({})).await?["ready"]})),
+        "http" => rpcs.http(a).await,
         "call" => rpcs.call(a["rpc"].as_str().unwrap_or_default(), a["request"].clone()).await,
         other => Err(features::unsupported_at_a_door(other)),
     }

@@ -38,6 +38,10 @@ impl Rest {
         let (method, path, body) = route(rpc, request)?;
         let body =
             if body { Bytes::from(without_path_fields(rpc, request).to_string()) } else { Bytes::new() };
+        self.send(method, path, body).await
+    }
+
+    async fn send(&self, method: Method, path: String, body: Bytes) -> Result<Response<Incoming>, Failure> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -133,6 +137,21 @@ impl Rpcs for Rest {
             let ok = reply.status().is_success();
             let body = reply.into_body().collect().await.map_err(Failure::broken)?.to_bytes();
             read(ok, &body)
+        }
+        .boxed()
+    }
+
+    fn http<'a>(&'a mut self, request: &'a Value) -> BoxFuture<'a, Reply> {
+        async move {
+            let segments = request["path"].as_array().into_iter().flatten();
+            let path: String = segments.map(|one| format!("/{}", escape(&text(one)))).collect();
+            let body = request.get("body").map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+            let reply =
+                self.send(text(&request["method"]).parse().map_err(Failure::broken)?, path, body).await?;
+            let status = reply.status().as_u16();
+            let body = reply.into_body().collect().await.map_err(Failure::broken)?.to_bytes();
+            let body: Value = serde_json::from_slice(&body).map_err(Failure::broken)?;
+            Ok(json!({"status": status, "body": body}))
         }
         .boxed()
     }

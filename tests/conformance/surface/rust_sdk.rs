@@ -77,7 +77,7 @@ async fn perform(client: &Client, op: &str, a: &Value) -> Reply {
         }
         "committed" => committed(client, a).await,
         "start_offset" | "reset" | "lag" | "list_groups" | "describe_group" | "delete_group" | "health"
-        | "call" => super::ops::by_json(client, op, a).await,
+        | "call" | "http" => super::ops::by_json(client, op, a).await,
         other => super::features::perform(client, other, a).await,
     }
 }

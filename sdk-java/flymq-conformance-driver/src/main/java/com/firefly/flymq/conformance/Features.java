@@ -33,6 +33,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CopyOnWriteArrayList;
 
@@ -40,6 +41,8 @@ import java.util.concurrent.CopyOnWriteArrayList;
 final class Features {
     private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
     private static final Duration WAIT = Duration.ofSeconds(1);
+    /** Serdes that ask no registry. */
+    private static final Set<String> PLAIN = Set.of("json", "string", "binary");
 
     private final FlyMQClient client;
     private final List<Listener> members = new ArrayList<>();
@@ -247,8 +250,12 @@ final class Features {
     private JsonNode serialize(JsonNode args) {
         String name = text(args, "serde");
         Serde serde = args.hasNonNull("subject") ? client.serde(name, text(args, "subject")) : client.serde(name);
-        byte[] value = serde.serialize(topic(args), args.path("document"));
+        JsonNode document = args.path("document");
+        byte[] value = serde.serialize(topic(args), ofText(name) && document.isTextual() ? document.asText() : document);
         HexFormat hex = HexFormat.of();
+        if (PLAIN.contains(name)) {
+            return object().put("bytes", hex.formatHex(value)).put("framed", value);
+        }
         return object()
                 .put("frame", hex.formatHex(Arrays.copyOf(value, 1)))
                 .put("value", hex.formatHex(Arrays.copyOfRange(value, 5, value.length)))
@@ -257,7 +264,15 @@ final class Features {
 
     private JsonNode deserialize(JsonNode args) {
         byte[] value = java.util.Base64.getDecoder().decode(text(args, "framed"));
-        return object().set("document", client.serde(text(args, "serde")).deserialize(value, JsonNode.class));
+        Serde serde = client.serde(text(args, "serde"));
+        if (ofText(text(args, "serde"))) {
+            return object().put("document", serde.deserialize(value, String.class));
+        }
+        return object().set("document", serde.deserialize(value, JsonNode.class));
+    }
+
+    private static boolean ofText(String serde) {
+        return serde.equals("string") || serde.equals("binary");
     }
 
     private static ObjectNode place(RecordMetadata stored) {

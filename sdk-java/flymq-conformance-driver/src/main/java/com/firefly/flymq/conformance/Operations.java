@@ -15,6 +15,7 @@ import com.firefly.flymq.OffsetReset;
 import com.firefly.flymq.ProducerConfig;
 import com.firefly.flymq.RecordMetadata;
 import com.firefly.flymq.model.PartitionInfo;
+import com.firefly.flymq.model.PartitionLag;
 
 import org.jspecify.annotations.Nullable;
 
@@ -149,10 +150,12 @@ final class Operations {
                 return object().set("offset", offset.isMissingNode() ? JSON.nullNode() : offset);
             }
             case "lag" -> {
-                JsonNode lag = client.call("GetLag", request.put("partition", partition(args))).path("partitions").path(0);
-                ObjectNode reply = object();
-                List.of("committed", "latest", "lag").forEach(name -> reply.set(name, lag.path(name)));
-                return reply;
+                PartitionLag lag = client.lag(args.path("group").asText(), topic(args)).stream()
+                        .filter(one -> one.partition() == partition(args))
+                        .findAny()
+                        .orElseThrow();
+                return object().put("committed", lag.committed()).put("latest", lag.latest())
+                        .put("lag", lag.lag()).put("lag_ms", lag.lagMs());
             }
             case "start_offset" -> {
                 request.put("partition", partition(args)).put("from", start(args.path("from")));
@@ -177,14 +180,11 @@ final class Operations {
                 return object().set("groups", list);
             }
             case "describe_group" -> {
-                for (JsonNode offset : client.call("DescribeGroup", Map.of("group", group)).path("offsets")) {
-                    ObjectNode place = object();
-                    List.of("topic", "partition", "offset").forEach(name -> place.set(name, offset.path(name)));
-                    list.add(place);
-                }
+                client.describeGroup(group).offsets().forEach(one -> list.add(
+                        object().put("topic", one.topic()).put("partition", one.partition()).put("offset", one.offset())));
                 return object().set("offsets", list);
             }
-            default -> client.call("DeleteGroup", Map.of("group", group, "topic", args.path("topic").asText("")));
+            default -> client.deleteGroup(group, args.path("topic").asText(""));
         }
         return object();
     }
