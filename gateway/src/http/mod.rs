@@ -3,6 +3,7 @@
 mod hosts;
 mod limits;
 mod server;
+mod unread;
 
 pub(crate) use hosts::guarded;
 pub use limits::HttpLimits;

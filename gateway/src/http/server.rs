@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::HttpLimits;
+use super::{HttpLimits, unread::Unread};
 
 /// Pause after a failed accept (most often: out of file descriptors).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -31,13 +31,15 @@ pub(crate) async fn serve(
 ) {
     let slots = Arc::new(Semaphore::new(limits.max_connections));
     let server = Arc::new(builder(&limits));
+    let patience = limits.unread_timeout;
     let mut connections = JoinSet::new();
     loop {
         let (socket, peer, slot) = tokio::select! {
             () = shutdown.cancelled() => break,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let one = connection(server.clone(), socket, peer, router.clone(), shutdown.clone(), slot);
+        let one =
+            connection(server.clone(), (socket, patience), peer, router.clone(), shutdown.clone(), slot);
         connections.spawn(one);
         while connections.try_join_next().is_some() {}
     }
@@ -76,7 +78,7 @@ fn builder(limits: &HttpLimits) -> Builder {
 
 async fn connection(
     server: Arc<Builder>,
-    socket: TcpStream,
+    (socket, patience): (TcpStream, Duration),
     peer: SocketAddr,
     router: Router,
     shutdown: CancellationToken,
@@ -91,7 +93,7 @@ async fn connection(
         request.extensions_mut().insert(Peer(peer));
         router.clone().oneshot(request)
     });
-    let connection = server.serve_connection(TokioIo::new(socket), service);
+    let connection = server.serve_connection(TokioIo::new(Unread::new(socket, patience)), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -8,13 +8,16 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use flymq_api::{Broker, BrokerError, CallContext, ErrorCode, ReadShare, Request as BrokerRequest};
+use flymq_api::{
+    Broker, BrokerError, CallContext, ErrorCode, ReadBudget, ReadShare, Request as BrokerRequest,
+};
 use flymq_proto::pb;
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
 
 use super::{
     RestOptions,
+    answer::held,
     body::{read, weight},
     json_in::{invalid, message},
     json_out::json,
@@ -28,7 +31,7 @@ use super::{
 pub(crate) async fn answer(
     broker: Arc<dyn Broker>,
     options: &RestOptions,
-    share: &ReadShare,
+    (share, answers): (&ReadShare, &ReadBudget),
     mut ctx: CallContext,
     route: &'static Route,
     variables: &[(&'static str, &str)],
@@ -48,7 +51,7 @@ pub(crate) async fn answer(
         }
         let request = pb::SubscribeRequest::decode(encoded).map_err(|e| invalid("", e))?;
         ctx.deadline = None;
-        return stream::answer(&*broker, options, ctx, request, format).await;
+        return stream::answer(&*broker, (options, answers), ctx, request, format).await;
     }
     let request = BrokerRequest::decode(route.id, encoded)
         .ok_or_else(|| BrokerError::new(ErrorCode::Internal, "a unary route leads to a stream"))?
@@ -56,7 +59,7 @@ pub(crate) async fn answer(
     let response = broker.call(ctx, request).await?;
     let mut text = json(&route.rpc.method.output(), response.encode())?;
     text.push(b'\n');
-    Ok(with_type(Body::from(text), "application/json"))
+    Ok(with_type(Body::from(held(text, answers)?), "application/json"))
 }
 
 /// A body is read as it comes: compressed ones are refused, rather than taken for JSON that is damaged.

@@ -2,6 +2,7 @@
 //! JSON. Field names are those of the proto files (`max_records`; `maxRecords` is understood too), 64-bit integers are JSON
 //! numbers, bytes are base64, enum values may be written short (`all` for `ACKS_ALL`).
 
+mod answer;
 mod body;
 mod call;
 mod context;

@@ -12,6 +12,8 @@ pub struct RestOptions {
     pub max_body_bytes: usize,
     /// Memory of all requests together, from their first byte until they are answered, in bytes.
     pub max_requests_bytes: usize,
+    /// Memory of all answers together that are not written yet, in bytes.
+    pub max_answers_bytes: usize,
     /// Time in which a body has to be there; a second more for each [`Self::body_bytes_per_s`] that have come.
     pub body_timeout: Duration,
     /// Pace that a large body has to keep.
@@ -33,6 +35,7 @@ impl Default for RestOptions {
             http: HttpLimits::default(),
             max_body_bytes: 32 * 1024 * 1024,
             max_requests_bytes: 256 * 1024 * 1024,
+            max_answers_bytes: 256 * 1024 * 1024,
             body_timeout: Duration::from_secs(10),
             body_bytes_per_s: 64 * 1024,
             request_timeout: Duration::from_secs(60),

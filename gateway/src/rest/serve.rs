@@ -29,6 +29,7 @@ struct Door {
     broker: Arc<dyn Broker>,
     options: RestOptions,
     budget: ReadBudget,
+    answers: ReadBudget,
     shutdown: CancellationToken,
 }
 
@@ -41,7 +42,8 @@ pub async fn serve_rest(
 ) {
     let limits = options.http.clone();
     let budget = ReadBudget::new(options.max_requests_bytes);
-    let door = Arc::new(Door { broker, options, budget, shutdown: shutdown.clone() });
+    let answers = ReadBudget::of_answers(options.max_answers_bytes);
+    let door = Arc::new(Door { broker, options, budget, answers, shutdown: shutdown.clone() });
     let router = Router::new().fallback(move |request: Request<Body>| handle(door.clone(), request));
     http::serve(listener, router, limits, shutdown).await;
 }
@@ -88,8 +90,8 @@ async fn answer(door: &Door, ctx: CallContext, request: Request<Body>) -> Result
     match find(method.as_str(), &path) {
         Found::Route { route, variables } => {
             let broker = door.broker.clone();
-            let share = door.budget.share();
-            let answer = call::answer(broker, &door.options, &share, ctx, route, &variables, request).await?;
+            let memory = (&door.budget.share(), &door.answers);
+            let answer = call::answer(broker, &door.options, memory, ctx, route, &variables, request).await?;
             Ok(if route.rpc.server_streaming { until(answer, door.shutdown.clone()) } else { answer })
         }
         Found::OtherMethods(methods) if method == Method::OPTIONS => Ok(options(&methods)),

@@ -8,13 +8,13 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use flymq_api::{BatchStream, Broker, BrokerError, CallContext};
+use flymq_api::{BatchStream, Broker, BrokerError, CallContext, ReadBudget};
 use flymq_proto::{descriptor_pool, pb};
 use futures::{Stream, StreamExt as _, stream};
 use prost::Message as _;
 use tokio::time::{Instant, interval_at};
 
-use super::{RestOptions, call::with_type, error, json_out::json};
+use super::{RestOptions, answer::held, call::with_type, error, json_out::json};
 
 /// How items are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +37,10 @@ impl Format {
         }
     }
 
-    fn frame(self, name: &str, json: &[u8]) -> Bytes {
+    fn frame(self, name: &str, json: &[u8]) -> Vec<u8> {
         match self {
-            Self::Lines => [json, b"\n"].concat().into(),
-            Self::Events => [b"event: ", name.as_bytes(), b"\ndata: ", json, b"\n\n"].concat().into(),
+            Self::Lines => [json, b"\n"].concat(),
+            Self::Events => [b"event: ", name.as_bytes(), b"\ndata: ", json, b"\n\n"].concat(),
         }
     }
 }
@@ -53,14 +53,14 @@ pub(crate) fn head(format: Format) -> Response {
 /// Subscribes and writes until the client leaves; then the body is dropped, and the subscription with it.
 pub(crate) async fn answer(
     broker: &dyn Broker,
-    options: &RestOptions,
+    (options, answers): (&RestOptions, &ReadBudget),
     ctx: CallContext,
     request: pb::SubscribeRequest,
     format: Format,
 ) -> Result<Response, BrokerError> {
     let request_id = ctx.request_id.clone();
     let records = broker.subscribe(ctx, request).await?;
-    let frames = frames(records, format, request_id);
+    let frames = frames(records, format, request_id, answers.clone());
     let body = match format {
         Format::Lines => Body::from_stream(frames.map(Ok::<_, Infallible>)),
         Format::Events => {
@@ -75,16 +75,23 @@ fn frames(
     records: BatchStream,
     format: Format,
     request_id: std::sync::Arc<str>,
+    answers: ReadBudget,
 ) -> impl Stream<Item = Bytes> + Send {
     let desc = descriptor_pool()
         .get_message_by_name("flymq.v1.SubscribeResponse")
         .expect("broker.proto declares SubscribeResponse");
-    records.map(move |item| {
+    let made = records.map(move |item| {
         let text = item.and_then(|response| json(&desc, response.encode_to_vec().into()));
-        match text {
-            Ok(text) => format.frame("records", &text),
-            Err(fault) => format.frame("error", error::body(&fault, &request_id).to_string().as_bytes()),
-        }
+        let frame = text.and_then(|text| held(format.frame("records", &text), &answers));
+        frame.map_err(|fault| format.frame("error", error::body(&fault, &request_id).to_string().as_bytes()))
+    });
+    // Nothing follows an error, whoever made it.
+    made.scan(false, |over, frame| {
+        let next = (!*over).then(|| {
+            *over = frame.is_err();
+            frame.unwrap_or_else(Bytes::from)
+        });
+        std::future::ready(next)
     })
 }
 

@@ -12,12 +12,19 @@ use crate::{BrokerError, ErrorCode};
 pub struct ReadBudget {
     left: Arc<AtomicUsize>,
     limit: usize,
+    /// What holds it.
+    what: &'static str,
 }
 
 impl ReadBudget {
     /// A budget of `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { left: Arc::new(AtomicUsize::new(limit)), limit }
+        Self { left: Arc::new(AtomicUsize::new(limit)), limit, what: "requests being read" }
+    }
+
+    /// A budget of `limit` bytes for answers that are not written yet.
+    pub fn of_answers(limit: usize) -> Self {
+        Self { what: "answers that their clients do not read", ..Self::new(limit) }
     }
 
     /// The share of one request, empty at first.
@@ -53,7 +60,7 @@ impl ReadShare {
             let text = format!("the request takes about {whole} bytes of memory; {limit} are the limit");
             return Err(BrokerError::new(ErrorCode::FrameTooLarge, text).with("limit", limit));
         }
-        let text = format!("requests being read hold all of the {limit} bytes they may hold together");
+        let text = format!("{} hold all of the {limit} bytes they may hold together", self.budget.what);
         Err(BrokerError::new(ErrorCode::Overloaded, text).with("limit", limit))
     }
 }

@@ -156,3 +156,28 @@ async fn garbage_is_answered_or_cut_off_and_the_door_lives() {
     }
     assert_eq!(get(addr, "/api/v1/topics").await.status, 200);
 }
+
+/// Found by a stranger: 120 clients that read nothing held 4 GB.
+#[tokio::test]
+async fn answers_that_nobody_reads_hold_a_bounded_share_of_memory_for_a_bounded_time() {
+    let broker = start().await;
+    let http = HttpLimits { unread_timeout: Duration::from_millis(800), ..HttpLimits::default() };
+    let options = RestOptions { max_answers_bytes: 20_000_000, http, ..RestOptions::default() };
+    let addr = door(&broker, options).await;
+    let body = json!({"records": [{"value_text": "x".repeat(6_000_000)}]});
+    assert_eq!(post(addr, "/api/v1/topics/big/records", &body).await.status, 200);
+    let path = "/api/v1/topics/big/partitions/0/records?offset=0";
+    assert_eq!(get(addr, path).await.status, 200, "an answer that is read is none of them");
+    let mut unread = Vec::new();
+    for path in [path, "/api/v1/topics/big/stream?from=earliest"] {
+        for _ in 0..4 {
+            let mut socket = TcpStream::connect(addr).await.expect("open");
+            let head = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+            socket.write_all(head.as_bytes()).await.expect("written");
+            unread.push(socket);
+        }
+    }
+    eventually("others are told to come back", async || get(addr, path).await.code() == "OVERLOADED").await;
+    eventually("their connections are given up", async || get(addr, path).await.status == 200).await;
+    drop(unread);
+}
