@@ -88,6 +88,7 @@ pub fn cluster_stack(
         .in_cluster(forwarder.clone(), control);
     let engine = Arc::new(engine);
     engine.watch_dead_letters();
+    engine.watch_sessions();
     let measured = Arc::new(Measure::new(engine, totals));
     let forwarded = Arc::new(Forwarded::new(measured.clone()).with_engine(place));
     let audited = Audit::new(Forward::new(measured, forwarder), options.audit_enabled);

@@ -158,3 +158,28 @@ async fn bad_member_requests_are_refused() {
     let groups: pb::ListGroupsResponse = broker.call(pb::ListGroupsRequest::default()).await.expect("listed");
     assert!(groups.groups.is_empty());
 }
+
+/// A session ends also where nobody asks for its group: what is written of that shows it.
+#[tokio::test]
+async fn a_silent_member_is_gone_though_nobody_asks() {
+    let broker = TestBroker::start().await;
+    broker.create("t", 1).await;
+    let silent = pb::JoinGroupRequest { session_timeout_ms: 1_000, ..join("a") };
+    let joined: pb::JoinGroupResponse = broker.call(silent).await.expect("joined");
+    let written = || {
+        let name = flymq_types::TopicName::internal("__consumer_offsets").expect("a name");
+        let info = broker.engine.topic(&name).expect("a member has joined");
+        info.partitions.iter().map(|partition| partition.high.get()).sum::<u64>()
+    };
+    let before = written();
+    let wait = async {
+        while written() == before {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.expect("its session ends");
+    let late = broker.call::<_, pb::HeartbeatResponse>(beat("a", joined.member_epoch, &[0], 0)).await;
+    assert_refused(late, ErrorCode::UnknownMember, "member_id");
+    let late = broker.call::<_, pb::CommitOffsetsResponse>(commit("a", joined.generation, 0)).await;
+    assert_refused(late, ErrorCode::UnknownMember, "member_id");
+}

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,7 +16,25 @@ use crate::{BrokerError, CallContext, convert};
 /// Longest member and instance id, bytes.
 const MAX_ID_BYTES: usize = 256;
 
+/// Between two looks for sessions that are over.
+const SESSIONS_EVERY: Duration = Duration::from_millis(300);
+
 impl EngineBroker {
+    /// Ends the sessions of members that are silent, also where nobody else asks for their group; for as long as there is the broker.
+    pub(crate) fn watch_sessions(self: &Arc<Self>) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return;
+        }
+        let broker = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(SESSIONS_EVERY).await;
+                let Some(broker) = broker.upgrade() else { return };
+                broker.engine.end_sessions().await;
+            }
+        });
+    }
+
     pub(super) async fn join_group(
         &self,
         ctx: &CallContext,

@@ -180,6 +180,24 @@ impl Engine {
         self.appended(log, name, appending?).await
     }
 
+    /// Ends sessions that are over in groups that nobody asks for anything, on the node that keeps them. To be called more
+    /// often than every half of the shortest session (1 s): where it is late, as after the whole process stood still, members are spared.
+    pub async fn end_sessions(&self) {
+        let names: Vec<GroupId> = {
+            let book = self.groups.settled();
+            book.groups().filter(|group| book.membership(group).is_some()).cloned().collect()
+        };
+        for name in names {
+            let Ok(Some((log, live))) = self.find_group(&name) else { continue };
+            let ((), revision) = self.with_group(&live, |_, _, _| ());
+            if live.written.load(Ordering::Acquire) < revision
+                && let Err(error) = self.keep((&log, &live), &name, revision).await
+            {
+                tracing::debug!(group = %name, %error, "the end of a session is not durable yet");
+            }
+        }
+    }
+
     /// Waits until that revision of the group, or a later one, is durable.
     pub(super) async fn keep(
         &self,
