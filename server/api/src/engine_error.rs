@@ -21,6 +21,11 @@ impl From<EngineError> for BrokerError {
             E::GroupNotEmpty { group, members } => {
                 failed(ErrorCode::InUse).with("group", group).with("members", members)
             }
+            // Not "group": that is a coordinator that is not ready.
+            E::OffsetsPending { group } => failed(ErrorCode::Unavailable).with("pending_offsets_of", group),
+            E::GroupInTransaction { group, producer_id, .. } => {
+                failed(ErrorCode::InUse).with("group", group).with("producer_id", producer_id)
+            }
             E::UnknownMember { group, member }
             | E::InstanceFenced { group, member, .. }
             | E::StaleGeneration { group, member, .. }

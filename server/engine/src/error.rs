@@ -29,6 +29,18 @@ pub enum EngineError {
     /// The group still has members, so that its offsets cannot be deleted.
     #[error("consumer group {group} still has {members} members")]
     GroupNotEmpty { group: GroupId, members: usize },
+
+    /// Whoever goes on from the group's offsets has to wait for the end of that transaction.
+    #[error(
+        "a transaction with offsets of consumer group {group} is not over: where the group goes on is known at its end"
+    )]
+    OffsetsPending { group: GroupId },
+
+    /// A transaction that is not over has offsets of the group: its commit would bring back what was deleted or reset.
+    #[error(
+        "a transaction that is not over has offsets of consumer group {group}: producer id {producer_id}, epoch {epoch}"
+    )]
+    GroupInTransaction { group: GroupId, producer_id: u64, epoch: u16 },
     /// The member never joined, has left, or its session is over: it owns nothing.
     #[error(
         "member {member} is not in consumer group {group}: it left, or was not heard of within its session"
@@ -117,7 +129,7 @@ pub enum EngineError {
     /// A batch of the idempotent producer is missing before this one. Nothing was appended.
     #[error(
         "the batch of producer {producer} (epoch {epoch}) for {topic}/{partition} begins with sequence {sequence}, and the next one is \
-         {expected}: a batch before it is missing"
+         {expected}: {}", if sequence < expected { "it is behind the five newest, and cannot be told from a repeat any more" } else { "a batch before it is missing" }
     )]
     OutOfOrderSequence {
         topic: TopicName,

@@ -82,6 +82,7 @@ impl Engine {
         self.check_coordinator(group)?;
         // They would go on from where they are, and their next commit would take it back.
         self.check_no_members(group, topic)?;
+        self.check_no_transaction(group)?;
         let count = self.topics.get(topic)?.view().count();
         let all: Vec<_> = (0..count).map(PartitionId).collect();
         let partitions = if partitions.is_empty() { &all } else { partitions };
@@ -130,6 +131,7 @@ impl Engine {
         self.groups_known(group).await?;
         self.check_coordinator(group)?;
         self.check_empty(group, topic)?;
+        self.check_no_transaction(group)?;
         let only = topic.map(|topic| self.topics.get(topic)).transpose()?.map(|topic| topic.view().meta.id);
         let deletions: Vec<Change> = {
             let book = self.groups.settled();

@@ -86,6 +86,15 @@ impl Engine {
         if members == 0 { Ok(()) } else { Err(EngineError::GroupNotEmpty { group: group.clone(), members }) }
     }
 
+    /// Refuses a group with offsets in a transaction that is not over.
+    pub(super) fn check_no_transaction(&self, group: &GroupId) -> Result<(), EngineError> {
+        let book = self.groups.settled();
+        let open = book.all_pending(group).find(|(_, pending)| !pending.offsets.is_empty());
+        let Some((producer_id, pending)) = open else { return Ok(()) };
+        let (group, epoch) = (group.clone(), pending.epoch);
+        Err(EngineError::GroupInTransaction { group, producer_id, epoch })
+    }
+
     /// Refuses a group with members that share the partitions of the topic. Readers without membership are not asked for: they see
     /// what is committed only when they begin.
     pub(super) fn check_no_members(&self, group: &GroupId, topic: &TopicName) -> Result<(), EngineError> {

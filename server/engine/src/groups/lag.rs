@@ -1,15 +1,20 @@
 //! How far groups are behind.
 
 use flymq_types::{GroupId, Offset, PartitionId, TopicName};
+use flymq_wire::batch::BatchFlags;
 
 use super::{CommittedOffset, PartitionLag};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::partition::Partition;
 
+/// Batches without readable records that are passed at most.
+const PASSED: usize = 64;
+
 impl Engine {
     /// The lag of each partition that the group committed on (and that is asked for), by topic name and partition.
-    /// Records count as soon as they are appended.
+    /// Records count as soon as they are appended, those of open transactions too; markers and aborted batches next to the commit do
+    /// not.
     ///
     /// # Errors
     /// `GroupNotFound`, `TopicNotFound`, `PartitionNotFound`.
@@ -27,28 +32,24 @@ impl Engine {
     }
 
     fn lag_of(&self, group: &GroupId, committed: CommittedOffset) -> Option<PartitionLag> {
-        let (latest, lag) = self.behind(&committed)?;
-        let lag = lag.saturating_add(self.open_below(group, &committed));
         let partition = self.topics.find(&committed.topic)?.partition(committed.partition).ok()?;
-        let lag_ms = if lag == 0 { 0 } else { self.age(&partition, committed.offset) };
+        let latest = partition.local_log()?.end_offset();
+        let next = first_read(&partition, committed.offset);
+        let open = self.open_below(group, &committed);
+        let lag = latest.get().saturating_sub(next.get()).saturating_add(open.len() as u64);
+        let oldest = open.first().copied().unwrap_or(next);
+        let lag_ms = if lag == 0 { 0 } else { self.age(&partition, oldest) };
         let (topic, partition) = (committed.topic, committed.partition);
         Some(PartitionLag { topic, partition, committed: committed.offset, latest, lag, lag_ms })
     }
 
     /// Records before the committed offset that wait for their redelivery, or that somebody holds.
-    fn open_below(&self, group: &GroupId, committed: &CommittedOffset) -> u64 {
-        let Some(topic) = self.topics.find(&committed.topic) else { return 0 };
+    fn open_below(&self, group: &GroupId, committed: &CommittedOffset) -> Vec<Offset> {
+        let Some(topic) = self.topics.find(&committed.topic) else { return Vec::new() };
         let book = self.groups.settled();
         let kept = book.deliveries(group, topic.view().meta.id, committed.partition);
-        kept.take_while(|(offset, _)| *offset < committed.offset).filter(|(_, kept)| kept.is_open()).count()
-            as u64
-    }
-
-    /// The log's end and the records between the commit and it; `None` where the partition is gone or offline.
-    fn behind(&self, committed: &CommittedOffset) -> Option<(Offset, u64)> {
-        let partition = self.topics.find(&committed.topic)?.partition(committed.partition).ok()?;
-        let latest = partition.local_log()?.end_offset();
-        Some((latest, latest.get().saturating_sub(committed.offset.get())))
+        let below = kept.take_while(|(offset, _)| *offset < committed.offset);
+        below.filter(|(_, kept)| kept.is_open()).map(|(offset, _)| offset).collect()
     }
 
     /// Milliseconds since the batch with `offset` (or the first one still there) was appended.
@@ -60,4 +61,22 @@ impl Engine {
             batches.first().map(|batch| self.clock.wall().as_millis() - batch.append_time().as_millis());
         since.and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0)
     }
+}
+
+/// Where a committed reader goes on: behind markers and aborted batches, so that whoever has read everything is not behind for ever.
+fn first_read(partition: &Partition, committed: Offset) -> Offset {
+    let Some(log) = partition.local_log() else { return committed };
+    let mut at = committed.max(log.start_offset());
+    for _ in 0..PASSED {
+        let mut batches = log.read(at, 1, log.end_offset()).unwrap_or_default();
+        batches.truncate(1);
+        let Some(first) = batches.first() else { break };
+        let (next, control) = (first.next_offset(), first.header().flags.contains(BatchFlags::CONTROL));
+        log.retain_committed(&mut batches);
+        if !control && !batches.is_empty() {
+            break;
+        }
+        at = next;
+    }
+    at
 }

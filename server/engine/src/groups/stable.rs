@@ -21,7 +21,7 @@ impl Engine {
     /// As [`Engine::committed`], once no open transaction has an offset among them.
     ///
     /// # Errors
-    /// Also `PeerUnavailable`: a transaction is not over in time; ask again.
+    /// Also `OffsetsPending`: a transaction is not over in time; ask again.
     pub async fn stable_committed(
         &self,
         group: &GroupId,
@@ -40,7 +40,7 @@ impl Engine {
     /// Waits until no transaction of the group holds an offset of those.
     ///
     /// # Errors
-    /// `NotCoordinator`; `PeerUnavailable` where it takes too long.
+    /// `NotCoordinator`; `OffsetsPending` where it takes too long.
     pub(crate) async fn offsets_are_stable(
         &self,
         group: &GroupId,
@@ -63,7 +63,6 @@ impl Engine {
             }
             sleep(PAUSE).await;
         }
-        let reason = format!("a transaction with offsets of group {group} is not over yet");
-        Err(EngineError::PeerUnavailable { reason })
+        Err(EngineError::OffsetsPending { group: group.clone() })
     }
 }

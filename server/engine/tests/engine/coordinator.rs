@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use flymq_engine::{
-    Engine, EngineError, OffsetCommit, Outcome, Phase, Target, TransactionHandle, TransactionTimeout,
+    Engine, EngineError, OffsetCommit, Outcome, Phase, StartFrom, Target, TransactionHandle,
+    TransactionTimeout,
 };
 use flymq_types::{BatchFlags, Offset, PartitionId, TransactionalId};
 use flymq_wire::batch::{BatchBuilder, NO_SEQUENCE, NewRecord, ProducerFields};
@@ -129,7 +130,14 @@ async fn whoever_goes_on_from_an_offset_waits_for_the_transaction_that_moves_it(
     let open = begin(&engine, "tx").await;
     engine.commit_offsets_in_transaction(&open, &group("g"), None, commit_of(9)).await.unwrap();
     let late = asks(Arc::clone(&engine)).await;
-    assert!(matches!(late, Err(EngineError::PeerUnavailable { .. })), "{late:?}");
+    assert!(matches!(late, Err(EngineError::OffsetsPending { .. })), "{late:?}");
+    let reset = engine.reset_offsets(&group("g"), &topic("t"), &[], StartFrom::Earliest).await;
+    for refused in [engine.delete_group(&group("g"), None).await, reset.map(drop)] {
+        assert!(
+            matches!(refused, Err(EngineError::GroupInTransaction { .. })),
+            "its commit undid it: {refused:?}"
+        );
+    }
     engine.end_transaction(&open, Outcome::Abort).await.unwrap();
     assert_eq!(asks(Arc::clone(&engine)).await.unwrap()[0].offset, Offset(7));
 }
@@ -304,4 +312,27 @@ async fn bad_input_is_refused_by_name() {
     let refused = engine.append_in_transaction(&transaction, &topic("t"), target, batch).await;
     assert!(matches!(refused, Err(EngineError::InvalidArgument { field: "batch", .. })), "{refused:?}");
     assert!(write(&engine, &other, 0, "a").await.is_err(), "an epoch that never was");
+}
+
+#[tokio::test]
+async fn whoever_has_read_everything_is_not_behind() {
+    let node = Node::simulated();
+    let engine = engine_of(&node).await;
+    let lag = |engine: &Engine| engine.lag(&group("g"), None, None).unwrap()[0].lag;
+    let first = begin(&engine, "tx").await;
+    write(&engine, &first, 0, "a").await.unwrap();
+    engine.commit_offsets(&group("g"), commit_of(0)).await.unwrap();
+    assert_eq!(lag(&engine), 1, "of an open transaction, too");
+    let epoch = engine.end_transaction(&first, Outcome::Commit).await.unwrap();
+    engine.commit_offsets(&group("g"), commit_of(1)).await.unwrap();
+    assert_eq!(lag(&engine), 0, "behind the commit is the marker");
+    let second = next(&engine, &first, epoch).await;
+    write(&engine, &second, 0, "b").await.unwrap();
+    engine.end_transaction(&second, Outcome::Abort).await.unwrap();
+    let behind = engine.lag(&group("g"), None, None).unwrap();
+    assert_eq!((behind[0].lag, behind[0].lag_ms), (0, 0), "what was aborted is read by nobody");
+    let third = begin(&engine, "other").await;
+    write(&engine, &third, 0, "c").await.unwrap();
+    engine.end_transaction(&third, Outcome::Commit).await.unwrap();
+    assert_eq!(lag(&engine), 2, "c and its marker");
 }
