@@ -6,7 +6,7 @@ use std::time::Duration;
 use flymq_schemas::{Compatibility, Compiled, incompatibilities};
 use flymq_types::TopicName;
 
-use super::{NewSchema, SCHEMAS_FEATURE, SchemaBinding, Validators, compile};
+use super::{NewSchema, SCHEMAS_FEATURE, SchemaBinding, SubjectNaming, Validators, compile};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::meta::{
@@ -156,12 +156,41 @@ impl Engine {
         permanent: bool,
     ) -> Result<Vec<u32>, EngineError> {
         self.check_schemas()?;
+        if !permanent {
+            self.latest_schemas().await;
+            self.check_found_by_strategy(subject, version)?;
+        }
         let command = DeleteSchema { subject: subject.into(), version, permanent };
         let applied = self.meta.propose(vec![Command::DeleteSchema(command)]).await?;
         Ok(match applied.replies.into_iter().next() {
             Some(Reply::SchemaDeleted { versions }) => versions,
             _ => Vec::new(),
         })
+    }
+
+    /// Refuses to delete the last version of a subject that a topic finds by its own name: nothing could be produced there any more.
+    /// (That a topic names the subject, the metadata sees to itself.)
+    fn check_found_by_strategy(&self, subject: &str, version: Option<u32>) -> Result<(), EngineError> {
+        let image = self.metadata();
+        let Some(known) = image.schemas.subjects.get(subject) else { return Ok(()) };
+        if known.live().any(|live| version.is_some_and(|version| live.version != version)) {
+            return Ok(());
+        }
+        let finds = |topic: &TopicName, naming: &Option<SubjectNaming>, part: &str| {
+            *naming == Some(SubjectNaming::TopicName) && subject == format!("{topic}-{part}")
+        };
+        let by = image.topics.values().find(|topic| {
+            topic.config.schema.as_ref().is_some_and(|binding| {
+                finds(&topic.name, &binding.value, "value") || finds(&topic.name, &binding.key, "key")
+            })
+        });
+        match by {
+            Some(topic) => Err(EngineError::SchemaInUse {
+                subject: subject.to_owned(),
+                by: format!("topic {}", topic.name),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Sets the rule of a subject (none: of all that have none of their own); without a rule the subject has none of its own any

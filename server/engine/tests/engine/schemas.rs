@@ -256,3 +256,20 @@ async fn without_schemas_there_are_none() {
     assert!(matches!(engine.register_schema(schema("s", ID)).await, Err(EngineError::SchemasOff)));
     assert!(matches!(engine.schema("s", None).await, Err(EngineError::SchemasOff)));
 }
+
+#[tokio::test]
+async fn what_a_topic_finds_by_its_name_is_in_use_as_well() {
+    let node = Node::simulated();
+    let engine = opened(&node).await;
+    engine.register_schema(schema("t-value", ID)).await.unwrap();
+    engine.register_schema(schema("t-value", WIDER)).await.unwrap();
+    let by_name = SchemaBinding { value: Some(SubjectNaming::TopicName), ..SchemaBinding::default() };
+    engine.bind_schema(&topic("t"), Some(by_name)).await.unwrap();
+    assert_eq!(engine.delete_schema("t-value", Some(1), false).await.unwrap(), [1], "another one is left");
+    for version in [None, Some(2)] {
+        let last = engine.delete_schema("t-value", version, false).await;
+        assert!(matches!(&last, Err(EngineError::SchemaInUse { by, .. }) if by == "topic t"), "{last:?}");
+    }
+    engine.bind_schema(&topic("t"), None).await.unwrap();
+    assert_eq!(engine.delete_schema("t-value", None, false).await.unwrap(), [2]);
+}
