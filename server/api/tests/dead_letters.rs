@@ -458,3 +458,124 @@ async fn a_policy_that_cannot_be_is_refused_and_nothing_changes() {
     assert!(options.group_dead_letters.is_empty());
     assert_eq!(options.dead_letters.expect("in force").max_retries, Some(3));
 }
+
+fn policy(topic: &str, to: &str) -> pb::AlterTopicRequest {
+    let policy = pb::DeadLetterPolicy { topic: Some(to.to_owned()), ..Default::default() };
+    let options = Some(pb::TopicOptions { dead_letters: Some(policy), ..Default::default() });
+    pb::AlterTopicRequest { name: topic.to_owned(), options }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_moved_holds_up_no_other_of_its_group() {
+    let dead = Dead::with(&["a", "b", "c"]).await;
+    let options =
+        Some(pb::TopicOptions { cleanup_policy: pb::CleanupPolicy::Compact.into(), ..Default::default() });
+    let create = pb::CreateTopicRequest { name: "compacted".to_owned(), options, ..Default::default() };
+    let _: pb::CreateTopicResponse = dead.broker.call(create).await.expect("created");
+    dead.broker.create("bad", 1).await;
+    let _: pb::AlterTopicResponse = dead.broker.call(policy("bad", "compacted")).await.expect("altered");
+    let keyless = pb::Record { value: "x".into(), ..Default::default() };
+    dead.broker.produce("bad", Some(0), vec![keyless]).await.expect("stored");
+    let nack = pb::NackRequest { topic: "bad".to_owned(), ..Dead::nack(0, 0, 0) };
+    let told = dead.fail(nack).await;
+    assert!(told.dead_lettered, "that it is dead is durable, whenever it is moved");
+    assert!(dead.fail(Dead::nack(0, 0, 0)).await.dead_lettered);
+    dead.acquire(pb::AcquireRequest { member_id: "m".to_owned(), ..Default::default() }).await;
+    dead.acknowledge(pb::AckKind::Reject, "m", &[1]).await.expect("its own");
+    let found = |letters: &[pb::DeadLetter]| letters.iter().map(|one| one.origin_offset).collect::<Vec<_>>();
+    assert_eq!(found(&dead.list().await), [0, 1], "another topic's letters are where they go");
+    let _: pb::AlterTopicResponse = dead.broker.call(policy("bad", "graves")).await.expect("altered");
+    let stats = pb::GetDeadLetterStatsRequest { topic: "bad".to_owned() };
+    let give_up = Instant::now() + WAIT;
+    while dead.broker.call::<_, pb::GetDeadLetterStatsResponse>(stats.clone()).await.expect("counts").total
+        == 0
+    {
+        assert!(Instant::now() < give_up, "it is moved once that is possible");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_ends_for_the_last_time_makes_a_dead_letter_though_nobody_asks() {
+    let dead = Dead::with(&["a"]).await;
+    let options = pb::TopicOptions {
+        dead_letters: Some(pb::DeadLetterPolicy { max_retries: Some(0), ..Default::default() }),
+        ..Default::default()
+    };
+    let alter = pb::AlterTopicRequest { name: "orders".to_owned(), options: Some(options) };
+    let _: pb::AlterTopicResponse = dead.broker.call(alter).await.expect("altered");
+    let ask = pb::AcquireRequest { member_id: "m".to_owned(), lock_ms: 1_000, ..Default::default() };
+    assert_eq!(dead.acquire(ask).await.records.len(), 1);
+    let give_up = Instant::now() + WAIT;
+    while dead.list().await.is_empty() {
+        assert!(Instant::now() < give_up, "its reader is dead, and so is the record");
+    }
+    assert_eq!(dead.list().await[0].error, "its lock ended without an answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_wrote_is_no_dead_letter_and_is_not_purged() {
+    let dead = Dead::with(&["a", "b"]).await;
+    dead.broker.create("audit", 2).await;
+    for value in ["one", "two"] {
+        dead.broker.produce("audit", Some(0), vec![record("k", value)]).await.expect("stored");
+    }
+    let _: pb::AlterTopicResponse = dead.broker.call(policy("orders", "audit")).await.expect("altered");
+    assert_eq!(dead.list().await, []);
+    assert!(dead.fail(Dead::nack(0, 0, 0)).await.dead_lettered);
+    assert_eq!(dead.list().await.len(), 1);
+    let named = pb::ReplayDeadLettersRequest { ids: vec!["0-0".to_owned()], ..Default::default() };
+    assert_refused(dead.replay(named).await, ErrorCode::MessageNotFound, "id");
+    let purge = pb::PurgeDeadLettersRequest { topic: "orders".to_owned() };
+    let refused = dead.broker.call::<_, pb::PurgeDeadLettersResponse>(purge.clone()).await;
+    assert_refused(refused, ErrorCode::InUse, "offset");
+    let all = pb::ReplayDeadLettersRequest { all: true, ..Default::default() };
+    assert_eq!(dead.replay(all).await.expect("back"), 1, "the letter alone");
+    assert!(dead.broker.call::<_, pb::PurgeDeadLettersResponse>(purge).await.is_err());
+    let fetch = pb::FetchRequest { topic: "audit".to_owned(), ..Default::default() };
+    let kept: pb::FetchResponse = dead.broker.call(fetch).await.expect("readable");
+    assert_eq!(kept.records.len(), 3, "two of others, and the letter that was replayed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_purge_takes_those_that_were_replayed_as_well() {
+    let dead = Dead::with(&["a", "b"]).await;
+    for offset in [0, 1] {
+        dead.fail(Dead::nack(offset, 0, 0)).await;
+    }
+    let all = pb::ReplayDeadLettersRequest { all: true, ..Default::default() };
+    assert_eq!(dead.replay(all).await.expect("back"), 2);
+    let purge = pb::PurgeDeadLettersRequest { topic: "orders".to_owned() };
+    let purged: pb::PurgeDeadLettersResponse = dead.broker.call(purge).await.expect("purged");
+    assert_eq!(purged.purged, 0, "none of them was a letter still");
+    let fetch = pb::FetchRequest { topic: "orders.dlq".to_owned(), offset: 3, ..Default::default() };
+    let kept: pb::FetchResponse = dead.broker.call(fetch).await.expect("readable");
+    assert_eq!((kept.records.len(), kept.low_watermark), (0, 3), "the marker of the last move is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_cannot_go_back_holds_up_no_other() {
+    let dead = Dead::with(&["1", "no number", "3"]).await;
+    for offset in 0..3 {
+        dead.fail(Dead::nack(offset, 0, 0)).await;
+    }
+    let schema = pb::RegisterSchemaRequest {
+        name: "numbers".to_owned(),
+        r#type: pb::SchemaType::Json.into(),
+        definition: r#"{"type":"number"}"#.to_owned(),
+        ..Default::default()
+    };
+    let _: pb::RegisterSchemaResponse = dead.broker.call(schema).await.expect("registered");
+    let bind = pb::BindSchemaRequest {
+        topic: "orders".to_owned(),
+        name: "numbers".to_owned(),
+        ..Default::default()
+    };
+    let _: pb::BindSchemaResponse = dead.broker.call(bind).await.expect("bound");
+    let all = pb::ReplayDeadLettersRequest { all: true, ..Default::default() };
+    let refused = dead.replay(all).await.expect_err("one is no number");
+    assert_eq!((refused.code, refused.metadata["id"].as_str()), (ErrorCode::SchemaValidationFailed, "0-2"));
+    assert_eq!(refused.metadata["replayed"], "2");
+    let left = dead.list().await;
+    assert_eq!(left.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["0-2"]);
+}

@@ -60,33 +60,35 @@ fn strip(record: &mut pb::Record) {
     record.headers.retain(|header| !header.name.starts_with(PREFIX));
 }
 
-/// What a record of the topic of dead letters says. One without those headers was written there by somebody else: it has no origin
-/// but `topic`.
-pub(super) fn read(topic: &str, partition: i32, record: pb::Record) -> pb::DeadLetter {
+/// What a record of the topic of dead letters says. One that says of itself nowhere where it came from is none: somebody else has
+/// written it there.
+pub(super) fn read(partition: i32, record: pb::Record) -> Option<pb::DeadLetter> {
     let id = format!("{partition}-{}", record.offset);
     if let Some(letter) = read_json(&record) {
-        return letter;
+        return Some(letter);
     }
     let fact = |name: &str| {
         let header = record.headers.iter().find(|header| header.name == name);
         header.map(|header| String::from_utf8_lossy(&header.value).into_owned()).unwrap_or_default()
     };
     let number = |name: &str| fact(name).parse().unwrap_or(0);
-    let origin = fact(TOPIC);
-    let known = !origin.is_empty();
-    pb::DeadLetter {
+    let origin_topic = fact(TOPIC);
+    if origin_topic.is_empty() {
+        return None;
+    }
+    Some(pb::DeadLetter {
         id,
         error: fact(ERROR),
         reason: fact(REASON),
         attempts: fact(ATTEMPTS).parse().unwrap_or(0),
         group: fact(GROUP),
-        origin_topic: if known { origin } else { topic.to_owned() },
-        origin_partition: if known { fact(PARTITION).parse().unwrap_or(-1) } else { -1 },
+        origin_topic,
+        origin_partition: fact(PARTITION).parse().unwrap_or(-1),
         origin_offset: fact(OFFSET).parse().unwrap_or(0),
         first_failed_ms: number(FIRST_FAILED),
         last_failed_ms: number(LAST_FAILED),
         record: Some(record),
-    }
+    })
 }
 
 /// A record as earlier brokers' clients wrote it: all of it in one JSON document.
@@ -166,7 +168,7 @@ mod tests {
         let group = GroupId::new("g").expect("a name");
         let mut there = buried(record.clone(), &from, &group);
         there.offset = 8;
-        let letter = read("orders", 1, there);
+        let letter = read(1, there).expect("a letter");
         assert_eq!((letter.id.as_str(), letter.error.as_str(), letter.attempts), ("1-8", "boom", 4));
         assert_eq!((letter.reason.as_str(), letter.group.as_str()), ("max_retries_exceeded", "g"));
         assert_eq!(
@@ -182,13 +184,14 @@ mod tests {
     fn records_of_earlier_brokers_are_read() {
         let value = r#"{"id":"m1","original_topic":"t","original_offset":7,"payload":"AQI=","reason":"processing_error",
             "error_message":"boom","retry_count":2,"headers":{"h":"x"}}"#;
-        let letter = read("t", 0, pb::Record { offset: 4, value: value.into(), ..pb::Record::default() });
+        let letter = read(0, pb::Record { offset: 4, value: value.into(), ..pb::Record::default() });
+        let letter = letter.expect("a letter");
         assert_eq!((letter.id.as_str(), letter.origin_offset, letter.attempts), ("m1", 7, 2));
         let record = letter.record.expect("its payload");
         assert_eq!((&record.value[..], record.headers.len(), record.offset), (&[1, 2][..], 1, 4));
         for other in ["{}", "{", "text", r#"{"id":"m","original_topic":"t","payload":"?"}"#] {
-            let letter = read("t", 0, pb::Record { offset: 4, value: other.into(), ..pb::Record::default() });
-            assert_eq!((letter.id.as_str(), letter.origin_topic.as_str()), ("0-4", "t"), "{other}");
+            let letter = read(0, pb::Record { offset: 4, value: other.into(), ..pb::Record::default() });
+            assert_eq!(letter, None, "{other}");
         }
     }
 }

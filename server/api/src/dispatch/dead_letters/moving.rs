@@ -11,11 +11,11 @@ use std::{
 
 use flymq_engine::{Cause, Direction, EngineError, Moving};
 use flymq_proto::pb;
-use flymq_types::{GroupId, TopicName, TransactionalId, fnv1a_32};
+use flymq_types::{GroupId, Offset, PartitionId, TopicName, TransactionalId, fnv1a_32};
 use parking_lot::Mutex;
-use tracing::warn;
+use tracing::debug;
 
-use super::{super::EngineBroker, letter};
+use super::{super::EngineBroker, held_back::HeldBack, letter};
 use crate::{BrokerError, ErrorCode, convert};
 
 /// Records that one transaction moves.
@@ -24,19 +24,28 @@ const AT_ONCE: usize = 64;
 const TIMEOUT_MS: u32 = 30_000;
 /// Between two looks for records that nobody moves.
 const EVERY: Duration = Duration::from_secs(1);
+/// Who says that a record is dead waits so long at most for its move.
+const CALLER_WAITS: Duration = Duration::from_secs(5);
 
 /// The producer of a group's moves: its id and epoch, where it is known to have nothing open.
 type Producer = Option<(u64, u16)>;
 
+/// Who moves records of a group: one at a time.
+#[derive(Debug, Default)]
+pub(super) struct Mover {
+    pub(super) producer: Producer,
+    held_back: HeldBack,
+}
+
 /// The groups that this node moves records of.
 #[derive(Debug, Default)]
-pub(in crate::dispatch) struct Movers(Mutex<HashMap<GroupId, Arc<tokio::sync::Mutex<Producer>>>>);
+pub(in crate::dispatch) struct Movers(Mutex<HashMap<GroupId, Arc<tokio::sync::Mutex<Mover>>>>);
 
 /// More than this are looked through for those that nobody wants any more.
 const MANY: usize = 1_024;
 
 impl Movers {
-    pub(super) fn of(&self, group: &GroupId) -> Arc<tokio::sync::Mutex<Producer>> {
+    pub(super) fn of(&self, group: &GroupId) -> Arc<tokio::sync::Mutex<Mover>> {
         let mut all = self.0.lock();
         if all.len() >= MANY {
             all.retain(|_, mover| Arc::strong_count(mover) > 1);
@@ -54,25 +63,31 @@ impl EngineBroker {
         }
     }
 
-    /// Moves the group's records that have failed too often or were rejected; goes on to its end also if the caller goes away.
-    pub(in crate::dispatch) async fn bury(&self, group: &GroupId) -> Result<(), BrokerError> {
-        let me = self.owned()?;
-        let group = group.clone();
-        let moved = tokio::spawn(async move { me.bury_all(&group).await }).await;
-        moved.unwrap_or_else(|_| {
-            Err(BrokerError::new(ErrorCode::Internal, "moving a record failed inside the broker"))
-        })
+    /// Moves records of the group that have failed too often or were rejected, in the best case before the caller hears of it. What
+    /// cannot be moved now is tried again by [`EngineBroker::watch_dead_letters`]; that it is dead is durable already.
+    pub(in crate::dispatch) async fn bury(
+        &self,
+        group: &GroupId,
+        topic: &TopicName,
+        at: (PartitionId, Vec<Offset>),
+    ) {
+        let Ok(me) = self.owned() else { return };
+        let (group, topic, (partition, offsets)) = (group.clone(), topic.clone(), at);
+        // Goes on to its end also if the caller goes away.
+        let moved = tokio::spawn(async move {
+            let named = |name: &TopicName, at: PartitionId, offset: Offset| {
+                *name == topic && at == partition && offsets.contains(&offset)
+            };
+            me.bury_among(&group, named).await;
+        });
+        let _told = tokio::time::timeout(CALLER_WAITS, moved).await;
     }
 
-    /// As [`EngineBroker::bury`], beside the caller.
+    /// Moves all that is to be moved of the group, beside the caller.
     pub(in crate::dispatch) fn bury_soon(&self, group: &GroupId) {
         if let Ok(me) = self.owned() {
             let group = group.clone();
-            tokio::spawn(async move {
-                if let Err(error) = me.bury_all(&group).await {
-                    warn!(%group, %error, "records could not be moved to the dead letters yet");
-                }
-            });
+            tokio::spawn(async move { me.bury_among(&group, |_, _, _| true).await });
         }
     }
 
@@ -81,20 +96,62 @@ impl EngineBroker {
         me.ok_or_else(|| EngineError::ShuttingDown.into())
     }
 
-    async fn bury_all(&self, group: &GroupId) -> Result<(), BrokerError> {
+    /// Moves the records that `among` says yes to. One that cannot be moved holds up no other: it is left for later, and its log
+    /// line says why.
+    async fn bury_among(&self, group: &GroupId, among: impl Fn(&TopicName, PartitionId, Offset) -> bool) {
         let mover = self.movers.of(group);
-        let mut producer = mover.lock().await;
-        loop {
-            let batch = self.engine.doomed(group, AT_ONCE)?;
-            if batch.is_empty() {
-                if producer.is_some() || !self.engine.has_doomed(group)? {
-                    return Ok(());
+        let mut mover = mover.lock().await;
+        let moved = async {
+            loop {
+                mover.held_back.forget_old();
+                let batch = {
+                    let held = &mover.held_back;
+                    self.engine.doomed_among(group, AT_ONCE, |topic, partition, offset| {
+                        among(topic, partition, offset) && !held.has(topic, partition, offset)
+                    })?
+                };
+                if batch.is_empty() {
+                    if mover.producer.is_some() || !self.engine.has_moving(group)? {
+                        return Ok(());
+                    }
+                    // A mover before has left them in the middle: they are moved or free once that has ended.
+                    mover.producer = Some(self.begin_moving(&mover_id(group)).await?);
+                    continue;
                 }
-                // A mover before has left them in the middle: they are moved or free once that has ended.
-                *producer = Some(self.begin_moving(&mover_id(group)).await?);
+                self.bury_batch(group, &mut mover, batch).await;
+            }
+        };
+        let moved: Result<(), BrokerError> = moved.await;
+        if let Err(error) = moved {
+            debug!(%group, %error, "nothing can be moved to the dead letters now");
+        }
+    }
+
+    /// Moves a batch, or what of it can be moved: where it fails, its halves are tried, until it is known which record it is.
+    async fn bury_batch(&self, group: &GroupId, mover: &mut Mover, batch: Vec<Moving>) {
+        let mut left = vec![batch];
+        while let Some(mut batch) = left.pop() {
+            let Err(error) = self.move_batch((group, &mut mover.producer), batch.clone()).await else {
+                continue;
+            };
+            let one_topic = batch.iter().all(|moving| moving.topic == batch[0].topic);
+            // What passes by itself is not looked into record by record: it may take its time each time.
+            if batch.len() == 1 || one_topic && error.traits().retryable {
+                for moving in batch {
+                    mover.held_back.add(group, moving, &error);
+                }
                 continue;
             }
-            self.move_batch((group, &mut producer), batch).await?;
+            if one_topic {
+                let half = batch.split_off(batch.len() / 2);
+                left.extend([half, batch]);
+                continue;
+            }
+            let mut by_topic: BTreeMap<TopicName, Vec<Moving>> = BTreeMap::new();
+            batch
+                .into_iter()
+                .for_each(|moving| by_topic.entry(moving.topic.clone()).or_default().push(moving));
+            left.extend(by_topic.into_values());
         }
     }
 
@@ -207,7 +264,12 @@ impl EngineBroker {
             let at = moving.partition.get() as usize % open.partitions.len().max(1);
             return Ok(((topic, Some(convert::count(at))), letter::buried(record, moving, group)));
         }
-        let letter = letter::read(&self.source_of(&moving.topic), 0, record);
+        let no_letter = || {
+            let Moving { topic, partition, offset, .. } = moving;
+            let message = format!("the record {offset} of {topic}/{partition} is no dead letter");
+            BrokerError::new(ErrorCode::MessageNotFound, message).with("topic", topic)
+        };
+        let letter = letter::read(0, record).ok_or_else(no_letter)?;
         let topic = TopicName::new(&letter.origin_topic).map_err(|why| convert::invalid("topic", why))?;
         let partitions = self.engine.topic(&topic)?.partitions.len();
         let there = |partition: &i32| usize::try_from(*partition).is_ok_and(|at| at < partitions);
@@ -244,24 +306,16 @@ fn mover_id(group: &GroupId) -> TransactionalId {
 }
 
 async fn watch(broker: Weak<EngineBroker>) {
-    let mut failed: HashMap<GroupId, String> = HashMap::new();
     loop {
         tokio::time::sleep(EVERY).await;
         let Some(broker) = broker.upgrade() else { return };
-        let groups = broker.engine.groups_with_doomed();
-        failed.retain(|group, _| groups.contains(group));
-        for group in groups {
-            match broker.bury_all(&group).await {
-                Ok(()) => drop(failed.remove(&group)),
-                Err(error) => {
-                    let why = error.to_string();
-                    // Once for each reason: it is tried again every second.
-                    if failed.get(&group) != Some(&why) {
-                        warn!(%group, %error, "records could not be moved to the dead letters yet");
-                        failed.insert(group, why);
-                    }
-                }
+        for (group, topic, partition) in broker.engine.ended_locks() {
+            if let Err(error) = broker.engine.end_locks((&group, &topic, partition)).await {
+                debug!(%group, %topic, %partition, %error, "locks that have ended are not seen to yet");
             }
+        }
+        for group in broker.engine.groups_with_doomed() {
+            broker.bury_among(&group, |_, _, _| true).await;
         }
     }
 }

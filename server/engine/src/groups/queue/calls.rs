@@ -138,16 +138,6 @@ impl Engine {
         self.options.dead_letters.topic_of(topic, config)
     }
 
-    /// The topic whose dead letters go to `letters`, as the settings are now.
-    pub fn source_of_dead_letters(&self, letters: &TopicName) -> Option<TopicName> {
-        let image = self.meta.image();
-        let source = image.topics.values().find(|topic| {
-            let config = topic.config.dead_letters.as_deref();
-            self.options.dead_letters.topic_of(&topic.name, config) == letters.as_str()
-        });
-        source.map(|topic| topic.name.clone())
-    }
-
     /// Where a queue reader of the group goes on with new records; none: nobody has begun.
     ///
     /// # Errors
@@ -271,6 +261,16 @@ impl Engine {
         let (ended, acquired) = acquired.await?;
         count_acquired(ended, &acquired);
         Ok(acquired)
+    }
+
+    /// Sees to records whose lock has ended without an answer, as the next call of a reader would, and hands out none.
+    ///
+    /// # Errors
+    /// As [`Engine::acquire`].
+    pub async fn end_locks(&self, at: (&GroupId, &TopicName, PartitionId)) -> Result<(), EngineError> {
+        let policy = self.retry_policy(at.0, at.1);
+        let ask = Ask { member: "".into(), max: 0, lock: Duration::ZERO, ordered: false, policy };
+        self.acquire(at, Offered::default(), ask).await.map(drop)
     }
 
     /// Changes single records of a partition in a group, one call after the other; goes on to its end also if the caller goes

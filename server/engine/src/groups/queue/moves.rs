@@ -85,15 +85,58 @@ impl Engine {
         Ok(has_doomed(&self.groups.settled(), group))
     }
 
+    /// Whether a transaction moves records of the group.
+    ///
+    /// # Errors
+    /// `NotCoordinator`.
+    pub fn has_moving(&self, group: &GroupId) -> Result<bool, EngineError> {
+        self.check_coordinator(group)?;
+        let book = self.groups.settled();
+        let mut all = book.all_deliveries(group);
+        Ok(all.any(|(_, kept)| matches!(kept.phase, Phase::Doomed { by: Some(_) })))
+    }
+
     /// Records of the group that are to be moved and that no transaction moves, `most` at most.
     ///
     /// # Errors
     /// `NotCoordinator`.
     pub fn doomed(&self, group: &GroupId, most: usize) -> Result<Vec<Moving>, EngineError> {
+        self.doomed_among(group, most, |_, _, _| true)
+    }
+
+    /// As [`Engine::doomed`], of those that `among` says yes to.
+    ///
+    /// # Errors
+    /// `NotCoordinator`.
+    pub fn doomed_among(
+        &self,
+        group: &GroupId,
+        most: usize,
+        among: impl Fn(&TopicName, PartitionId, Offset) -> bool,
+    ) -> Result<Vec<Moving>, EngineError> {
         self.check_coordinator(group)?;
         let book = self.groups.settled();
-        let free = book.all_deliveries(group).filter(|(_, kept)| is_free(kept));
+        let free = book
+            .all_deliveries(group)
+            .filter(|(key, kept)| is_free(kept) && among(&kept.topic, key.at.partition, key.offset));
         Ok(free.take(most).map(|(key, kept)| Moving::of(&key, kept)).collect())
+    }
+
+    /// Partitions with records whose lock has ended without an answer, and that are to be moved for it: nobody has asked for records
+    /// of theirs since.
+    pub fn ended_locks(&self) -> Vec<(GroupId, TopicName, PartitionId)> {
+        let now = self.steady.now();
+        let book = self.groups.settled();
+        let mut found = BTreeSet::new();
+        for group in book.all_groups() {
+            for (key, kept) in book.all_deliveries(group) {
+                let over = matches!(kept.phase, Phase::Locked { until, .. } if until <= now);
+                if over && kept.failed(&self.retry_policy(group, &kept.topic), "".into(), now).is_doomed() {
+                    found.insert((group.clone(), kept.topic.clone(), key.at.partition));
+                }
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// Offsets of a partition that are kept as single records of the group: of dead letters, those that have been replayed, or are

@@ -162,6 +162,11 @@ impl Delivery {
         matches!(self.phase, Phase::Waiting { .. })
     }
 
+    /// To be moved.
+    pub fn is_doomed(&self) -> bool {
+        matches!(self.phase, Phase::Doomed { .. })
+    }
+
     /// After one more failure.
     pub fn failed(&self, policy: &RetryPolicy, error: Arc<str>, now: Timestamp) -> Self {
         let attempts = self.attempts.saturating_add(1);
