@@ -234,6 +234,7 @@ _BY_CODE: dict[str, type[FlyMQError]] = {
     "GROUP_NOT_FOUND": GroupNotFoundError,
     "OFFSET_OUT_OF_RANGE": OffsetOutOfRangeError,
     "END_OF_PARTITION": EndOfPartitionError,
+    "RECORD_NOT_FOUND": OffsetOutOfRangeError,
     "RECORD_TOO_LARGE": RecordTooLargeError,
     "FRAME_TOO_LARGE": RecordTooLargeError,
     "AUTHENTICATION_REQUIRED": AuthenticationError,

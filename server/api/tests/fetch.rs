@@ -231,3 +231,36 @@ async fn a_subscription_to_nothing_is_refused() {
         assert_refused(refused, code, "");
     }
 }
+
+/// A marker, or a record that was aborted: whoever waits for it waits for ever.
+#[tokio::test]
+async fn where_there_will_never_be_a_record_nobody_is_told_to_wait() {
+    let broker = TestBroker::start().await;
+    broker.create("t", 1).await;
+    let begun: pb::BeginTransactionResponse =
+        broker.call(pb::BeginTransactionRequest::default()).await.expect("begun");
+    let transaction_id = begun.transaction_id;
+    let write = pb::ProduceInTransactionRequest {
+        transaction_id: transaction_id.clone(),
+        topic: "t".to_owned(),
+        partition: Some(0),
+        records: vec![record("k", "aborted")],
+        ..Default::default()
+    };
+    let _: pb::ProduceInTransactionResponse = broker.call(write).await.expect("written");
+    let abort = pb::AbortTransactionRequest { transaction_id, ..Default::default() };
+    let _: pb::AbortTransactionResponse = broker.call(abort).await.expect("aborted");
+    broker.produce("t", Some(0), vec![record("k", "v")]).await.expect("stored");
+    let consume = |offset| pb::ConsumeRequest { topic: "t".to_owned(), offset, ..Default::default() };
+    for offset in [0, 1] {
+        let never = broker.call::<_, pb::ConsumeResponse>(consume(offset)).await;
+        assert_refused(never, ErrorCode::RecordNotFound, "next");
+    }
+    let there: pb::ConsumeResponse = broker.call(consume(2)).await.expect("the one behind them");
+    assert_eq!(there.record.expect("a record").value, "v");
+    assert_refused(
+        broker.call::<_, pb::ConsumeResponse>(consume(3)).await,
+        ErrorCode::EndOfPartition,
+        "offset",
+    );
+}

@@ -241,8 +241,12 @@ impl State {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed(&error)),
         };
-        let known: Value = serde_json::from_slice(&text).map_err(|error| self.failed(&error))?;
-        let id = known["transaction_id"].as_str().ok_or_else(|| self.failed(&"names no transaction"))?;
+        let damaged = || {
+            let why = "it is damaged; the transaction that it named is aborted after its timeout: delete the file, and begin anew";
+            self.failed(&why)
+        };
+        let known: Value = serde_json::from_slice(&text).map_err(|_| damaged())?;
+        let id = known["transaction_id"].as_str().ok_or_else(damaged)?;
         Ok(Some(Open { transaction_id: id.to_owned() }))
     }
 

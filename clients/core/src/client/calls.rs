@@ -112,7 +112,7 @@ impl Client {
     /// Reads the one message at an offset.
     ///
     /// # Errors
-    /// `EndOfPartition` when there is none yet, `OffsetOutOfRange` when it is gone, `TopicNotFound`, `PartitionNotFound`.
+    /// `EndOfPartition` when there is none yet, `RecordNotFound` when there will be none, `OffsetOutOfRange` when it is gone, `TopicNotFound`, `PartitionNotFound`.
     pub async fn consume(&self, topic: &str, partition: i32, offset: u64) -> Result<Message, ClientError> {
         let request = pb::ConsumeRequest {
             topic: topic.to_owned(),

@@ -326,7 +326,7 @@ impl EngineBroker {
         let shape = Shape::one(request.text, &self.limits);
         let (page, fetched) = self.cutter.cut(offset, fetched, shape).await?;
         let Some(record) = page.records.into_iter().next().filter(|r| r.offset == offset.get()) else {
-            return Err(end_of_partition(&request, &fetched));
+            return Err(no_record(&request, &fetched));
         };
         Ok(pb::ConsumeResponse { topic: request.topic, partition: request.partition, record: Some(record) })
     }
@@ -420,8 +420,23 @@ fn produced(
     }
 }
 
-fn end_of_partition(request: &pb::ConsumeRequest, fetched: &Fetched) -> BrokerError {
+/// Why there is none at the offset: not yet, or never.
+fn no_record(request: &pb::ConsumeRequest, fetched: &Fetched) -> BrokerError {
     let (topic, partition, offset) = (&request.topic, request.partition, request.offset);
+    let next = fetched
+        .batches
+        .first()
+        .map_or(fetched.next_offset.get(), |batch| batch.header().server.base_offset.max(offset + 1));
+    if next > offset {
+        let message = format!(
+            "offset {offset} of {topic}/{partition} holds no record that can be read; go on at {next}"
+        );
+        return BrokerError::new(ErrorCode::RecordNotFound, message)
+            .with("topic", topic)
+            .with("partition", partition)
+            .with("offset", offset)
+            .with("next", next);
+    }
     let message = format!("no record at offset {offset} of {topic}/{partition} yet");
     BrokerError::new(ErrorCode::EndOfPartition, message)
         .with("topic", topic)

@@ -52,7 +52,8 @@ impl<'a> About<'a> {
                 format!("partition {} not found", fact("partition", &self.partition.to_string()))
             }
             ErrorCode::GroupNotFound => self.group_not_found().text,
-            ErrorCode::EndOfPartition => "EOF".to_owned(),
+            // Its clients know one answer to an offset without a record.
+            ErrorCode::EndOfPartition | ErrorCode::RecordNotFound => "EOF".to_owned(),
             ErrorCode::NotLeader => not_leader(error),
             ErrorCode::SchemaNotFound => schema_not_found(error),
             ErrorCode::SchemaValidationFailed if error.metadata.contains_key("errors") => {

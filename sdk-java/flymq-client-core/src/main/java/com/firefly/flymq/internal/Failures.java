@@ -69,7 +69,7 @@ final class Failures {
             case "TOPIC_ALREADY_EXISTS" -> new TopicAlreadyExistsException(info);
             case "PARTITION_NOT_FOUND" -> new PartitionNotFoundException(info);
             case "GROUP_NOT_FOUND" -> new GroupNotFoundException(info);
-            case "OFFSET_OUT_OF_RANGE" -> new OffsetOutOfRangeException(info);
+            case "OFFSET_OUT_OF_RANGE", "RECORD_NOT_FOUND" -> new OffsetOutOfRangeException(info);
             case "END_OF_PARTITION" -> new EndOfPartitionException(info);
             case "AUTHENTICATION_REQUIRED", "AUTHENTICATION_FAILED" -> new AuthenticationException(info);
             case "PERMISSION_DENIED" -> new PermissionDeniedException(info);
