@@ -114,6 +114,13 @@ fn codec(out: &mut String, unary: &[&RpcInfo]) -> std::fmt::Result {
     for rpc in unary {
         writeln!(out, "            Self::{0}(m) => m.encode_raw(out),", rpc.name)?;
     }
+    writeln!(
+        out,
+        "        }}\n    }}\n\n    /// Bytes of the protobuf body.\n    pub fn encoded_len(&self) -> usize {{\n        match self {{"
+    )?;
+    for rpc in unary {
+        writeln!(out, "            Self::{0}(m) => m.encoded_len(),", rpc.name)?;
+    }
     writeln!(out, "        }}\n    }}\n}}")
 }
 

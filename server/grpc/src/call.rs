@@ -7,6 +7,7 @@ use flymq_api::{
 };
 use flymq_proto::pb;
 use futures::{Stream, StreamExt as _, stream};
+use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::{
     Code, Status, Streaming,
@@ -23,6 +24,7 @@ use crate::{
     context::{call_context, request_id_header},
     metered::{Metered, NO_ROOM},
     status::status,
+    unwritten::Unwritten,
 };
 
 /// Largest request of a subscription: names, numbers and a filter.
@@ -35,6 +37,7 @@ pub(crate) struct Calls {
     pub max_message_bytes: usize,
     pub max_inflated_bytes: usize,
     pub budget: ReadBudget,
+    pub answers: ReadBudget,
     pub shutdown: CancellationToken,
 }
 
@@ -66,30 +69,39 @@ impl Calls {
         let codec = RpcCodec { rpc: op.id, share: share.clone() };
         let limit = self.message_limit(&request);
         let mut grpc = self.grpc(codec, limit);
+        let unwritten = Unwritten::default();
+        let paying = (unwritten.clone(), self.answers.clone());
         let call = service_fn(move |request: tonic::Request<Streaming<Inbound>>| {
             let (broker, ctx, share) = (self.broker.clone(), ctx.clone(), share.clone());
+            let (unwritten, answers) = paying.clone();
             async move {
                 let _until_answered = share;
                 let request_id = ctx.request_id.clone();
                 let answer = unary(broker, op, ctx, request.into_inner(), limit).await;
-                answer.map(tonic::Response::new).map_err(|e| status(&e, &request_id))
+                let paid = answer.and_then(|answer| {
+                    unwritten.pay(&answers, answer.encoded_len())?;
+                    Ok(answer)
+                });
+                paid.map(tonic::Response::new).map_err(|e| status(&e, &request_id))
             }
         });
-        grpc.client_streaming(call, request).await
+        grpc.client_streaming(call, request).await.map(|body| unwritten.body(body))
     }
 
     async fn subscribe(self, ctx: CallContext, request: http::Request<Body>) -> http::Response<Body> {
         let codec = ProstCodec::<pb::SubscribeResponse, pb::SubscribeRequest>::default();
         let mut grpc = self.grpc(codec, MAX_SUBSCRIBE_BYTES);
+        let unwritten = Unwritten::default();
+        let paying = unwritten.clone();
         let call = service_fn(move |request: tonic::Request<Streaming<pb::SubscribeRequest>>| {
-            let (calls, ctx) = (self.clone(), ctx.clone());
+            let (calls, ctx, unwritten) = (self.clone(), ctx.clone(), paying.clone());
             async move {
                 let request_id = ctx.request_id.clone();
-                let records = subscribe(calls, ctx, request.into_inner()).await;
+                let records = subscribe(calls, ctx, request.into_inner(), unwritten).await;
                 records.map(tonic::Response::new).map_err(|e| status(&e, &request_id))
             }
         });
-        grpc.streaming(call, request).await
+        grpc.streaming(call, request).await.map(|body| unwritten.body(body))
     }
 
     /// The largest message of this call after decompression. tonic inflates into one growing buffer up to the limit, so that
@@ -126,10 +138,18 @@ async fn subscribe(
     calls: Calls,
     ctx: CallContext,
     mut messages: Streaming<pb::SubscribeRequest>,
+    unwritten: Unwritten,
 ) -> Result<impl Stream<Item = Result<pb::SubscribeResponse, Status>>, BrokerError> {
     let request_id = ctx.request_id.clone();
     let request = one(&mut messages, "Subscribe", MAX_SUBSCRIBE_BYTES).await?;
     let records = calls.broker.subscribe(ctx, request).await?;
+    let answers = calls.answers.clone();
+    let records = records.map(move |item| {
+        item.and_then(|push| {
+            unwritten.pay(&answers, push.encoded_len())?;
+            Ok(push)
+        })
+    });
     let stopping = calls.shutdown.clone().cancelled_owned();
     let goodbye = stream::once(async move { calls.shutdown.is_cancelled().then(stopped) });
     let until_shutdown = records.take_until(stopping).chain(goodbye.filter_map(|e| async { e.map(Err) }));

@@ -12,6 +12,7 @@ mod reflection;
 mod serve;
 mod service;
 mod status;
+mod unwritten;
 
 pub use options::GrpcOptions;
 pub use serve::serve;

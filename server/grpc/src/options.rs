@@ -16,6 +16,8 @@ pub struct GrpcOptions {
     pub max_inflated_bytes: usize,
     /// Memory of all requests together, from their first byte until they are answered, in bytes.
     pub max_requests_bytes: usize,
+    /// Memory of all answers together that are not written yet, in bytes.
+    pub max_answers_bytes: usize,
     /// Connections served at once; further ones wait in the listen queue.
     pub max_connections: usize,
     /// Calls open at once on one connection.
@@ -43,6 +45,7 @@ impl Default for GrpcOptions {
             max_message_bytes: 32 * 1024 * 1024,
             max_inflated_bytes: InflateLimits::REQUEST.max_len,
             max_requests_bytes: 256 * 1024 * 1024,
+            max_answers_bytes: 256 * 1024 * 1024,
             max_connections: 4096,
             max_concurrent_streams: 256,
             max_header_list_bytes: 16 * 1024,

@@ -37,6 +37,7 @@ pub async fn serve(
         max_message_bytes: options.max_message_bytes,
         max_inflated_bytes: options.max_inflated_bytes,
         budget: ReadBudget::new(options.max_requests_bytes),
+        answers: ReadBudget::of_answers(options.max_answers_bytes),
         shutdown: shutdown.clone(),
     };
     let service = GrpcService::new(calls)

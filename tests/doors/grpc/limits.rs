@@ -8,6 +8,7 @@ use std::{
 use bytes::Bytes;
 use flymq_grpc::GrpcOptions;
 use flymq_proto::pb::{self, broker_service_client::BrokerServiceClient};
+use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, codec::CompressionEncoding};
 
 use super::{errors::reason, raw::call};
-use crate::broker::{PATIENCE, TestBroker, channel, start};
+use crate::broker::{PATIENCE, TestBroker, channel, eventually, start};
 
 /// A second gRPC door on the broker, with other limits.
 async fn door(broker: &TestBroker, options: GrpcOptions) -> (std::net::SocketAddr, CancellationToken) {
@@ -128,4 +129,38 @@ async fn shutdown_ends_streams_and_closes_connections_in_time() {
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     assert!(began.elapsed() < Duration::from_secs(5));
     assert!(client.produce(big(10)).await.is_err(), "the door is closed");
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_hold_a_bounded_share_of_memory() {
+    let broker = start().await;
+    let options = GrpcOptions { max_answers_bytes: 20_000_000, ..GrpcOptions::default() };
+    let (addr, _stop) = door(&broker, options).await;
+    let mut client = BrokerServiceClient::new(channel(addr).await);
+    client.produce(big(6_000_000)).await.expect("stored");
+    let consume = pb::ConsumeRequest { topic: "big".to_owned(), ..Default::default() };
+    for _ in 0..8 {
+        client
+            .clone()
+            .max_decoding_message_size(usize::MAX)
+            .consume(consume.clone())
+            .await
+            .expect("read at once");
+    }
+    let mut unread = Vec::new();
+    for _ in 0..4 {
+        let mut grpc = tonic::client::Grpc::new(channel(addr).await);
+        grpc.ready().await.expect("connected");
+        let path = "/flymq.v1.BrokerService/Consume".parse().expect("a path");
+        let request = tonic::Request::new(Bytes::from(consume.encode_to_vec()));
+        match grpc.server_streaming(request, path, flymq_tests::RawCodec).await {
+            Ok(answer) => unread.push(answer),
+            Err(status) => assert_eq!(reason(&status), "OVERLOADED", "{status:?}"),
+        }
+    }
+    assert!(unread.len() < 4, "others are told to come back");
+    drop(unread);
+    let again =
+        async || client.clone().max_decoding_message_size(usize::MAX).consume(consume.clone()).await.is_ok();
+    eventually("what they held comes back", again).await;
 }
