@@ -88,7 +88,7 @@ impl EngineBroker {
         let at = RecordAt { group, topic, partition, offset };
         let nacked = self.engine.nack(&at, key_hash(&record), nack).await?;
         if nacked.wait.is_none() {
-            self.bury(&at.group, &at.topic, (at.partition, vec![at.offset])).await;
+            self.bury(&at.group).await;
         }
         Ok(pb::NackResponse {
             attempts: nacked.attempts,
@@ -118,10 +118,10 @@ impl EngineBroker {
                 return Err(convert::invalid("kind", "say accept, reject, release or extend"));
             }
         };
-        let offsets: Vec<Offset> = request.offsets.into_iter().map(Offset).collect();
+        let offsets = request.offsets.into_iter().map(Offset).collect();
         let at = (&group, &topic, partition);
-        if self.engine.answer(at, offsets.clone(), act, request.member_id).await? {
-            self.bury(&group, &topic, (partition, offsets)).await;
+        if self.engine.answer(at, offsets, act, request.member_id).await? {
+            self.bury(&group).await;
         }
         Ok(pb::AcknowledgeResponse {})
     }

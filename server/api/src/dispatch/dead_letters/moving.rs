@@ -11,7 +11,7 @@ use std::{
 
 use flymq_engine::{Cause, Direction, EngineError, Moving};
 use flymq_proto::pb;
-use flymq_types::{GroupId, Offset, PartitionId, TopicName, TransactionalId, fnv1a_32};
+use flymq_types::{GroupId, TopicName, TransactionalId, fnv1a_32};
 use parking_lot::Mutex;
 use tracing::debug;
 
@@ -63,23 +63,13 @@ impl EngineBroker {
         }
     }
 
-    /// Moves records of the group that have failed too often or were rejected, in the best case before the caller hears of it. What
-    /// cannot be moved now is tried again by [`EngineBroker::watch_dead_letters`]; that it is dead is durable already.
-    pub(in crate::dispatch) async fn bury(
-        &self,
-        group: &GroupId,
-        topic: &TopicName,
-        at: (PartitionId, Vec<Offset>),
-    ) {
+    /// Moves what is to be moved of the group, in the best case before the caller hears of it. What cannot be moved now is tried
+    /// again by [`EngineBroker::watch_dead_letters`]; that it is dead is durable already.
+    pub(in crate::dispatch) async fn bury(&self, group: &GroupId) {
         let Ok(me) = self.owned() else { return };
-        let (group, topic, (partition, offsets)) = (group.clone(), topic.clone(), at);
+        let group = group.clone();
         // Goes on to its end also if the caller goes away.
-        let moved = tokio::spawn(async move {
-            let named = |name: &TopicName, at: PartitionId, offset: Offset| {
-                *name == topic && at == partition && offsets.contains(&offset)
-            };
-            me.bury_among(&group, named).await;
-        });
+        let moved = tokio::spawn(async move { me.bury_all(&group).await });
         let _told = tokio::time::timeout(CALLER_WAITS, moved).await;
     }
 
@@ -87,7 +77,7 @@ impl EngineBroker {
     pub(in crate::dispatch) fn bury_soon(&self, group: &GroupId) {
         if let Ok(me) = self.owned() {
             let group = group.clone();
-            tokio::spawn(async move { me.bury_among(&group, |_, _, _| true).await });
+            tokio::spawn(async move { me.bury_all(&group).await });
         }
     }
 
@@ -96,9 +86,8 @@ impl EngineBroker {
         me.ok_or_else(|| EngineError::ShuttingDown.into())
     }
 
-    /// Moves the records that `among` says yes to. One that cannot be moved holds up no other: it is left for later, and its log
-    /// line says why.
-    async fn bury_among(&self, group: &GroupId, among: impl Fn(&TopicName, PartitionId, Offset) -> bool) {
+    /// One that cannot be moved holds up no other: it is left for later, and its log line says why.
+    async fn bury_all(&self, group: &GroupId) {
         let mover = self.movers.of(group);
         let mut mover = mover.lock().await;
         let moved = async {
@@ -107,7 +96,7 @@ impl EngineBroker {
                 let batch = {
                     let held = &mover.held_back;
                     self.engine.doomed_among(group, AT_ONCE, |topic, partition, offset| {
-                        among(topic, partition, offset) && !held.has(topic, partition, offset)
+                        !held.has(topic, partition, offset)
                     })?
                 };
                 if batch.is_empty() {
@@ -315,7 +304,7 @@ async fn watch(broker: Weak<EngineBroker>) {
             }
         }
         for group in broker.engine.groups_with_doomed() {
-            broker.bury_among(&group, |_, _, _| true).await;
+            broker.bury_all(&group).await;
         }
     }
 }
