@@ -292,3 +292,21 @@ proptest! {
         prop_assert_eq!(schema.check(&value).is_empty(), decoded);
     }
 }
+
+#[test]
+fn what_avro_cannot_read_is_told_in_words() {
+    let record = |fields: &str| format!(r#"{{"type":"record","name":"Order","fields":[{fields}]}}"#);
+    let inner = |kind: &str| {
+        let part = format!(r#"{{"type":"record","name":"Part","fields":[{{"name":"n","type":"{kind}"}}]}}"#);
+        record(&format!(r#"{{"name":"part","type":{part}}}"#))
+    };
+    let told = |new: &str, old: &str| against(SchemaKind::Avro, Compatibility::Backward, old, new).join("; ");
+    let id = r#"{"name":"id","type":"long"}"#;
+    let other = r#"{"name":"to","type":"string"}"#;
+    let missing = told(&record(other), &record(id));
+    assert!(missing.contains("field to: it was not written"), "{missing}");
+    let deep = told(&inner("string"), &inner("long"));
+    assert!(deep.contains("field part: field n: ") && deep.len() < 200 && !deep.contains('{'), "{deep}");
+    let whole = told(r#""string""#, &record(id));
+    assert!(whole.contains("record") && whole.contains("string") && whole.len() < 200, "{whole}");
+}

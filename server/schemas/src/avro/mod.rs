@@ -6,6 +6,7 @@ mod check;
 use std::collections::HashMap;
 
 use apache_avro::Schema;
+use apache_avro::error::CompatibilityError;
 use apache_avro::schema_compatibility::{Compatibility, SchemaCompatibility};
 use serde_json::Value;
 
@@ -58,8 +59,35 @@ impl Avro {
                         .to_owned(),
                 ]
             }
-            Err(error) => vec![error.to_string()],
+            Err(error) => vec![told(&error)],
         }
+    }
+}
+
+/// Why a reader cannot read what a writer wrote, by the way to the place. The crate's own words hold whole schemas in its debug form.
+fn told(error: &CompatibilityError) -> String {
+    use CompatibilityError as E;
+    // `Record(RecordSchema { ... })`: its first word.
+    let kind =
+        |text: &str| text.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
+    match error {
+        E::WrongType { writer_schema_type, reader_schema_type } => {
+            format!(
+                "{} was written, and {} is to be read",
+                kind(writer_schema_type),
+                kind(reader_schema_type)
+            )
+        }
+        E::TypeExpected { schema_type, expected_type } => {
+            let expected: Vec<String> =
+                expected_type.iter().map(|one| format!("{one:?}").to_lowercase()).collect();
+            format!("{} should be {}", kind(schema_type), expected.join(" or "))
+        }
+        E::FieldTypeMismatch(field, inner) => format!("field {field}: {}", told(inner)),
+        E::MissingDefaultValue(field) => {
+            format!("field {field}: it was not written, and has no default value to read in its place")
+        }
+        other => other.to_string().replace("Incompatible schemata! ", ""),
     }
 }
 
