@@ -18,7 +18,7 @@ pub trait Codec: fmt::Debug + Send + Sync {
     /// `InvalidArgument` where the text is no document of this kind.
     fn encode_text<'a>(&'a self, topic: &'a str, text: &'a str) -> BoxFuture<'a, Result<Bytes, ClientError>>;
 
-    /// The text of a value.
+    /// The text of a value. The plain ones show what is no document of theirs as hexadecimal behind `0x`.
     ///
     /// # Errors
     /// `InvalidArgument` where the value is no document of this kind.

@@ -133,6 +133,15 @@ class SerdesTest extends WithBroker {
     }
 
     @Test
+    void whatIsNoTextIsNotReadAsOne() {
+        assertThat(Serdes.STRING.deserialize("grüße".getBytes(StandardCharsets.UTF_8), String.class)).isEqualTo("grüße");
+        byte[] noText = {(byte) 0xff};
+        assertThatThrownBy(() -> Serdes.STRING.deserialize(noText, String.class))
+                .isInstanceOf(SerializationException.class)
+                .hasMessageContaining("UTF-8");
+    }
+
+    @Test
     void serdesHaveNames() {
         assertThat(client.serde("json")).isSameAs(Serdes.JSON);
         assertThat(client.serde("avro")).isInstanceOf(SchemaSerde.class);

@@ -8,6 +8,8 @@ import com.firefly.flymq.exception.InvalidArgumentException;
 import com.firefly.flymq.exception.SerializationException;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.Set;
@@ -115,10 +117,15 @@ public final class Serdes {
 
         @Override
         public <T> T deserialize(byte[] value, Class<T> type) {
-            if (type.isAssignableFrom(String.class)) {
-                return type.cast(new String(value, StandardCharsets.UTF_8));
+            if (!type.isAssignableFrom(String.class)) {
+                throw unfit("STRING", type);
             }
-            throw unfit("STRING", type);
+            try {
+                // A new decoder reports what is no UTF-8; String's constructor would put something else in its place.
+                return type.cast(StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(value)).toString());
+            } catch (CharacterCodingException e) {
+                throw unfit("the value is no UTF-8 text", e);
+            }
         }
     }
 
