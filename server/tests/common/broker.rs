@@ -61,7 +61,8 @@ impl Process {
         });
         let mut process = Self { child, ready: Value::Null, lines, earlier: Vec::new() };
         loop {
-            let line = process.next_line("ready");
+            let line = process.lines.recv_timeout(DEADLINE);
+            let line = line.unwrap_or_else(|e| panic!("not ready: {e}; it said {:#?}", process.earlier));
             if line["message"] == "ready" {
                 process.ready = line;
                 return process;

@@ -36,7 +36,7 @@ async fn records_that_clients_wrote_are_listed_replayed_and_purged() {
     let mut client = broker.v1().await;
     with_a_letter(&mut client).await;
     let letters = client.reply::<DlqList>(list("t1")).await.entries;
-    let [_, letter] = &letters[..] else { panic!("{letters:?}") };
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
     assert_eq!(
         (letter.id.as_str(), &letter.data[..], letter.error.as_str(), letter.retries),
         ("m1", &[1, 2][..], "boom", 2)
@@ -48,9 +48,25 @@ async fn records_that_clients_wrote_are_listed_replayed_and_purged() {
     let fetch = Fetch { topic: "t1".to_owned(), partition: 0, offset: 0, max: 10, filter: None };
     let back: FetchReply = client.reply(Request::Fetch(fetch)).await;
     assert_eq!(back.messages.iter().map(|message| &message.value[..]).collect::<Vec<_>>(), [&[1, 2][..]]);
-    assert_eq!(client.reply::<DlqList>(list("t1")).await.entries.len(), 1, "it is gone from there");
+    assert_eq!(client.reply::<DlqList>(list("t1")).await.entries, [], "it is gone from there");
+    let refused = client.ask(Request::PurgeDlq(TopicRef { topic: "t1".to_owned() })).await;
+    let text = error_text(&refused);
+    assert!(text.contains("no dead letters of t1"), "not what others wrote: {text}");
+}
+
+#[tokio::test]
+async fn a_purge_deletes_what_clients_wrote() {
+    let broker = Broker::start().await;
+    let mut client = broker.v1().await;
+    let _: Done =
+        client.reply(Request::CreateTopic(CreateTopic { topic: "t1".to_owned(), partitions: 1 })).await;
+    for _ in 0..2 {
+        let value = Bytes::from_static(RECORD.as_bytes());
+        let produce = Produce { topic: "t1.dlq".to_owned(), key: Bytes::new(), value, partition: 0 };
+        let _: RecordMetadata = client.reply(Request::Produce(produce)).await;
+    }
     let purged: SuccessMsg = client.reply(Request::PurgeDlq(TopicRef { topic: "t1".to_owned() })).await;
-    assert!(purged.ok);
+    assert!(purged.ok, "{purged:?}");
     assert_eq!(client.reply::<DlqList>(list("t1")).await.entries, []);
 }
 
